@@ -1,0 +1,75 @@
+# Everything that ecrferry's developers and operators run. `make help` lists it.
+
+SHELL       := /bin/bash
+GO          ?= go
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+TESTFLAGS   ?=
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/worker, bin/enqueue and bin/sandbox
+	@mkdir -p bin
+	$(GO) build -trimpath -o bin/ ./cmd/...
+
+.PHONY: demo
+demo: build ## migrate the sample projects on local stand-ins and show the report (KEEP=1 leaves all running)
+	@bin/sandbox demo --dir .demo $(if $(KEEP),--keep)
+
+.PHONY: demo-stop
+demo-stop: ## end what make demo KEEP=1 left running
+	@bin/sandbox stop --dir .demo
+
+.PHONY: demo-clean
+demo-clean: ## forget the demo: its database and the state of its stand-ins
+	@! test -x bin/sandbox || bin/sandbox stop --dir .demo
+	rm -rf .demo
+
+.PHONY: deps
+deps: ## install what the tests can use (Debian, as root): postgresql, skopeo
+	@.ci/deps
+
+.PHONY: test
+test: deps ## run all tests with the race detector; whatever they need they start themselves
+	$(GO) test -race -timeout 15m $(TESTFLAGS) ./...
+
+.PHONY: fuzz
+fuzz: ## run each fuzzer for a minute (FUZZTIME=…)
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $${FUZZTIME:-1m} $$pkg; done; done
+
+.PHONY: check
+check: fmt-check vet lint vuln rules updown ## format, vet, lint, known vulnerabilities, import rules, migrations up/down/up
+
+.PHONY: fmt-check
+fmt-check:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$out" || { echo "not gofmt-ed (run gofmt -w):"; echo "$$out"; exit 1; }
+	@echo "gofmt: clean"
+
+.PHONY: vet
+vet:
+	@$(GO) vet ./... && echo "go vet: clean"
+
+.PHONY: lint
+lint:
+	@$(GO) run $(STATICCHECK) ./... && echo "staticcheck: clean"
+
+.PHONY: vuln
+vuln:
+	@if curl -fsS -m 10 -o /dev/null https://vuln.go.dev/index/db.json 2>/dev/null; \
+	then $(GO) run $(GOVULNCHECK) ./...; \
+	else echo "govulncheck: skipped, its database (vuln.go.dev) cannot be reached"; fi
+
+.PHONY: rules
+rules:
+	@$(GO) test -count=1 ./internal/house && echo "import rules: kept"
+
+.PHONY: updown
+updown:
+	@$(GO) test -count=1 -run 'TestUpDownUp' ./internal/postgres/... && echo "migrations: up, down, up"
