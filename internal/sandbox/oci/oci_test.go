@@ -1,37 +1,30 @@
 package oci_test
 
 import (
-	"context"
 	"errors"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/distribution/distribution/v3/configuration"
-	"github.com/distribution/distribution/v3/registry/handlers"
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/inmemory"
-	"github.com/sirupsen/logrus"
-
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
+	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci/distribution"
 )
 
 // plain starts a Distribution registry without login and returns a Remote for
 // it and the requests it saw.
 func plain(t *testing.T) (oci.Remote, *[]string) {
 	t.Helper()
-	logrus.SetOutput(io.Discard)
-	config := &configuration.Configuration{Storage: configuration.Storage{
-		"inmemory": {}, "maintenance": {"uploadpurging": map[any]any{"enabled": false}},
-	}}
-	app := handlers.NewApp(context.Background(), config)
+	registry, err := distribution.New(distribution.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	var seen []string
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		kind := strings.Split(strings.TrimPrefix(r.URL.Path, "/v2/team/app/"), "/")[0]
 		seen = append(seen, r.Method+" "+kind)
-		app.ServeHTTP(w, r)
+		registry.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
 	return oci.Remote{Locate: func(host string) (string, bool) { return server.URL, host == "registry.example" }}, &seen
@@ -57,12 +50,12 @@ func TestRoundTrip(t *testing.T) {
 	docker := oci.Build(oci.Spec{Docker: true, Layers: []oci.Layer{{"app": "old"}, {"app": "new"}}, Config: oci.Config{Cmd: []string{"/app"}}})
 	sigTag, signature := oci.Signature(amd64)
 	images := map[string]oci.Image{
-		"oci":     amd64,
-		"schema2": docker,
-		"multi":   oci.Index(amd64, arm64, oci.Attestation(amd64), oci.Attestation(arm64)),
-		"list":    oci.Index(docker, oci.Build(oci.Spec{Docker: true, Platform: "linux/arm64"})),
-		"sbom":    oci.Referrer(amd64, "application/spdx+json", []byte(`{"spdxVersion":"SPDX-2.3"}`)),
-		sigTag:    signature,
+		"oci":    amd64,
+		"docker": docker,
+		"multi":  oci.Index(amd64, arm64, oci.Attestation(amd64), oci.Attestation(arm64)),
+		"list":   oci.Index(docker, oci.Build(oci.Spec{Docker: true, Platform: "linux/arm64"})),
+		"sbom":   oci.Referrer(amd64, "application/spdx+json", []byte(`{"spdxVersion":"SPDX-2.3"}`)),
+		sigTag:   signature,
 	}
 	remote, _ := plain(t)
 	for tag, image := range images {
