@@ -1,0 +1,103 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+)
+
+// PushBlob writes a blob: one POST, then one PUT with the whole body. There is
+// no chunked upload, also not as a fall-back: ECR acknowledges chunks that it
+// then drops (https://github.com/aws/containers-roadmap/issues/2831).
+//
+// The body is read once. On a transient error the caller opens its source again
+// and calls again.
+func (c *Client) PushBlob(ctx context.Context, repository string, d Descriptor, body io.Reader) (err error) {
+	defer fault.Wrap(&err, "writing blob %s", join(repository, d.Digest))
+	header, _, err := c.small(ctx, request{
+		method: http.MethodPost, url: c.at(repository + "/blobs/uploads/"), route: "blobs/uploads", scope: push(repository),
+	}, 1<<20)
+	if err != nil {
+		return err
+	}
+	location, err := c.base.Parse(header.Get("Location"))
+	if err != nil || header.Get("Location") == "" {
+		// ECR is said to answer so when the repository is not to be written.
+		return fault.New(fault.Transient, c.reason("unavailable"), "%s: the upload was accepted without a place to put it", c.name)
+	}
+	if location.Scheme != c.base.Scheme && location.Scheme != "https" || isLocal(location.Hostname()) && !isLocal(c.base.Hostname()) {
+		return fault.New(fault.Attention, "registry-redirect", "%s: the upload is to go to %s, which is not a safe address", c.name, location.Host)
+	}
+
+	up, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w := newWatched(body, c.stall, func() { cancel(ErrStalled) })
+	defer w.stop()
+	r := request{
+		method: http.MethodPut, url: withQuery(location, "digest", d.Digest), route: "blobs/uploads/put", scope: push(repository),
+		header: http.Header{"Content-Type": {"application/octet-stream"}}, stream: w, length: d.Size,
+	}
+	if d.Size == 0 {
+		r.stream = nil // a stream of length 0 would be sent as one of unknown length
+	}
+	resp, err := c.send(up, r)
+	// Whoever feeds the body knows better why it ended than the transport.
+	if source := w.failure(); source != nil {
+		if err == nil {
+			resp.Body.Close()
+		}
+		return source
+	}
+	if err != nil {
+		if ctx.Err() == nil && errors.Is(context.Cause(up), ErrStalled) {
+			return fault.New(fault.Transient, c.reason("unavailable"), "%s: %w for %v", c.name, ErrStalled, c.stall)
+		}
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusNoContent {
+		return fault.New(fault.Transient, c.reason("unavailable"), "%s: the blob was answered with %s instead of 201", c.name, resp.Status)
+	}
+	return nil
+}
+
+// watched calls stalled when the reader of a body has not come back for more,
+// or when the answer has not come, for too long. The time that the body's own
+// source needs does not count: it has a watch of its own.
+type watched struct {
+	body  io.Reader
+	limit time.Duration
+	timer *time.Timer
+
+	mu   sync.Mutex
+	fail error
+}
+
+func newWatched(body io.Reader, limit time.Duration, stalled func()) *watched {
+	return &watched{body: body, limit: limit, timer: time.AfterFunc(limit, stalled)}
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	w.timer.Stop()
+	n, err := w.body.Read(p)
+	w.timer.Reset(w.limit)
+	if err != nil && !errors.Is(err, io.EOF) {
+		w.mu.Lock()
+		w.fail = err
+		w.mu.Unlock()
+	}
+	return n, err
+}
+
+func (w *watched) failure() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.fail
+}
+
+func (w *watched) stop() { w.timer.Stop() }
