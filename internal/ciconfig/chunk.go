@@ -1,0 +1,97 @@
+package ciconfig
+
+import "sort"
+
+// chunk is a decoded string that knows where each of its bytes was written: a
+// YAML scalar, a shell file, a line of a Dockerfile.
+type chunk struct {
+	src  *source
+	text string
+	segs []segment
+}
+
+// segment maps a run of decoded bytes to a run of source bytes. When both have
+// the same length the bytes are the same, else it is an escape or a line break.
+type segment struct {
+	at, n      int // in chunk.text
+	start, end int // in chunk.src
+}
+
+func (g segment) exact() bool { return g.end-g.start == g.n }
+
+// whole is the chunk of a source's bytes from start to end, unchanged.
+func whole(src *source, start, end int) *chunk {
+	c := &chunk{src: src, text: string(src.data[start:end])}
+	c.segs = []segment{{0, end - start, start, end}}
+	return c
+}
+
+// add appends decoded text that was written at source bytes start to end.
+func (c *chunk) add(b *[]byte, text string, start, end int) {
+	at := len(*b)
+	*b = append(*b, text...)
+	if n := len(c.segs); n > 0 && end-start == len(text) {
+		if last := &c.segs[n-1]; last.exact() && last.end == start && last.at+last.n == at {
+			last.n += len(text)
+			last.end = end
+			return
+		}
+	}
+	c.segs = append(c.segs, segment{at, len(text), start, end})
+}
+
+// pieces are the bytes from i to j with their origin.
+func (c *chunk) pieces(i, j int) text {
+	var out text
+	k := sort.Search(len(c.segs), func(k int) bool { return c.segs[k].at+c.segs[k].n > i })
+	for ; k < len(c.segs) && c.segs[k].at < j; k++ {
+		g := c.segs[k]
+		from, to := max(i, g.at), min(j, g.at+g.n)
+		if from >= to {
+			continue
+		}
+		p := piece{text: c.text[from:to], at: span{c.src, g.start, g.end}}
+		if g.exact() {
+			p.at = span{c.src, g.start + from - g.at, g.start + to - g.at}
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// span is the source run of the decoded bytes from i to j.
+func (c *chunk) span(i, j int) span {
+	ps := c.pieces(i, j)
+	if len(ps) == 0 {
+		at := c.offset(i)
+		return span{c.src, at, at}
+	}
+	return span{c.src, ps[0].at.start, ps[len(ps)-1].at.end}
+}
+
+// offset is the source position of decoded byte i.
+func (c *chunk) offset(i int) int {
+	for _, g := range c.segs {
+		if i < g.at+g.n {
+			if g.exact() {
+				return g.start + max(i-g.at, 0)
+			}
+			return g.start
+		}
+	}
+	if n := len(c.segs); n > 0 {
+		return c.segs[n-1].end
+	}
+	return 0
+}
+
+// sub is the part of the chunk from i to j as a chunk of its own.
+func (c *chunk) sub(i, j int) *chunk {
+	out := &chunk{src: c.src}
+	var b []byte
+	for _, p := range c.pieces(i, j) {
+		out.add(&b, p.text, p.at.start, p.at.end)
+	}
+	out.text = string(b)
+	return out
+}

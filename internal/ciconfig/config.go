@@ -1,0 +1,334 @@
+package ciconfig
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"go.yaml.in/yaml/v3"
+)
+
+// tree is a node of the merged configuration. A mapping may come from several
+// files; scalars and lists keep the node that they were written as.
+type tree struct {
+	node *yaml.Node
+	doc  *document
+	keys []string
+	kids map[string]*tree // nil unless a mapping
+}
+
+// document is a CI file.
+type document struct {
+	src    *source
+	docs   []*yaml.Node
+	root   *yaml.Node
+	spec   *yaml.Node
+	inputs map[string][]text
+}
+
+func (t *tree) kid(key string) *tree {
+	if t == nil {
+		return nil
+	}
+	return t.kids[key]
+}
+
+func (t *tree) value() string {
+	if t == nil || t.node == nil {
+		return ""
+	}
+	return t.node.Value
+}
+
+func (t *tree) set(key string, k *tree) {
+	if _, ok := t.kids[key]; !ok {
+		t.keys = append(t.keys, key)
+	}
+	t.kids[key] = k
+}
+
+// grow makes the tree of a node. Nodes behind an alias are shared, so an alias
+// bomb costs no more than its text.
+func (c *config) grow(d *document, n *yaml.Node, depth int) *tree {
+	n = deref(n)
+	if n == nil {
+		return nil
+	}
+	if t, ok := c.grown[n]; ok {
+		return t
+	}
+	t := &tree{node: n, doc: d}
+	c.grown[n] = t
+	if n.Kind == yaml.MappingNode && depth < maxDepth {
+		t.kids = map[string]*tree{}
+		for _, e := range entries(n, 0) {
+			if k := c.grow(d, e.value, depth+1); k != nil {
+				t.set(e.key.Value, k)
+			}
+		}
+	}
+	return t
+}
+
+// merged lays one tree over another: mappings are merged, all else replaced.
+func merged(under, over *tree, depth int) *tree {
+	if under == nil || under.kids == nil || over == nil || over.kids == nil || depth > maxDepth {
+		if over == nil {
+			return under
+		}
+		return over
+	}
+	out := &tree{node: over.node, doc: over.doc, kids: map[string]*tree{}}
+	for _, k := range under.keys {
+		out.set(k, under.kids[k])
+	}
+	for _, k := range over.keys {
+		out.set(k, merged(under.kids[k], over.kids[k], depth+1))
+	}
+	return out
+}
+
+// config is the effective configuration: the root file and all it includes.
+type config struct {
+	in       *Input
+	files    map[string]*source
+	root     *tree
+	docs     []*document
+	byPath   map[string]*document
+	grown    map[*yaml.Node]*tree
+	chunks   map[*yaml.Node]*chunk
+	missing  []Include
+	unread   map[string]string // extends or include that cannot be seen -> why
+	problems []problem
+	active   map[string]bool // includes being read, against cycles
+	count    int
+}
+
+type problem struct {
+	code   Code
+	at     span
+	detail string
+}
+
+// load reads the root file and follows its includes.
+func load(in *Input, files map[string]*source) *config {
+	c := &config{in: in, files: files, byPath: map[string]*document{}, grown: map[*yaml.Node]*tree{}, chunks: map[*yaml.Node]*chunk{}, active: map[string]bool{}, unread: map[string]string{}}
+	root := in.Project.ciPath()
+	if s := files[root]; s != nil {
+		c.root = c.read(s, nil, nil)
+	}
+	return c
+}
+
+// read parses a CI file and returns its merged tree, includes underneath.
+func (c *config) read(src *source, with *yaml.Node, from *document) *tree {
+	if c.active[src.path] || c.count > maxIncludes {
+		return nil // GitLab refuses such a file; what is known so far is enough here
+	}
+	c.count++
+	d := c.byPath[src.path]
+	if d == nil {
+		d = &document{src: src, inputs: map[string][]text{}}
+		var err error
+		d.docs, err = parseYAML(src.data)
+		if err != nil {
+			c.problems = append(c.problems, problem{"yaml-invalid", span{src, 0, 0}, err.Error()})
+		}
+		c.byPath[src.path] = d
+		c.docs = append(c.docs, d)
+		if len(d.docs) > 0 {
+			d.root = d.docs[len(d.docs)-1]
+		}
+		if len(d.docs) > 1 {
+			d.spec = child(d.docs[0], "spec")
+		}
+		c.duplicates(d)
+	}
+	if d.root == nil || deref(d.root).Kind != yaml.MappingNode {
+		return nil
+	}
+	c.fill(d, with, from)
+	c.active[src.path] = true
+	defer delete(c.active, src.path)
+	var under *tree
+	self := c.grow(d, d.root, 0)
+	for _, inc := range items(child(d.root, "include")) {
+		under = merged(under, c.include(d, deref(inc)), 0)
+	}
+	return merged(under, self, 0)
+}
+
+// fill records the values that an include gives to a file's inputs.
+func (c *config) fill(d *document, with *yaml.Node, from *document) {
+	for _, e := range entries(child(d.spec, "inputs"), 0) {
+		name := e.key.Value
+		var given *yaml.Node
+		owner := from
+		if with != nil {
+			given = child(with, name)
+		}
+		if given == nil {
+			given, owner = child(e.value, "default"), d
+		}
+		if given == nil || given.Kind != yaml.ScalarNode || owner == nil {
+			continue
+		}
+		if ch := scalar(owner.src, given); ch != nil {
+			d.inputs[name] = union(d.inputs[name], []text{ch.pieces(0, len(ch.text))})
+		}
+	}
+}
+
+// include reads what one entry of include: names.
+func (c *config) include(d *document, n *yaml.Node) *tree {
+	if n == nil {
+		return nil
+	}
+	if n.Kind == yaml.ScalarNode {
+		if strings.Contains(n.Value, "://") {
+			return c.outside(d, Include{Kind: "remote", File: n.Value}, nil)
+		}
+		return c.local(d, n.Value, nil)
+	}
+	with := child(n, "inputs")
+	var out *tree
+	for _, e := range entries(n, 0) {
+		v := deref(e.value)
+		switch e.key.Value {
+		case "local":
+			out = merged(out, c.local(d, v.Value, with), 0)
+		case "remote", "template":
+			out = merged(out, c.outside(d, Include{Kind: e.key.Value, File: v.Value}, with), 0)
+		case "component":
+			out = merged(out, c.outside(d, Include{Kind: "component", Component: v.Value}, with), 0)
+		case "project":
+			ref := ""
+			if r := child(n, "ref"); r != nil {
+				ref = r.Value
+			}
+			for _, f := range items(child(n, "file")) {
+				if f = deref(f); f != nil {
+					out = merged(out, c.outside(d, Include{Kind: "project", Project: v.Value, Ref: ref, File: f.Value}, with), 0)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// local reads a file of the same repository; it may be a glob.
+func (c *config) local(d *document, name string, with *yaml.Node) *tree {
+	name = path.Clean(strings.TrimPrefix(c.expand(name), "/"))
+	if !strings.ContainsAny(name, "*?[") {
+		if s := c.files[name]; s != nil {
+			return c.read(s, with, d)
+		}
+		c.want(Include{Kind: "local", File: name})
+		return nil
+	}
+	var out *tree
+	found := false
+	for _, f := range c.in.Files {
+		if ok, err := doublestar.Match(name, f.Path); err == nil && ok {
+			found = true
+			out = merged(out, c.read(c.files[f.Path], with, d), 0)
+		}
+	}
+	if !found {
+		c.want(Include{Kind: "local", File: name})
+	}
+	return out
+}
+
+// outside reads an include of another project, as far as it was given.
+func (c *config) outside(d *document, inc Include, with *yaml.Node) *tree {
+	for _, got := range c.in.Included {
+		if got.Include != inc {
+			continue
+		}
+		if got.Missing != "" {
+			c.unread[inc.String()] = got.Missing
+			return nil
+		}
+		key := "(" + inc.String() + ")"
+		s := c.files[key]
+		if s == nil {
+			s = newSource(key, got.Content, false)
+			c.files[key] = s
+		}
+		return c.read(s, with, d)
+	}
+	c.want(inc)
+	return nil
+}
+
+func (c *config) want(inc Include) {
+	for _, m := range c.missing {
+		if m == inc {
+			return
+		}
+	}
+	for _, got := range c.in.Included {
+		if got.Include == inc {
+			return
+		}
+	}
+	c.missing = append(c.missing, inc)
+}
+
+// expand puts the predefined variables into the name of an include.
+func (c *config) expand(s string) string {
+	return strings.NewReplacer("$CI_PROJECT_PATH", c.in.Project.Path, "${CI_PROJECT_PATH}", c.in.Project.Path).Replace(s)
+}
+
+// String names the include as its author wrote it.
+func (i Include) String() string {
+	switch i.Kind {
+	case "project":
+		return i.Project + ":" + strings.TrimPrefix(i.File, "/")
+	case "component":
+		return i.Component
+	}
+	return i.File
+}
+
+// duplicates notes keys that occur twice: YAML forbids it, GitLab takes the last.
+func (c *config) duplicates(d *document) {
+	count := 0
+	var walk func(n *yaml.Node, depth int)
+	walk = func(n *yaml.Node, depth int) {
+		count++
+		if n == nil || depth > maxDepth || count > maxNodes {
+			return
+		}
+		if n.Kind == yaml.MappingNode {
+			seen := map[string]bool{}
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				k := n.Content[i]
+				if k.Kind == yaml.ScalarNode && k.Value != "<<" && seen[k.Value] {
+					at := d.src.offset(k.Line, k.Column)
+					c.problems = append(c.problems, problem{"duplicate-key", span{d.src, at, min(at+len(k.Value), len(d.src.data))}, fmt.Sprintf("%q", k.Value)})
+				}
+				seen[k.Value] = true
+			}
+		}
+		for _, x := range n.Content {
+			walk(x, depth+1)
+		}
+	}
+	for _, n := range d.docs {
+		walk(n, 0)
+	}
+}
+
+// Missing names the includes that the files so far ask for and that are not
+// given yet. Fetch them and ask again until it is empty. A local include that
+// Candidate has not chosen comes with kind "local": give it in Files.
+func Missing(in Input) []Include {
+	files := map[string]*source{}
+	for _, f := range in.Files {
+		files[f.Path] = newSource(f.Path, f.Content, true)
+	}
+	return load(&in, files).missing
+}

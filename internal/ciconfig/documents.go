@@ -1,0 +1,252 @@
+package ciconfig
+
+import (
+	"path"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// documents looks at the files that no job reads as configuration or script:
+// manifests, compose files, Dockerfiles, Helm values, scripts nobody calls.
+// Their variables may come from any job.
+func (r *run) documents() {
+	e := r.everyone()
+	for _, f := range r.in.Files {
+		s := r.files[f.Path]
+		if r.visited[f.Path] || !r.mayMention(s) {
+			continue
+		}
+		switch {
+		case isDockerfile(f.Path):
+			r.dockerfile(s)
+		case isShell(s):
+			newShell(r, e).script(r.wholeFile(s))
+		case isYAML(f.Path) && r.manifest(s, e):
+		default:
+			r.plain(s, e)
+		}
+	}
+}
+
+// mayMention is the cheap test: does the file name the registry, a variable
+// that leads to it, or a variable at all in the place of an image?
+func (r *run) mayMention(s *source) bool {
+	t := string(s.data)
+	return strings.Contains(t, "CI_REGISTRY") || strings.Contains(t, r.in.Project.OldHost) || strings.Contains(t, "$") || isDockerfile(s.path)
+}
+
+func isYAML(p string) bool {
+	ext := path.Ext(p)
+	return ext == ".yml" || ext == ".yaml"
+}
+
+func isDockerfile(p string) bool {
+	b := strings.ToLower(path.Base(p))
+	return strings.HasPrefix(b, "dockerfile") || strings.HasPrefix(b, "containerfile") || strings.HasSuffix(b, ".dockerfile") || strings.HasSuffix(b, ".containerfile")
+}
+
+// everyone is an environment with all values that any job gives a variable.
+func (r *run) everyone() *env {
+	e := &env{cfg: r.cfg, defs: map[string][]definition{}, settings: r.in.Project.Variables, cache: map[string][]text{}, busy: map[string]bool{}}
+	all := map[string][]text{}
+	jobs := r.cfg.jobs()
+	envs := []*env{}
+	if r.cfg.root != nil {
+		envs = append(envs, r.cfg.env(nil))
+	}
+	for _, j := range jobs {
+		envs = append(envs, r.cfg.env(j.tree))
+	}
+	for _, one := range envs {
+		for name := range one.defs {
+			if v, ok := one.lookup(name); ok {
+				all[name] = union(all[name], v)
+			}
+		}
+	}
+	for name, v := range r.assigned {
+		if len(all[name]) == 0 {
+			all[name] = v
+		}
+	}
+	e.cache = all
+	return e
+}
+
+// manifest looks at every scalar of a YAML file. It returns false when the
+// file is no YAML, such as a template of Helm.
+func (r *run) manifest(s *source, e *env) bool {
+	docs, err := parseYAML(s.data)
+	if err != nil {
+		return false
+	}
+	compose := isCompose(s.path, docs)
+	d := &document{src: s}
+	substituted := compose || strings.Contains(string(s.data), "$")
+	seen := map[*yaml.Node]bool{}
+	var walk func(n *yaml.Node, key string, depth int)
+	walk = func(n *yaml.Node, key string, depth int) {
+		if n == nil || depth > maxDepth || seen[n] {
+			return
+		}
+		seen[n] = true
+		switch n.Kind {
+		case yaml.MappingNode:
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				walk(n.Content[i+1], n.Content[i].Value, depth+1)
+			}
+		case yaml.ScalarNode:
+			if !strings.Contains(n.Value, "$") && !strings.Contains(n.Value, r.in.Project.OldHost) {
+				return
+			}
+			ch := scalar(s, n)
+			if ch == nil {
+				return
+			}
+			for _, v := range e.interpolate(ch, d) {
+				for _, ref := range r.references(v) {
+					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "manifest", role: unclearRole, expands: substituted}
+					switch {
+					case key == "image" || compose:
+						u.role = imageRole
+					case key == "repository" || key == "newName" || key == "registry":
+						u.role = repositoryRole
+					}
+					r.add(u)
+				}
+			}
+		default:
+			for _, c := range n.Content {
+				walk(c, key, depth+1)
+			}
+		}
+	}
+	for _, n := range docs {
+		walk(n, "", 0)
+	}
+	return true
+}
+
+func isCompose(p string, docs []*yaml.Node) bool {
+	if strings.Contains(path.Base(p), "compose") {
+		return true
+	}
+	return len(docs) == 1 && child(docs[0], "services") != nil && child(docs[0], "kind") == nil
+}
+
+// interpolate evaluates a string with the shell's ${NAME:-default} forms, as
+// envsubst, compose and deploy do.
+func (e *env) interpolate(ch *chunk, d *document) []text {
+	if !strings.Contains(ch.text, "${") {
+		return e.expand(ch, d)
+	}
+	out := []text{{}}
+	last := 0
+	for i := 0; i < len(ch.text); i++ {
+		if ch.text[i] != '$' {
+			continue
+		}
+		name, op, from, to, end := braced(ch.text, i)
+		if end == 0 {
+			continue
+		}
+		out = product(out, e.expand(ch.sub(last, i), d))
+		last = end
+		at := ch.span(i, end)
+		vals, ok := e.lookup(name)
+		word := func() []text {
+			w := e.interpolate(ch.sub(from, to), d)
+			for k := range w {
+				w[k] = w[k].through(at, false)
+			}
+			return w
+		}
+		switch {
+		case op == "+" && (predefined(name) || ok):
+			out = product(out, word())
+		case op == "+":
+			out = product(out, union(word(), []text{{}}))
+		case op == "-" && !predefined(name) && !ok:
+			out = product(out, union(expanded(nil, name, at, false), word()))
+		default:
+			out = product(out, expanded(vals, name, at, false))
+		}
+		i = end - 1
+	}
+	return product(out, e.expand(ch.sub(last, len(ch.text)), d))
+}
+
+// braced reads ${name:-word} at i; end is 0 when there is no such expansion.
+func braced(s string, i int) (name, op string, from, to, end int) {
+	if !strings.HasPrefix(s[i:], "${") {
+		return
+	}
+	k := i + 2
+	for k < len(s) && (s[k] == '_' || s[k] >= '0' && s[k] <= '9' || s[k] >= 'a' && s[k] <= 'z' || s[k] >= 'A' && s[k] <= 'Z') {
+		k++
+	}
+	name = s[i+2 : k]
+	if k < len(s) && s[k] == ':' {
+		k++
+	}
+	if name == "" || k >= len(s) || !strings.ContainsRune("-+?", rune(s[k])) {
+		return "", "", 0, 0, 0
+	}
+	op = string(s[k])
+	from = k + 1
+	depth := 1
+	for k = from; k < len(s); k++ {
+		switch s[k] {
+		case '{':
+			depth++
+		case '}':
+			if depth--; depth == 0 {
+				return name, op, from, k, k + 1
+			}
+		}
+	}
+	return "", "", 0, 0, 0
+}
+
+// plain looks at a file of no known kind, line by line. Lines that are comments
+// are left alone.
+func (r *run) plain(s *source, e *env) {
+	if len(s.data) > maxFile {
+		r.report("file-too-large", span{s, 0, 0}, "")
+		return
+	}
+	for start := 0; start < len(s.data); {
+		from, end := s.line(start)
+		if end <= start {
+			break
+		}
+		start = end
+		t := strings.TrimSpace(string(s.data[from:end]))
+		if t == "" || t[0] == '#' || strings.HasPrefix(t, "//") {
+			continue
+		}
+		r.textLine(s, e, from, end)
+	}
+}
+
+func (r *run) textLine(s *source, e *env, from, end int) {
+	ch := whole(s, from, end)
+	if !strings.Contains(ch.text, "$") && !strings.Contains(ch.text, r.in.Project.OldHost) {
+		return
+	}
+	for _, v := range e.interpolate(ch, nil) {
+		for _, ref := range r.references(v) {
+			r.add(&use{ref: ref, at: ch.span(0, len(strings.TrimRight(ch.text, "\r\n"))), command: "file", role: unclearRole, expands: strings.Contains(ch.text, "$")})
+		}
+	}
+}
+
+// scanText looks at script text that no shell parser understands.
+func (r *run) scanText(sh *shell, ch *chunk) {
+	for _, v := range sh.env.interpolate(ch, nil) {
+		for _, ref := range r.references(v) {
+			r.add(&use{ref: ref, at: ch.span(0, len(ch.text)), command: "text", role: unclearRole, expands: true})
+		}
+	}
+}

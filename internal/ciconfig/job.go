@@ -1,0 +1,177 @@
+package ciconfig
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// job is a job of the pipeline, extends and default resolved.
+type job struct {
+	name   string
+	tree   *tree    // merged
+	own    *tree    // as written under its own key
+	chain  []string // what it extends, nearest first, all generations
+	hidden bool     // a template nobody extends, looked at for its references
+	gone   []string // templates that it extends and that cannot be seen
+}
+
+// reserved are the keys of the top level that are no jobs.
+// https://docs.gitlab.com/ci/yaml/#global-keywords
+var reserved = map[string]bool{
+	"default": true, "include": true, "stages": true, "variables": true, "workflow": true, "spec": true,
+	"image": true, "services": true, "cache": true, "before_script": true, "after_script": true, "types": true,
+}
+
+// inherited are the keys that a job takes from default.
+var inherited = []string{"image", "services", "before_script", "after_script", "cache", "artifacts", "tags", "id_tokens"}
+
+// jobs are the jobs of the configuration in file order, then the templates
+// that no job extends.
+func (c *config) jobs() []*job {
+	if c.root == nil {
+		return nil
+	}
+	var out, hidden []*job
+	used := map[string]bool{}
+	for _, name := range c.root.keys {
+		t := c.root.kids[name]
+		if reserved[name] || t.kids == nil {
+			continue
+		}
+		j := &job{name: name, own: t, hidden: strings.HasPrefix(name, ".")}
+		j.tree = c.extended(t, j, 0)
+		if j.hidden {
+			hidden = append(hidden, j)
+			continue
+		}
+		for _, x := range j.chain {
+			used[x] = true
+		}
+		j.tree = c.withDefaults(j.tree)
+		out = append(out, j)
+	}
+	for _, j := range hidden {
+		if !used[j.name] {
+			out = append(out, j)
+		}
+	}
+	return out
+}
+
+// extended lays a job over what it extends.
+func (c *config) extended(t *tree, j *job, depth int) *tree {
+	ext := t.kid("extends")
+	if ext == nil || depth > 11 { // GitLab allows eleven generations
+		return t
+	}
+	var base *tree
+	for _, n := range items(ext.node) {
+		n = deref(n)
+		if n == nil || n.Kind != yaml.ScalarNode {
+			continue
+		}
+		j.chain = append(j.chain, n.Value)
+		parent := c.root.kid(n.Value)
+		if parent == nil {
+			j.gone = append(j.gone, n.Value)
+			continue
+		}
+		base = merged(base, c.extended(parent, j, depth+1), 0)
+	}
+	return merged(base, t, 0)
+}
+
+// withDefaults adds what default: and the old global keys give every job.
+func (c *config) withDefaults(t *tree) *tree {
+	out := &tree{node: t.node, doc: t.doc, kids: map[string]*tree{}}
+	for _, k := range t.keys {
+		out.set(k, t.kids[k])
+	}
+	inherit := t.kid("inherit").kid("default")
+	for _, key := range inherited {
+		if out.kids[key] != nil {
+			continue
+		}
+		if inherit != nil && !inherits(inherit, key) {
+			continue
+		}
+		if d := c.root.kid("default").kid(key); d != nil {
+			out.set(key, d)
+		} else if d := c.root.kid(key); d != nil {
+			out.set(key, d)
+		}
+	}
+	return out
+}
+
+func inherits(t *tree, key string) bool {
+	if t.node != nil && t.node.Kind == yaml.ScalarNode {
+		return t.node.Value != "false"
+	}
+	for _, n := range items(t.node) {
+		if n != nil && n.Value == key {
+			return true
+		}
+	}
+	return false
+}
+
+// line is an entry of a script: a scalar and the file that it stands in.
+type line struct {
+	node *yaml.Node
+	doc  *document
+	list *yaml.Node // the list that holds it
+}
+
+// lines are the entries of a script, nested lists and !reference resolved.
+func (c *config) lines(t *tree) []line {
+	if t == nil {
+		return nil
+	}
+	var out []line
+	budget := 5000
+	var walk func(n *yaml.Node, d *document, list *yaml.Node, depth int)
+	walk = func(n *yaml.Node, d *document, list *yaml.Node, depth int) {
+		n = deref(n)
+		if budget--; n == nil || depth > 12 || budget < 0 {
+			return
+		}
+		switch {
+		case n.Tag == "!reference":
+			if r := c.reference(n); r != nil {
+				walk(r.node, r.doc, nil, depth+1)
+			}
+		case n.Kind == yaml.SequenceNode:
+			for _, x := range n.Content {
+				walk(x, d, n, depth+1)
+			}
+		case n.Kind == yaml.ScalarNode:
+			out = append(out, line{n, d, list})
+		}
+	}
+	walk(t.node, t.doc, nil, 0)
+	return out
+}
+
+// reference finds what !reference [job, key, ...] names.
+func (c *config) reference(n *yaml.Node) *tree {
+	t := c.root
+	for i, k := range n.Content {
+		if k = deref(k); k == nil {
+			return nil
+		}
+		next := t.kid(k.Value)
+		if next == nil && i == 1 {
+			next = c.extended(t, &job{}, 0).kid(k.Value)
+		}
+		if next == nil {
+			return nil
+		}
+		t = next
+	}
+	if t == c.root {
+		return nil
+	}
+	return t
+}

@@ -1,0 +1,413 @@
+package ciconfig
+
+import (
+	"sort"
+	"strings"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/naming"
+)
+
+// change replaces a run of source bytes.
+type change struct {
+	span
+	with string
+	soft bool // other readers of these bytes need not ask for it
+}
+
+// The two ways to join name and tag. first puts the name where it was, joined
+// to the tag by a dash: IMAGE=$B:api, $IMAGE-$TAG. second keeps the repository
+// bare and puts the name before the tag: IMAGE=$B, $IMAGE:api-$TAG. The second
+// is needed where something else wants the bare repository.
+const (
+	firstStyle = iota
+	secondStyle
+)
+
+// plan decides the changes of every use and drops those that contradict each
+// other.
+func (r *run) plan() []change {
+	r.styles()
+	for _, u := range r.uses {
+		if u.bad == "" && u.ref.own && !u.ref.host {
+			r.changesOf(u)
+		}
+	}
+	r.settle()
+	var out []change
+	seen := map[change]bool{}
+	for _, u := range r.uses {
+		if u.bad != "" {
+			continue
+		}
+		for _, c := range u.changes {
+			if !seen[c] {
+				seen[c] = true
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// styles finds the definitions that need the second way.
+func (r *run) styles() {
+	second := map[span]bool{}
+	for _, u := range r.uses {
+		if s, shared := u.separator(); shared && (u.role == repositoryRole && u.ref.colon < 0 || u.ref.digest >= 0 && u.ref.colon < 0) {
+			second[s] = true
+		}
+	}
+	for _, u := range r.uses {
+		if s, shared := u.separator(); shared && second[s] {
+			u.style = secondStyle
+		}
+	}
+}
+
+// separator is where the separator before the name is written, and whether that
+// is a definition which other uses may share.
+func (u *use) separator() (s span, shared bool) {
+	ref := u.ref
+	if !ref.own || ref.sep < 0 {
+		return span{}, false
+	}
+	s, ok := ref.f.at(ref.sep)
+	return s, ok && len(ref.f.via(ref.sep)) > 0
+}
+
+// changesOf finds the changes that one use needs.
+func (r *run) changesOf(u *use) {
+	ref := u.ref
+	f := ref.f
+	if ref.joined {
+		u.bad = "name-unknown"
+		return
+	}
+	if !r.baseChange(u) {
+		return
+	}
+	if ref.sep < 0 {
+		return
+	}
+	if u.style == secondStyle || u.role == repositoryRole && ref.colon < 0 || ref.digest >= 0 && ref.colon < 0 {
+		r.prefixAtTag(u)
+		return
+	}
+	base := f.via(ref.base - 1)
+	u.replace(ref.sep, ":", base)
+	for i := ref.sep + 1; i < ref.nameEnd && u.bad == ""; i++ {
+		c := f.s[i]
+		if c != '/' && (c < 'A' || c > 'Z') {
+			continue
+		}
+		if !above(f.via(i), base) {
+			r.dashed(u, i)
+			continue
+		}
+		if c == '/' {
+			u.replace(i, "-", base)
+		} else {
+			u.replace(i, strings.ToLower(string(c)), base)
+		}
+	}
+	if ref.colon >= 0 {
+		u.replace(ref.colon, "-", base)
+		return
+	}
+	switch u.role {
+	case imageRole:
+		u.insertAfter(ref.end-1, "-latest")
+	case unclearRole:
+		u.bad = "tag-elsewhere"
+	}
+}
+
+// baseChange replaces another spelling of the base by $CI_REGISTRY_IMAGE.
+func (r *run) baseChange(u *use) bool {
+	ref := u.ref
+	f := ref.f
+	if ref.baseIsVariable {
+		return true
+	}
+	first, last := f.t[f.piece[ref.start]], f.t[f.piece[ref.base-1]]
+	literal := false
+	for i := ref.start; i < ref.base; i++ {
+		literal = literal || f.off[i] >= 0 && f.s[i] != '/'
+	}
+	from, to := first.at, last.at
+	if f.off[ref.start] >= 0 {
+		from, _ = f.at(ref.start)
+	}
+	if f.off[ref.base-1] >= 0 {
+		to, _ = f.at(ref.base - 1)
+	}
+	together := from.src != nil && from.src == to.src && from.start < to.end && above(first.via, last.via) && above(last.via, first.via)
+	if !together {
+		name, err := naming.RepositoryName(r.in.Project.Path)
+		if literal || err != nil || name != r.in.Project.Path {
+			u.bad = "base-composed"
+			return false
+		}
+		return true
+	}
+	if literal && !u.expands {
+		u.bad = "literal-in-file"
+		return false
+	}
+	with := "$CI_REGISTRY_IMAGE"
+	if strings.Contains((span{from.src, from.start, to.end}).text(), "{") {
+		with = "${CI_REGISTRY_IMAGE}"
+	}
+	if first.single && u.shell {
+		with = `'"` + with + `"'`
+	}
+	u.change(change{span: span{from.src, from.start, to.end}, with: with})
+	return u.bad == ""
+}
+
+// replace asks for another character at byte i of the flattened text.
+func (u *use) replace(i int, with string, base []span) {
+	s, ok := u.ref.f.at(i)
+	if !ok {
+		u.bad = "position-unknown"
+		return
+	}
+	if !above(u.ref.f.via(i), base) {
+		u.bad = "joined-elsewhere"
+		return
+	}
+	u.change(change{span: s, with: with})
+}
+
+func (u *use) change(c change) {
+	if c.src == nil || !c.src.editable {
+		u.bad = "in-template"
+		return
+	}
+	u.changes = append(u.changes, c)
+}
+
+// insertAfter puts text behind byte i, at the outermost place.
+func (u *use) insertAfter(i int, text string) {
+	f := u.ref.f
+	s := f.t[f.piece[i]].outer()
+	if len(f.via(i)) == 0 && f.off[i] >= 0 {
+		at, ok := f.at(i)
+		if !ok {
+			u.bad = "position-unknown"
+			return
+		}
+		s = at
+	}
+	if s.src == nil {
+		u.bad = "in-template"
+		return
+	}
+	u.change(change{span: span{s.src, s.end, s.end}, with: text})
+}
+
+// dashed turns the slashes of a value that comes from a variable into dashes
+// where the variable is expanded. The variable itself may also be a path.
+func (r *run) dashed(u *use, i int) {
+	f := u.ref.f
+	base := f.via(u.ref.base - 1)
+	via := f.via(i)
+	n := 0
+	for n < len(via) && n < len(base) && via[n] == base[n] {
+		n++
+	}
+	at := via[n]
+	if !u.shell {
+		u.bad = "name-with-slash"
+		return
+	}
+	u.change(change{span: at, with: "$(echo " + at.text() + " | tr / -)", soft: true})
+}
+
+// prefixAtTag is the second way: the name goes, the tag gets the prefix.
+func (r *run) prefixAtTag(u *use) {
+	ref := u.ref
+	f := ref.f
+	base := f.via(ref.base - 1)
+	var name strings.Builder
+	for i := ref.sep; i < ref.nameEnd; {
+		p := f.t[f.piece[i]]
+		if !above(p.via, base) {
+			at := p.via[len(commonVia(p.via, base))]
+			u.change(change{span: at})
+			name.WriteString(at.text())
+			for i < ref.nameEnd && len(f.via(i)) > 0 && above([]span{at}, f.via(i)[len(commonVia(p.via, base)):]) {
+				i++
+			}
+			continue
+		}
+		if p.hole != "" {
+			u.change(change{span: p.at})
+			name.WriteString(p.at.text())
+			i++
+			continue
+		}
+		s, ok := f.at(i)
+		if !ok {
+			u.bad = "position-unknown"
+			return
+		}
+		u.change(change{span: s})
+		if i > ref.sep {
+			name.WriteByte(f.s[i])
+		}
+		i++
+	}
+	if u.bad != "" {
+		return
+	}
+	prefix := naming.Prefix(name.String())
+	if strings.Contains(name.String(), "$") {
+		prefix = strings.ReplaceAll(name.String(), "/", "-")
+	}
+	switch {
+	case ref.colon >= 0:
+		u.insertAfter(ref.colon, prefix+"-")
+	case ref.digest >= 0:
+	case u.role == repositoryRole:
+		r.repository(u, prefix)
+	case u.role == imageRole:
+		u.insertAfter(ref.end-1, ":"+prefix+"-latest")
+	case u.role == unclearRole:
+		u.bad = "tag-elsewhere"
+	}
+}
+
+func commonVia(a, b []span) []span {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return a[:n]
+}
+
+// settle drops changes that contradict each other, with all uses that hang
+// together with them, and leaves a reason.
+func (r *run) settle() {
+	for range len(r.uses) + 1 {
+		wanted := map[span]map[string]bool{}
+		soft := map[span]bool{}
+		for _, u := range r.uses {
+			if u.bad != "" {
+				continue
+			}
+			for _, c := range u.changes {
+				if wanted[c.span] == nil {
+					wanted[c.span] = map[string]bool{}
+				}
+				wanted[c.span][c.with] = true
+				soft[c.span] = soft[c.span] || c.soft
+			}
+		}
+		places := byPlace(wanted)
+		bad := map[span]bool{}
+		for s, w := range wanted {
+			if len(w) > 1 {
+				bad[s] = true
+			}
+		}
+		for _, u := range r.uses {
+			mine := map[span]bool{}
+			if u.bad == "" {
+				for _, c := range u.changes {
+					mine[c.span] = true
+				}
+			}
+			if !u.ref.own {
+				continue
+			}
+			for _, s := range places.read(u.ref) {
+				if !mine[s] && !soft[s] {
+					bad[s] = true
+				}
+			}
+		}
+		if len(bad) == 0 {
+			return
+		}
+		for _, u := range r.uses {
+			for _, c := range u.changes {
+				if u.bad == "" && bad[c.span] {
+					u.bad = "uses-disagree"
+				}
+			}
+		}
+	}
+}
+
+// places are the changed spans of each source in order.
+type places map[*source][]span
+
+func byPlace(wanted map[span]map[string]bool) places {
+	p := places{}
+	for s := range wanted {
+		p[s.src] = append(p[s.src], s)
+	}
+	for _, list := range p {
+		sort.Slice(list, func(i, j int) bool { return list[i].start < list[j].start })
+	}
+	return p
+}
+
+// read are the changed spans that a reference is made of.
+func (p places) read(ref *reference) []span {
+	var out []span
+	last := -1
+	for i := ref.start; i < ref.end; i++ {
+		k := ref.f.piece[i]
+		if k == last {
+			continue
+		}
+		last = k
+		pc := ref.f.t[k]
+		for _, s := range append([]span{pc.at}, pc.via...) {
+			list := p[s.src]
+			n := sort.Search(len(list), func(n int) bool { return list[n].start >= s.start })
+			for ; n < len(list) && list[n].start <= s.end; n++ {
+				insertion := list[n].start == list[n].end
+				if list[n].end > s.end || insertion && list[n].start == s.start || !insertion && list[n].start == s.end {
+					continue
+				}
+				if s == pc.at && pc.exact() && pc.hole == "" {
+					// only the part of the piece that belongs to the reference
+					off := list[n].start - s.start
+					if insertion {
+						off-- // it stands behind this byte
+					}
+					if first := ref.first(k); off < first || off > ref.lastOf(k) {
+						continue
+					}
+				}
+				if s != pc.at && list[n] != s && !(insertion && list[n].start == s.end) {
+					continue
+				}
+				out = append(out, list[n])
+			}
+		}
+	}
+	return out
+}
+
+// first and lastOf are the offsets of the reference's bytes in piece k.
+func (ref *reference) first(k int) int {
+	for i := ref.start; i < ref.end; i++ {
+		if ref.f.piece[i] == k {
+			return ref.f.off[i]
+		}
+	}
+	return 0
+}
+
+func (ref *reference) lastOf(k int) int {
+	for i := ref.end - 1; i >= ref.start; i-- {
+		if ref.f.piece[i] == k {
+			return ref.f.off[i]
+		}
+	}
+	return 0
+}

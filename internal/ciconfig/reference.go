@@ -1,0 +1,285 @@
+package ciconfig
+
+import (
+	"slices"
+	"strings"
+)
+
+// role says what a missing tag means where a reference stands.
+type role int
+
+const (
+	imageRole      role = iota // a missing tag is latest
+	repositoryRole             // a repository: tag or path follow elsewhere
+	textRole                   // printed or written down: nothing follows
+	unclearRole                // nobody knows what reads it
+)
+
+// reference is an image reference inside an evaluated text. The numbers index
+// the flattened text.
+type reference struct {
+	f              *flat
+	start, base    int // the base is f.s[start:base]
+	sep            int // separator before the name, -1 without a name
+	nameEnd        int
+	colon          int // -1 without a tag
+	tagEnd         int
+	digest         int // the @, -1 without
+	end            int
+	own            bool
+	host           bool   // only the host is named
+	project        string // the other project, when known
+	joined         bool   // something unknown follows the base without a separator
+	baseIsVariable bool   // $CI_REGISTRY_IMAGE
+}
+
+// flat is a text as one string, holes as one byte each, predefined variables
+// put in, and for each byte the piece that it comes from.
+type flat struct {
+	t     text
+	s     string
+	piece []int
+	off   []int // offset inside the piece, -1 for a put-in variable
+}
+
+// gap stands for a hole in a flattened text.
+const gap = '\x01'
+
+func (r *run) flatten(t text) *flat {
+	f := &flat{t: t}
+	var b strings.Builder
+	for i, p := range t {
+		s, inside := p.text, true
+		if p.hole != "" {
+			s, inside = r.put(p.hole), false
+		}
+		b.WriteString(s)
+		for k := range len(s) {
+			f.piece = append(f.piece, i)
+			if inside {
+				f.off = append(f.off, k)
+			} else {
+				f.off = append(f.off, -1)
+			}
+		}
+	}
+	f.s = b.String()
+	return f
+}
+
+// put is what stands for a variable in a flattened text.
+func (r *run) put(name string) string {
+	p := r.in.Project
+	switch name {
+	case "CI_REGISTRY_IMAGE":
+		return p.OldHost + "/" + p.Path
+	case "CI_REGISTRY":
+		return p.OldHost
+	case "CI_PROJECT_PATH":
+		return p.Path
+	case "CI_PROJECT_NAME":
+		return p.Path[strings.LastIndexByte(p.Path, '/')+1:]
+	case "CI_PROJECT_NAMESPACE":
+		return p.Path[:max(strings.LastIndexByte(p.Path, '/'), 0)]
+	case "CI_PROJECT_ROOT_NAMESPACE":
+		root, _, _ := strings.Cut(p.Path, "/")
+		return root
+	}
+	return string(gap)
+}
+
+// mentions says whether a text may name the old registry; it is the cheap test.
+func (r *run) mentions(t text) bool {
+	for _, p := range t {
+		if p.hole == "CI_REGISTRY_IMAGE" || p.hole == "CI_REGISTRY" || p.text != "" && strings.Contains(p.text, r.in.Project.OldHost) {
+			return true
+		}
+	}
+	return false
+}
+
+func nameByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '_' || c == '-' || c == gap
+}
+
+// references finds the references to the old registry in a text.
+func (r *run) references(t text) []*reference {
+	if !r.mentions(t) {
+		return nil
+	}
+	f := r.flatten(t)
+	host := r.in.Project.OldHost
+	var out []*reference
+	for at := 0; ; {
+		i := strings.Index(f.s[at:], host)
+		if i < 0 {
+			return out
+		}
+		i += at
+		at = i + len(host)
+		if i > 0 && (nameByte(f.s[i-1]) && f.s[i-1] != gap) {
+			continue
+		}
+		ref := r.parse(f, i, at)
+		if ref == nil {
+			continue
+		}
+		out = append(out, ref)
+		at = max(at, ref.end)
+	}
+}
+
+// parse reads the reference that begins at start; hostEnd is the end of the host.
+func (r *run) parse(f *flat, start, hostEnd int) *reference {
+	s := f.s
+	ref := &reference{f: f, start: start, base: hostEnd, sep: -1, colon: -1, digest: -1, nameEnd: hostEnd, tagEnd: hostEnd, end: hostEnd}
+	if hostEnd >= len(s) || s[hostEnd] != '/' {
+		if hostEnd < len(s) && (nameByte(s[hostEnd])) {
+			return nil
+		}
+		ref.host = true
+		return ref
+	}
+	end := hostEnd
+	for end < len(s) && (s[end] == '/' || nameByte(s[end])) {
+		end++
+	}
+	repoEnd := end
+	ref.nameEnd, ref.tagEnd, ref.end = repoEnd, repoEnd, repoEnd
+	if end < len(s) && s[end] == ':' {
+		ref.colon = end
+		end++
+		for end < len(s) && nameByte(s[end]) {
+			end++
+		}
+		ref.tagEnd, ref.end = end, end
+	}
+	if end < len(s) && s[end] == '@' {
+		ref.digest = end
+		end++
+		for end < len(s) && (nameByte(s[end]) || s[end] == ':') {
+			end++
+		}
+		ref.end = end
+	}
+	r.own(ref, s[start:repoEnd])
+	if ref.own && ref.sep < 0 && ref.base < repoEnd {
+		ref.joined = true
+	}
+	p := f.t[f.piece[start]]
+	ref.baseIsVariable = p.hole == "CI_REGISTRY_IMAGE" && f.piece[ref.base-1] == f.piece[start]
+	return ref
+}
+
+// own decides whether the repository is this project's, and where its name
+// begins. The longest base wins.
+func (r *run) own(ref *reference, repository string) {
+	host := r.in.Project.OldHost
+	bases := append([]string{host + "/" + r.in.Project.Path}, r.in.Project.OldBases...)
+	slices.SortFunc(bases, func(a, b string) int { return len(b) - len(a) })
+	variable := ref.f.t[ref.f.piece[ref.start]].hole == "CI_REGISTRY_IMAGE"
+	if r.in.Owner != nil && !variable && !strings.ContainsRune(repository, gap) {
+		project, name, ok := r.in.Owner(strings.TrimPrefix(repository, host+"/"))
+		if ok && project != r.in.Project.Path {
+			ref.project = project
+			return
+		}
+		if ok && (name == "" || strings.HasSuffix(repository, name)) {
+			ref.named(len(repository)-len(name), name != "")
+			return
+		}
+	}
+	for _, b := range bases {
+		rest, ok := strings.CutPrefix(repository, b)
+		if !ok {
+			continue
+		}
+		if rest == "" {
+			ref.named(len(b), false)
+			return
+		}
+		if rest[0] == '/' || rest[0] == '-' {
+			if len(rest) == 1 { // "base/" with nothing behind: a prefix for names
+				ref.own, ref.base, ref.joined = true, ref.start+len(b), true
+				return
+			}
+			ref.named(len(b)+1, true)
+			return
+		}
+		if rest[0] == gap || variable {
+			ref.own, ref.base, ref.joined = true, ref.start+len(b), true
+			return
+		}
+	}
+}
+
+// named marks the reference as the project's, its name starting n bytes in.
+func (ref *reference) named(n int, has bool) {
+	ref.own = true
+	ref.base = ref.start + n
+	if has {
+		ref.base = ref.start + n - 1
+		ref.sep = ref.base
+	}
+}
+
+func (ref *reference) name() string {
+	if ref.sep < 0 {
+		return ""
+	}
+	return ref.f.show(ref.sep+1, ref.nameEnd)
+}
+
+func (ref *reference) tag() string {
+	if ref.colon < 0 {
+		return ""
+	}
+	return ref.f.show(ref.colon+1, ref.tagEnd)
+}
+
+// String is the reference with the registry's name put in and other variables
+// as they are.
+func (ref *reference) String() string {
+	s := ref.f.show(ref.start, ref.end)
+	if ref.colon < 0 && ref.digest < 0 && !ref.host {
+		s += ":latest"
+	}
+	return s
+}
+
+// show is a part of the text with its holes as variables.
+func (f *flat) show(i, j int) string {
+	var b strings.Builder
+	for k := i; k < j; k++ {
+		if f.s[k] != gap {
+			b.WriteByte(f.s[k])
+			continue
+		}
+		if h := f.t[f.piece[k]].hole; h == unknown {
+			b.WriteString("$(…)")
+		} else {
+			b.WriteString("${" + h + "}")
+		}
+	}
+	return b.String()
+}
+
+// at is where byte i of the text is written; ok is false when the byte has no
+// place of its own.
+func (f *flat) at(i int) (s span, ok bool) {
+	p := f.t[f.piece[i]]
+	if f.off[i] < 0 || !p.exact() {
+		return p.at, false
+	}
+	k := p.at.start + f.off[i]
+	return span{p.at.src, k, k + 1}, true
+}
+
+// via is the chain of expansions that byte i came through.
+func (f *flat) via(i int) []span { return f.t[f.piece[i]].via }
+
+// above says whether the chain a is the beginning of b: what came through a was
+// written where b is expanded, or around it.
+func above(a, b []span) bool {
+	return len(a) <= len(b) && slices.Equal(a, b[:len(a)])
+}

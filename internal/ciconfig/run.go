@@ -1,0 +1,339 @@
+package ciconfig
+
+import (
+	"path"
+	"sort"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// run is one look at a set of files: what they mean, and what has to change.
+type run struct {
+	in      *Input
+	files   map[string]*source
+	cfg     *config
+	uses    []*use
+	seen    map[string]bool // uses by place, kind and origin
+	visited map[string]bool // files that a job reads as a script or configuration
+	logins  []login
+
+	findings []Finding
+	reported map[Finding]bool
+
+	shells     map[*chunk]*syntax.File
+	wholes     map[*source]*chunk
+	following  map[*source]bool
+	functions  []declared
+	called     map[*syntax.Stmt]bool
+	operations []operation
+	assigned   map[string][]text // what the scripts of all jobs assign
+	steps      int
+	truncated  bool
+	now        *job // the job whose script is followed
+	after      []change
+}
+
+type declared struct {
+	name string
+	ch   *chunk
+	body *syntax.Stmt
+	sh   *shell
+}
+
+// operation is a string operation on a value that names an image.
+type operation struct {
+	at    span
+	value text
+}
+
+type login struct {
+	at   span
+	host text
+}
+
+func newRun(in *Input) *run {
+	r := &run{in: in, files: map[string]*source{}, seen: map[string]bool{}, visited: map[string]bool{},
+		reported: map[Finding]bool{}, shells: map[*chunk]*syntax.File{}, wholes: map[*source]*chunk{},
+		following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}}
+	for _, f := range in.Files {
+		r.files[f.Path] = newSource(f.Path, f.Content, true)
+	}
+	return r
+}
+
+// look evaluates everything: jobs, then the files that no job reads.
+func (r *run) look() {
+	r.cfg = load(r.in, r.files)
+	for _, p := range r.cfg.problems {
+		r.report(p.code, p.at, p.detail)
+	}
+	jobs := r.cfg.jobs()
+	for _, d := range r.cfg.docs {
+		r.visited[d.src.path] = true
+	}
+	for _, j := range jobs {
+		r.job(j)
+	}
+	for i := 0; i < len(r.functions); i++ { // functions that nobody calls
+		if f := r.functions[i]; !r.called[f.body] {
+			r.called[f.body] = true
+			f.sh.clone().stmt(f.ch, f.body)
+		}
+	}
+	r.now = nil
+	r.documents()
+	r.definitions()
+}
+
+// job evaluates all that a job says about images.
+func (r *run) job(j *job) {
+	r.now = j
+	e := r.cfg.env(j.tree)
+	r.imageOf(j, e, j.tree.kid("image"), "image")
+	if s := j.tree.kid("services"); s != nil {
+		for _, n := range items(s.node) {
+			if n = deref(n); n != nil {
+				r.imageOf(j, e, r.cfg.grow(s.doc, n, 0), "service")
+			}
+		}
+	}
+	sh := newShell(r, e)
+	for _, key := range []string{"before_script", "script", "after_script"} {
+		if key == "after_script" {
+			sh = newShell(r, e)
+		}
+		for _, l := range r.cfg.lines(j.tree.kid(key)) {
+			ch := r.cfg.scalar(l.doc, l.node)
+			if ch == nil {
+				continue
+			}
+			sh.script(r.withInputs(ch, l.doc))
+		}
+	}
+	r.rest(j, e)
+}
+
+// withInputs is the script line; interpolated inputs stay text, which a shell
+// parser takes as arithmetic, so they are left alone.
+func (r *run) withInputs(ch *chunk, _ *document) *chunk { return ch }
+
+// imageOf evaluates the image of a job or of a service.
+func (r *run) imageOf(j *job, e *env, t *tree, what string) {
+	if t == nil {
+		return
+	}
+	if t.kids != nil {
+		t = t.kid("name")
+	}
+	if t == nil || t.node == nil {
+		return
+	}
+	if t.node.Tag == "!reference" {
+		r.imageOf(j, e, r.cfg.reference(t.node), what)
+		return
+	}
+	ch := r.cfg.scalar(t.doc, t.node)
+	if ch == nil {
+		return
+	}
+	for _, v := range e.expand(ch, t.doc) {
+		for _, ref := range r.references(v) {
+			r.add(&use{ref: ref, at: ch.span(0, len(ch.text)), command: what, role: imageRole, expands: true, job: j})
+		}
+	}
+}
+
+// add records a use once.
+func (r *run) add(u *use) {
+	if u.job == nil {
+		u.job = r.now
+	}
+	if u.ref.host {
+		if !u.ref.f.t[u.ref.f.piece[u.ref.start]].exact() {
+			return // $CI_REGISTRY alone
+		}
+	}
+	key := u.command + "\x00" + u.ref.f.t.key() + "\x00" + string(rune(u.ref.start)) + string(rune(u.at.start))
+	if u.at.src != nil {
+		key += u.at.src.path
+	}
+	if r.seen[key] {
+		return
+	}
+	r.seen[key] = true
+	r.uses = append(r.uses, u)
+}
+
+// find is the file of the repository that a script names.
+func (r *run) find(name string) *source {
+	name = strings.TrimPrefix(name, "${CI_PROJECT_DIR}/")
+	name = strings.TrimPrefix(name, "$(…)/")
+	if s := r.files[path.Clean(name)]; s != nil && s.editable {
+		return s
+	}
+	if strings.HasPrefix(name, "/") || strings.Contains(name, "$") {
+		return nil
+	}
+	// A script may run after a cd; an unambiguous ending is good enough.
+	want := "/" + path.Clean(strings.TrimLeft(name, "./"))
+	var hit *source
+	for p, s := range r.files {
+		if s.editable && strings.HasSuffix("/"+p, want) {
+			if hit != nil {
+				return nil
+			}
+			hit = s
+		}
+	}
+	return hit
+}
+
+func (r *run) wholeFile(s *source) *chunk {
+	if c := r.wholes[s]; c != nil {
+		return c
+	}
+	c := whole(s, 0, len(s.data))
+	r.wholes[s] = c
+	return c
+}
+
+// parseShell parses shell text, bash first, then plain POSIX.
+func (r *run) parseShell(ch *chunk) *syntax.File {
+	if f, ok := r.shells[ch]; ok {
+		return f
+	}
+	var f *syntax.File
+	func() {
+		defer func() { // the parser is not ours
+			if recover() != nil {
+				f = nil
+			}
+		}()
+		var err error
+		for _, lang := range []syntax.LangVariant{syntax.LangBash, syntax.LangPOSIX} {
+			f, err = syntax.NewParser(syntax.Variant(lang)).Parse(strings.NewReader(ch.text), "")
+			if err == nil {
+				return
+			}
+		}
+		f = nil
+	}()
+	r.shells[ch] = f
+	return f
+}
+
+// assignment looks at what a script assigns: a value with a tag is a complete
+// reference wherever it is used.
+func (r *run) assignment(sh *shell, name string, vals []text, at span) {
+	for _, v := range vals {
+		for _, ref := range r.references(v) {
+			if ref.own && (ref.colon >= 0 || ref.digest >= 0) || !ref.own && !ref.host {
+				r.add(&use{ref: ref, at: at, command: "variable", role: textRole, shell: true, expands: true})
+			}
+		}
+	}
+}
+
+// rest looks at the other keys of a job that may carry a reference.
+func (r *run) rest(j *job, e *env) {
+	for _, key := range []string{"environment", "trigger", "release", "pages"} {
+		if t := j.tree.kid(key); t != nil {
+			r.scalars(t, e, key, 0)
+		}
+	}
+}
+
+func (r *run) scalars(t *tree, e *env, what string, depth int) {
+	if t == nil || depth > 8 {
+		return
+	}
+	for _, k := range t.keys {
+		r.scalars(t.kids[k], e, what, depth+1)
+	}
+	if t.kids != nil || t.node == nil {
+		return
+	}
+	for _, n := range items(t.node) {
+		if n = deref(n); n == nil || n.Value == "" {
+			continue
+		}
+		ch := r.cfg.scalar(t.doc, n)
+		if ch == nil {
+			continue
+		}
+		for _, v := range e.expand(ch, t.doc) {
+			for _, ref := range r.references(v) {
+				r.add(&use{ref: ref, at: ch.span(0, len(ch.text)), command: what, role: unclearRole, expands: true})
+			}
+		}
+	}
+}
+
+// definitions looks at the variables that hold a reference and that nothing
+// visible uses.
+func (r *run) definitions() {
+	covered := map[span]bool{}
+	for _, u := range r.uses {
+		if s, ok := u.separator(); ok || s.src != nil {
+			covered[s] = true
+		}
+		if !u.ref.own && u.ref.f.off[u.ref.start] >= 0 {
+			if s, ok := u.ref.f.at(u.ref.start); ok {
+				covered[s] = true
+			}
+		}
+	}
+	look := func(t *tree, e *env, j *job) {
+		if t == nil {
+			return
+		}
+		for _, name := range t.keys {
+			v := t.kids[name]
+			if v.kids != nil {
+				v = v.kid("value")
+			}
+			if v == nil || v.node == nil || v.node.Value == "" {
+				continue
+			}
+			ch := r.cfg.scalar(v.doc, v.node)
+			if ch == nil {
+				continue
+			}
+			for _, val := range e.expand(ch, v.doc) {
+				for _, ref := range r.references(val) {
+					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "variable " + name, role: textRole, expands: true, job: j}
+					if ref.own && ref.sep >= 0 {
+						s, ok := ref.f.at(ref.sep)
+						if ok && covered[s] {
+							continue
+						}
+						if ref.colon < 0 && ref.digest < 0 {
+							u.role = unclearRole
+						}
+					} else if s, ok := ref.f.at(ref.start); ok && covered[s] {
+						continue
+					}
+					r.add(u)
+				}
+			}
+		}
+	}
+	if r.cfg.root == nil {
+		return
+	}
+	look(r.cfg.root.kid("variables"), r.cfg.env(nil), nil)
+	for _, j := range r.cfg.jobs() {
+		look(j.tree.kid("variables"), r.cfg.env(j.tree), j)
+	}
+}
+
+func sortUses(uses []*use) {
+	sort.SliceStable(uses, func(i, j int) bool {
+		a, b := uses[i].at, uses[j].at
+		if a.src != b.src && a.src != nil && b.src != nil {
+			return a.src.path < b.src.path
+		}
+		return a.start < b.start
+	})
+}

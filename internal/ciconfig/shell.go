@@ -1,0 +1,536 @@
+package ciconfig
+
+import (
+	"maps"
+	"path"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// shell follows a script: it assigns variables, walks branches and loops, and
+// hands every command with its evaluated words to the run. Nothing is
+// executed. Where a value depends on what happens, all values are kept.
+type shell struct {
+	run   *run
+	env   *env // variables of the job
+	vars  map[string][]text
+	args  [][]text // positional parameters, nil when unknown
+	known bool     // args are known
+	funcs map[string]function
+	depth int
+	print *[]text // what echo prints, inside a command substitution
+}
+
+type function struct {
+	ch   *chunk
+	body *syntax.Stmt
+}
+
+// maxSteps bounds the statements followed in one rewrite, maxCalls the depth
+// of functions and scripts that call each other.
+const (
+	maxSteps = 100_000
+	maxCalls = 6
+)
+
+func newShell(r *run, e *env) *shell {
+	return &shell{run: r, env: e, vars: map[string][]text{}, funcs: map[string]function{}}
+}
+
+// clone is a subshell: what it assigns stays inside.
+func (sh *shell) clone() *shell {
+	c := *sh
+	c.vars = maps.Clone(sh.vars)
+	c.funcs = maps.Clone(sh.funcs)
+	return &c
+}
+
+// join keeps the values of both branches.
+func (sh *shell) join(others ...*shell) {
+	for _, o := range others {
+		for name, v := range o.vars {
+			if mine, ok := sh.vars[name]; ok {
+				sh.vars[name] = union(mine, v)
+			} else {
+				was, _ := sh.env.lookup(name)
+				sh.vars[name] = union(was, v)
+			}
+		}
+		for name, f := range o.funcs {
+			sh.funcs[name] = f
+		}
+	}
+}
+
+// script follows a chunk of shell text.
+func (sh *shell) script(ch *chunk) {
+	if ch == nil {
+		return
+	}
+	f := sh.run.parseShell(ch)
+	if f == nil {
+		sh.run.scanText(sh, ch)
+		return
+	}
+	sh.stmts(ch, f.Stmts)
+}
+
+func (sh *shell) stmts(ch *chunk, list []*syntax.Stmt) {
+	for _, s := range list {
+		sh.stmt(ch, s)
+	}
+}
+
+func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
+	if s == nil {
+		return
+	}
+	if sh.run.steps++; sh.run.steps > maxSteps {
+		sh.run.truncated = true
+		return
+	}
+	for _, r := range s.Redirs {
+		if r.Hdoc != nil {
+			sh.heredoc(ch, r)
+		} else if r.Word != nil {
+			sh.word(ch, r.Word)
+		}
+	}
+	switch c := s.Cmd.(type) {
+	case *syntax.CallExpr:
+		sh.call(ch, c)
+	case *syntax.DeclClause:
+		for _, a := range c.Args {
+			sh.assign(ch, a)
+		}
+	case *syntax.Block:
+		sh.stmts(ch, c.Stmts)
+	case *syntax.Subshell:
+		sh.clone().stmts(ch, c.Stmts)
+	case *syntax.IfClause:
+		sh.branch(ch, c)
+	case *syntax.WhileClause:
+		sh.stmts(ch, c.Cond)
+		sh.maybe(func(b *shell) { b.stmts(ch, c.Do) })
+	case *syntax.ForClause:
+		sh.loop(ch, c)
+	case *syntax.CaseClause:
+		sh.word(ch, c.Word)
+		var arms []*shell
+		for _, it := range c.Items {
+			arm := sh.clone()
+			arm.stmts(ch, it.Stmts)
+			arms = append(arms, arm)
+		}
+		sh.join(arms...)
+	case *syntax.FuncDecl:
+		if c.Name != nil {
+			sh.funcs[c.Name.Value] = function{ch, c.Body}
+			sh.run.functions = append(sh.run.functions, declared{c.Name.Value, ch, c.Body, sh})
+		}
+	case *syntax.BinaryCmd:
+		switch c.Op {
+		case syntax.Pipe, syntax.PipeAll:
+			sh.clone().stmt(ch, c.X)
+			sh.clone().stmt(ch, c.Y)
+		default:
+			sh.stmt(ch, c.X)
+			if c.Op == syntax.AndStmt {
+				sh.stmt(ch, c.Y)
+			} else {
+				sh.maybe(func(b *shell) { b.stmt(ch, c.Y) })
+			}
+		}
+	case *syntax.TimeClause:
+		sh.stmt(ch, c.Stmt)
+	case *syntax.CoprocClause:
+		sh.stmt(ch, c.Stmt)
+	case *syntax.TestClause:
+		syntax.Walk(c.X, func(n syntax.Node) bool {
+			if w, ok := n.(*syntax.Word); ok {
+				sh.word(ch, w)
+				return false
+			}
+			return true
+		})
+	}
+}
+
+// maybe follows what may or may not be executed.
+func (sh *shell) maybe(f func(*shell)) {
+	b := sh.clone()
+	f(b)
+	sh.join(b)
+}
+
+func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
+	sh.stmts(ch, c.Cond)
+	then := sh.clone()
+	then.stmts(ch, c.Then)
+	rest := sh.clone()
+	if c.Else != nil {
+		if len(c.Else.Cond) > 0 {
+			rest.branch(ch, c.Else)
+		} else {
+			rest.stmts(ch, c.Else.Then)
+		}
+	}
+	// What both branches assign replaces the value before.
+	for name, v := range then.vars {
+		if w, ok := rest.vars[name]; ok {
+			sh.vars[name] = union(w, v)
+		} else {
+			was, _ := sh.env.lookup(name)
+			sh.vars[name] = union(was, v)
+		}
+	}
+	for name, v := range rest.vars {
+		if _, ok := then.vars[name]; !ok {
+			was, _ := sh.env.lookup(name)
+			sh.vars[name] = union(was, v)
+		}
+	}
+	maps.Copy(sh.funcs, then.funcs)
+	maps.Copy(sh.funcs, rest.funcs)
+}
+
+func (sh *shell) loop(ch *chunk, c *syntax.ForClause) {
+	if it, ok := c.Loop.(*syntax.WordIter); ok {
+		var vals []text
+		if !it.InPos.IsValid() {
+			for _, a := range sh.args {
+				vals = union(vals, a)
+			}
+		}
+		for _, w := range it.Items {
+			for _, v := range sh.word(ch, w) {
+				vals = union(vals, v.fields())
+			}
+		}
+		for i, v := range vals {
+			if s, ok := v.literal(); ok && strings.ContainsAny(s, "*?{") {
+				vals[i] = text{{hole: it.Name.Value, at: ch.span(int(it.Pos().Offset()), int(it.End().Offset()))}}
+			}
+		}
+		sh.set(it.Name.Value, vals)
+	}
+	sh.maybe(func(b *shell) { b.stmts(ch, c.Do) })
+}
+
+// set gives a variable its values; none at all is a value nobody knows.
+func (sh *shell) set(name string, vals []text) {
+	if vals == nil {
+		vals = []text{{piece{hole: name}}}
+	}
+	sh.vars[name] = vals
+	if sh.run.assigned != nil {
+		sh.run.assigned[name] = union(sh.run.assigned[name], vals)
+	}
+}
+
+func (sh *shell) assign(ch *chunk, a *syntax.Assign) {
+	if a.Name == nil {
+		if a.Value != nil {
+			sh.word(ch, a.Value)
+		}
+		return
+	}
+	name := a.Name.Value
+	if a.Naked {
+		return
+	}
+	var vals []text
+	switch {
+	case a.Array != nil:
+		for _, e := range a.Array.Elems {
+			if e.Value != nil {
+				for _, v := range sh.word(ch, e.Value) {
+					vals = union(vals, v.fields())
+				}
+			}
+		}
+		if vals == nil {
+			vals = []text{{}}
+		}
+		if a.Append {
+			vals = union(sh.vars[name], vals)
+		}
+	case a.Value != nil:
+		vals = sh.word(ch, a.Value)
+		for i := range vals {
+			vals[i] = unsplit(vals[i])
+		}
+		if a.Append {
+			was, ok := sh.lookup(name)
+			if ok {
+				vals = product(was, vals)
+			}
+		}
+	default:
+		vals = []text{{}}
+	}
+	sh.set(name, vals)
+	sh.run.assignment(sh, name, vals, ch.span(int(a.Pos().Offset()), int(a.End().Offset())))
+}
+
+func unsplit(t text) text {
+	for i := range t {
+		t[i].split = false
+	}
+	return t
+}
+
+func (sh *shell) lookup(name string) ([]text, bool) {
+	if v, ok := sh.vars[name]; ok {
+		return v, true
+	}
+	if len(name) == 1 && name[0] >= '1' && name[0] <= '9' {
+		i := int(name[0] - '1')
+		if i < len(sh.args) && len(sh.args[i]) > 0 {
+			return sh.args[i], true
+		}
+		return nil, false
+	}
+	if name == "@" || name == "*" {
+		var all []text
+		for _, a := range sh.args {
+			all = union(all, a)
+		}
+		return all, len(all) > 0
+	}
+	return sh.env.lookup(name)
+}
+
+// call follows a simple command.
+func (sh *shell) call(ch *chunk, c *syntax.CallExpr) {
+	if len(c.Args) == 0 {
+		for _, a := range c.Assigns {
+			sh.assign(ch, a)
+		}
+		return
+	}
+	scope := sh
+	if len(c.Assigns) > 0 {
+		scope = sh.clone()
+		for _, a := range c.Assigns {
+			scope.assign(ch, a)
+		}
+	}
+	cmd := command{ch: ch, call: c, at: ch.span(int(c.Pos().Offset()), int(c.End().Offset()))}
+	for _, w := range c.Args {
+		first := len(cmd.args) == 0
+		vals := scope.word(ch, w)
+		if first && len(vals) > 1 {
+			vals = vals[:1]
+		}
+		for _, v := range vals {
+			for _, f := range v.fields() {
+				cmd.args = append(cmd.args, f)
+				cmd.words = append(cmd.words, w)
+			}
+		}
+	}
+	if len(cmd.args) == 0 {
+		return
+	}
+	scope.command(&cmd)
+	if scope != sh {
+		maps.Copy(sh.funcs, scope.funcs)
+	}
+}
+
+// command is a simple command with its evaluated words.
+type command struct {
+	ch    *chunk
+	call  *syntax.CallExpr
+	args  []text
+	words []*syntax.Word // the word that each arg came from
+	at    span
+}
+
+// lit is an argument as text, holes rendered as variables.
+func (c *command) lit(i int) string {
+	if i >= len(c.args) {
+		return ""
+	}
+	return c.args[i].String()
+}
+
+func (sh *shell) command(c *command) {
+	name := path.Base(c.lit(0))
+	switch name {
+	case "sudo", "exec", "command", "time", "nohup", "env", "timeout", "retry", "nice":
+		i := 1
+		for i < len(c.args) && (strings.HasPrefix(c.lit(i), "-") || strings.Contains(c.lit(i), "=") || digits(c.lit(i))) {
+			i++
+		}
+		if i < len(c.args) {
+			inner := *c
+			inner.args, inner.words = c.args[i:], c.words[i:]
+			sh.command(&inner)
+			return
+		}
+	case "shift":
+		if len(sh.args) > 0 {
+			sh.args = sh.args[1:]
+		}
+		return
+	case "read", "mapfile", "readarray":
+		for i := 1; i < len(c.args); i++ {
+			if n := c.lit(i); !strings.HasPrefix(n, "-") {
+				sh.vars[n] = []text{{piece{hole: n}}}
+			}
+		}
+		return
+	case "unset":
+		for i := 1; i < len(c.args); i++ {
+			delete(sh.vars, c.lit(i))
+		}
+		return
+	case "local", "export", "readonly", "declare", "typeset":
+		return
+	case "echo", "printf":
+		if sh.print != nil {
+			sh.printed(c, name)
+		}
+	case ".", "source":
+		if len(c.args) > 1 && sh.file(c, 1, true) {
+			return
+		}
+	case "sh", "bash", "ash", "dash":
+		for i := 1; i < len(c.args); i++ {
+			a := c.lit(i)
+			if strings.HasPrefix(a, "-") && strings.Contains(a, "c") && i+1 < len(c.args) && !strings.HasPrefix(a, "--") {
+				if sh.nested(c, i+1) {
+					return
+				}
+				break
+			}
+			if !strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "+") {
+				if sh.file(c, i, false) {
+					return
+				}
+				break
+			}
+		}
+	case "eval", "ssh", "su", "trap":
+		if sh.nested(c, len(c.args)-1) {
+			return
+		}
+	}
+	if f, ok := sh.funcs[c.lit(0)]; ok && sh.depth < maxCalls {
+		sh.run.called[f.body] = true
+		b := sh.clone()
+		b.depth++
+		b.args, b.known = nil, true
+		for _, a := range c.args[1:] {
+			b.args = append(b.args, []text{a})
+		}
+		b.stmt(f.ch, f.body)
+		b.args = sh.args
+		sh.vars, sh.funcs = b.vars, b.funcs
+		return
+	}
+	if strings.Contains(c.lit(0), "/") && sh.file(c, 0, false) {
+		return
+	}
+	sh.run.commandUses(sh, c, name)
+	sh.inner(c, name)
+}
+
+// inner follows the script that docker run or kubectl exec hands to a shell.
+func (sh *shell) inner(c *command, name string) {
+	for i := 1; i+2 < len(c.args); i++ {
+		switch path.Base(c.lit(i)) {
+		case "sh", "bash", "ash":
+			if f := c.lit(i + 1); strings.HasPrefix(f, "-") && strings.Contains(f, "c") {
+				sh.clone().nested(c, i+2)
+				return
+			}
+		}
+	}
+}
+
+// nested follows a script that is written as one quoted argument.
+func (sh *shell) nested(c *command, i int) bool {
+	if i >= len(c.words) || i < 1 || sh.depth >= maxCalls || len(c.words[i].Parts) != 1 {
+		return false
+	}
+	q, ok := c.words[i].Parts[0].(*syntax.SglQuoted)
+	if !ok || q.Dollar {
+		return false
+	}
+	b := *sh
+	b.depth++
+	b.script(c.ch.sub(int(q.Left.Offset())+1, int(q.Right.Offset())))
+	return true
+}
+
+// file follows a script of the repository.
+func (sh *shell) file(c *command, i int, sourced bool) bool {
+	src := sh.run.find(c.lit(i))
+	if src == nil || sh.depth >= maxCalls || sh.run.following[src] || !isShell(src) {
+		return false
+	}
+	sh.run.following[src] = true
+	defer delete(sh.run.following, src)
+	sh.run.visited[src.path] = true
+	b := sh
+	if !sourced {
+		b = sh.clone()
+	}
+	was, known, depth := b.args, b.known, b.depth
+	if !sourced || len(c.args) > i+1 {
+		b.args, b.known = nil, true
+		for _, a := range c.args[i+1:] {
+			b.args = append(b.args, []text{a})
+		}
+	}
+	b.depth++
+	b.script(sh.run.wholeFile(src))
+	b.args, b.known, b.depth = was, known, depth
+	return true
+}
+
+func digits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789smhd.") == ""
+}
+
+// printed records what a command substitution gets from echo or printf.
+func (sh *shell) printed(c *command, name string) {
+	rest := c.args[1:]
+	for len(rest) > 0 && strings.HasPrefix(rest[0].String(), "-") {
+		rest = rest[1:]
+	}
+	if name == "printf" {
+		if len(rest) == 2 && strings.HasPrefix(rest[0].String(), "%s") {
+			rest = rest[1:]
+		} else if len(rest) != 1 {
+			return
+		}
+	}
+	var out text
+	for i, a := range rest {
+		if i > 0 {
+			out = append(out, piece{text: " "})
+		}
+		out = append(out, a...)
+	}
+	*sh.print = union(*sh.print, []text{out})
+}
+
+func (sh *shell) heredoc(ch *chunk, r *syntax.Redirect) {
+	quoted := false
+	syntax.Walk(r.Word, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.SglQuoted, *syntax.DblQuoted:
+			quoted = true
+		case *syntax.Lit:
+			quoted = quoted || strings.Contains(n.Value, `\`)
+		}
+		return true
+	})
+	vals := sh.parts(ch, r.Hdoc.Parts, quoted, true)
+	sh.run.textUses(sh, vals, ch.span(int(r.Hdoc.Pos().Offset()), int(r.Hdoc.End().Offset())))
+}

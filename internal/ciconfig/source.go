@@ -1,0 +1,118 @@
+package ciconfig
+
+import (
+	"bytes"
+	"sort"
+	"unicode/utf8"
+)
+
+// source is a file with the positions of its lines.
+type source struct {
+	path     string
+	data     []byte
+	editable bool
+	starts   []int // offset of the first byte of each line, as YAML counts lines
+}
+
+var bom = []byte("\xef\xbb\xbf")
+
+func newSource(path string, data []byte, editable bool) *source {
+	s := &source{path: path, data: data, editable: editable}
+	first := 0
+	if bytes.HasPrefix(data, bom) {
+		first = len(bom)
+	}
+	s.starts = append(s.starts, first)
+	for i := first; i < len(data); {
+		w := lineBreak(data[i:])
+		if w == 0 {
+			i++
+			continue
+		}
+		i += w
+		s.starts = append(s.starts, i)
+	}
+	return s
+}
+
+// lineBreak returns the width of the line break that b starts with, or 0. YAML
+// 1.1 also breaks lines at NEL, LS and PS.
+func lineBreak(b []byte) int {
+	switch b[0] {
+	case '\n':
+		return 1
+	case '\r':
+		if len(b) > 1 && b[1] == '\n' {
+			return 2
+		}
+		return 1
+	case 0xc2:
+		if len(b) > 1 && b[1] == 0x85 {
+			return 2
+		}
+	case 0xe2:
+		if len(b) > 2 && b[1] == 0x80 && (b[2] == 0xa8 || b[2] == 0xa9) {
+			return 3
+		}
+	}
+	return 0
+}
+
+// offset turns a line and a column (both from 1, the column in characters)
+// into a byte offset.
+func (s *source) offset(line, column int) int {
+	if line < 1 || line > len(s.starts) {
+		return len(s.data)
+	}
+	i := s.starts[line-1]
+	for ; column > 1 && i < len(s.data); column-- {
+		_, w := utf8.DecodeRune(s.data[i:])
+		i += w
+	}
+	return i
+}
+
+// position is the line and column, both from 1, of a byte offset.
+func (s *source) position(offset int) (line, column int) {
+	n := sort.SearchInts(s.starts, offset+1) - 1
+	n = max(n, 0)
+	start := min(s.starts[n], offset)
+	return n + 1, utf8.RuneCount(s.data[start:min(offset, len(s.data))]) + 1
+}
+
+// line returns the bounds of the line that holds the offset, the line break
+// included in end.
+func (s *source) line(offset int) (start, end int) {
+	n := max(sort.SearchInts(s.starts, offset+1)-1, 0)
+	start = s.starts[n]
+	if n+1 < len(s.starts) {
+		return start, s.starts[n+1]
+	}
+	return start, len(s.data)
+}
+
+// eol is the line break that the file uses.
+func (s *source) eol() string {
+	if bytes.Contains(s.data, []byte("\r\n")) {
+		return "\r\n"
+	}
+	return "\n"
+}
+
+// span is a run of bytes of a source.
+type span struct {
+	src        *source
+	start, end int
+}
+
+func (s span) text() string {
+	if s.src == nil {
+		return ""
+	}
+	return string(s.src.data[s.start:s.end])
+}
+
+// within says whether s lies inside t.
+func (s span) within(t span) bool {
+	return s.src == t.src && t.start <= s.start && s.end <= t.end
+}

@@ -1,0 +1,214 @@
+package ciconfig
+
+import (
+	"slices"
+	"strings"
+)
+
+// piece is a run of characters with its origin: text that was written
+// somewhere, or a hole, a value that is not known before the pipeline runs.
+type piece struct {
+	text   string // "" for a hole
+	hole   string // name of the variable, or unknown
+	at     span   // where it is written; for a hole the whole expansion
+	via    []span // the expansions that led here, outermost first
+	split  bool   // from an unquoted expansion: white space separates words
+	single bool   // written between single quotes: no expansion there
+	cut    bool   // went through a string operation, the text is not literal
+}
+
+// unknown is the hole of a value that no variable names, such as the output of
+// a command.
+const unknown = "?"
+
+// exact says whether each byte of the text was written as itself.
+func (p piece) exact() bool {
+	return p.hole == "" && p.at.end-p.at.start == len(p.text) && p.at.src != nil
+}
+
+// outer is where the piece enters the text that was evaluated.
+func (p piece) outer() span {
+	if len(p.via) > 0 {
+		return p.via[0]
+	}
+	return p.at
+}
+
+// text is an evaluated string.
+type text []piece
+
+// String renders the text with its holes as variables.
+func (t text) String() string {
+	var b strings.Builder
+	for _, p := range t {
+		switch {
+		case p.hole == unknown:
+			b.WriteString("$(…)")
+		case p.hole != "":
+			b.WriteString("${" + p.hole + "}")
+		default:
+			b.WriteString(p.text)
+		}
+	}
+	return b.String()
+}
+
+// literal is the text when it has no holes.
+func (t text) literal() (string, bool) {
+	var b strings.Builder
+	for _, p := range t {
+		if p.hole != "" {
+			return "", false
+		}
+		b.WriteString(p.text)
+	}
+	return b.String(), true
+}
+
+// through is the text as it appears where an expansion at s brings it in.
+func (t text) through(s span, split bool) text {
+	out := make(text, len(t))
+	for i, p := range t {
+		via := make([]span, 0, len(p.via)+1)
+		p.via = append(append(via, s), p.via...)
+		p.split = split
+		p.single = false
+		out[i] = p
+	}
+	return out
+}
+
+// key identifies a text with its origin.
+func (t text) key() string {
+	var b strings.Builder
+	for _, p := range t {
+		if p.at.src != nil {
+			b.WriteString(p.at.src.path)
+		}
+		for _, s := range append(p.via, p.at) {
+			b.WriteByte(0)
+			writeInt(&b, s.start)
+			writeInt(&b, s.end)
+		}
+		b.WriteByte(0)
+		b.WriteString(p.text)
+		b.WriteString(p.hole)
+	}
+	return b.String()
+}
+
+func writeInt(b *strings.Builder, n int) {
+	for ; n > 0; n >>= 7 {
+		b.WriteByte(byte(n&127) | 128)
+	}
+	b.WriteByte('.')
+}
+
+// most is how many values of one expression are followed. Beyond it the value
+// is a hole: a bound on time, reported where it matters.
+const most = 48
+
+// product joins every left value with every right value.
+func product(left, right []text) []text {
+	if len(left) == 0 {
+		return slices.Clone(right)
+	}
+	if len(right) == 1 {
+		for i := range left {
+			left[i] = append(left[i][:len(left[i]):len(left[i])], right[0]...)
+		}
+		return left
+	}
+	if len(left)*len(right) > most {
+		hole := text{}
+		if len(right) > 0 && len(right[0]) > 0 {
+			hole = text{{hole: unknown, at: right[0][0].outer()}}
+		}
+		return product(left, []text{hole})
+	}
+	out := make([]text, 0, len(left)*len(right))
+	for _, l := range left {
+		for _, r := range right {
+			out = append(out, append(l[:len(l):len(l)], r...))
+		}
+	}
+	return out
+}
+
+// union is the values of both, each once.
+func union(a, b []text) []text {
+	if len(a) == 0 {
+		return b
+	}
+	if len(b) == 0 || &a[0] == &b[0] && len(a) == len(b) {
+		return a
+	}
+	seen := make(map[string]bool, len(a)+len(b))
+	var out []text
+	for _, list := range [][]text{a, b} {
+		for _, t := range list {
+			if k := t.key(); !seen[k] && len(out) < most {
+				seen[k] = true
+				out = append(out, t)
+			}
+		}
+	}
+	return out
+}
+
+// fields splits a text at the white space of unquoted expansions.
+func (t text) fields() []text {
+	need := false
+	for _, p := range t {
+		if p.split && strings.ContainsAny(p.text, " \t\r\n") {
+			need = true
+		}
+	}
+	if !need {
+		return []text{t}
+	}
+	var out []text
+	var cur text
+	for _, p := range t {
+		if !p.split {
+			cur = append(cur, p)
+			continue
+		}
+		rest, off := p.text, 0
+		if p.hole != "" {
+			cur = append(cur, p)
+			continue
+		}
+		for rest != "" {
+			i := strings.IndexAny(rest, " \t\r\n")
+			if i < 0 {
+				i = len(rest)
+			}
+			if i > 0 {
+				cur = append(cur, p.slice(off, off+i))
+			}
+			if i < len(rest) {
+				if len(cur) > 0 {
+					out = append(out, cur)
+				}
+				cur = nil
+				i++
+			}
+			off += i
+			rest = rest[i:]
+		}
+	}
+	if len(cur) > 0 {
+		out = append(out, cur)
+	}
+	return out
+}
+
+// slice is the part of a text piece from i to j.
+func (p piece) slice(i, j int) piece {
+	if p.exact() {
+		p.at = span{p.at.src, p.at.start + i, p.at.start + j}
+	}
+	p.text = p.text[i:j]
+	return p
+}

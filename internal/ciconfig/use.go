@@ -1,0 +1,181 @@
+package ciconfig
+
+import (
+	"path"
+	"strings"
+)
+
+// use is a place where a reference is complete.
+type use struct {
+	ref     *reference
+	role    role
+	at      span   // the word, argument or value
+	command string // "docker push", "image", ...
+	push    bool
+	shell   bool // in a script: commands can be put in
+	expands bool // variables are expanded here
+	main    bool // part of the default branch's pipeline, as far as known
+	job     *job
+	style   int
+	changes []change
+	bad     Code // why it stays as it is
+}
+
+// commandUses records the references in the words of a command.
+func (r *run) commandUses(sh *shell, c *command, name string) {
+	any := false
+	for _, a := range c.args {
+		if r.mentions(a) {
+			any = true
+			break
+		}
+	}
+	if !any {
+		return
+	}
+	lits := make([]string, len(c.args))
+	for i := range c.args {
+		lits[i] = c.lit(i)
+	}
+	lits[0] = name
+	if isLogin(lits) {
+		r.login(c)
+		return
+	}
+	verb := verb(lits)
+	for i := range c.args {
+		for _, ref := range r.references(c.args[i]) {
+			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true}
+			u.role = argRole(lits, i, ref)
+			u.push = pushes(lits, i)
+			r.add(u)
+		}
+	}
+}
+
+func (c *command) argSpan(i int) span {
+	w := c.words[i]
+	return c.ch.span(int(w.Pos().Offset()), int(w.End().Offset()))
+}
+
+// textUses records references in text that a script writes somewhere.
+func (r *run) textUses(sh *shell, vals []text, at span) {
+	for _, v := range vals {
+		for _, ref := range r.references(v) {
+			r.add(&use{ref: ref, at: at, command: "text", role: textRole, shell: true, expands: true})
+		}
+	}
+}
+
+// verb names a command with its subcommand.
+func verb(lits []string) string {
+	words := []string{lits[0]}
+	for _, l := range lits[1:] {
+		if strings.HasPrefix(l, "-") {
+			continue
+		}
+		if strings.ContainsAny(l, "/:$.=") {
+			break
+		}
+		if words = append(words, l); len(words) == 3 {
+			break
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+func isLogin(lits []string) bool {
+	for _, l := range lits[1:min(len(lits), 4)] {
+		if l == "login" || l == "logout" {
+			return true
+		}
+	}
+	return false
+}
+
+// imageTools are commands whose arguments are image references.
+var imageTools = map[string]bool{
+	"docker": true, "podman": true, "buildah": true, "nerdctl": true, "skopeo": true, "crane": true, "regctl": true,
+	"executor": true, "kubectl": true, "oc": true, "trivy": true, "grype": true, "syft": true, "cosign": true, "dive": true,
+	"docker-compose": true, "kustomize": true, "container-structure-test": true, "hadolint": true, "notation": true, "img": true,
+	"build-push": true, "snyk": true, "k3d": true, "kind": true, "buildctl": true, "deploy": true, "dockle": true, "manifest-tool": true,
+}
+
+var textTools = map[string]bool{
+	"echo": true, "printf": true, "sed": true, "grep": true, "cat": true, "tee": true, "curl": true, "jq": true, "yq": true, "test": true, "[": true, ":": true,
+}
+
+// argRole says what a missing tag means in an argument.
+func argRole(lits []string, i int, ref *reference) role {
+	arg := lits[i]
+	flag := ""
+	if strings.HasPrefix(arg, "-") {
+		flag, _, _ = strings.Cut(arg, "=")
+	} else if i > 0 && strings.HasPrefix(lits[i-1], "-") && !strings.Contains(lits[i-1], "=") {
+		flag = lits[i-1]
+	}
+	all := strings.Join(lits, " ")
+	switch {
+	case flag == "--cache-repo", strings.Contains(all, "--all-tags"), strings.Contains(all, "push -a "):
+		return repositoryRole
+	case lits[0] == "helm" && (strings.Contains(arg, "repository") || strings.Contains(arg, "image=") || strings.Contains(arg, "egistry=")):
+		return repositoryRole
+	case lits[0] == "helm" && strings.Contains(arg, "oci://"):
+		return repositoryRole
+	case lits[0] == "skopeo" && len(lits) > 1 && lits[1] == "list-tags", lits[0] == "crane" && len(lits) > 1 && (lits[1] == "ls" || lits[1] == "catalog"),
+		lits[0] == "regctl" && strings.Contains(all, "tag ls"):
+		return repositoryRole
+	case textTools[lits[0]]:
+		return textRole
+	case flag == "--build-arg", flag == "-e", flag == "--env":
+		return unclearRole
+	case imageTools[lits[0]]:
+		return imageRole
+	}
+	return unclearRole
+}
+
+// pushes says whether the argument names an image that the command pushes.
+func pushes(lits []string, i int) bool {
+	all := " " + strings.Join(lits, " ") + " "
+	prev := lits[max(i-1, 0)]
+	switch lits[0] {
+	case "docker", "podman", "nerdctl", "img", "buildah":
+		if len(lits) < 2 {
+			return false
+		}
+		if strings.Contains(all, " push ") && !strings.Contains(all, " build ") && !strings.Contains(all, " bake ") {
+			return true
+		}
+		if strings.Contains(all, " imagetools create ") {
+			return prev == "-t" || prev == "--tag" || strings.HasPrefix(lits[i], "--tag=")
+		}
+		if strings.Contains(all, " --push ") || strings.Contains(all, "type=registry") {
+			return prev == "-t" || prev == "--tag" || strings.HasPrefix(lits[i], "--tag=") || strings.Contains(lits[i], "name=")
+		}
+	case "executor":
+		return prev == "--destination" || prev == "-d" || strings.HasPrefix(lits[i], "--destination=")
+	case "skopeo":
+		return len(lits) > 1 && lits[1] == "copy" && i == len(lits)-1
+	case "crane":
+		return len(lits) > 2 && (lits[1] == "push" && i == 3 || (lits[1] == "copy" || lits[1] == "cp") && i == 3)
+	case "regctl":
+		return strings.Contains(all, " copy ") && i == len(lits)-1
+	}
+	return false
+}
+
+// isShell says whether a file is a shell script.
+func isShell(s *source) bool {
+	switch path.Ext(s.path) {
+	case ".sh", ".bash", ".envrc", ".ksh":
+		return true
+	case ".py", ".js", ".ts", ".rb", ".go", ".pl", ".php", ".yml", ".yaml", ".json", ".hcl", ".toml":
+		return false
+	}
+	first, _, _ := strings.Cut(string(s.data[:min(len(s.data), 200)]), "\n")
+	if strings.HasPrefix(first, "#!") {
+		return strings.Contains(first, "sh")
+	}
+	return false
+}

@@ -1,0 +1,254 @@
+package ciconfig
+
+import (
+	"regexp"
+	"sort"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// definition is a variable's value as a CI file writes it.
+type definition struct {
+	node *yaml.Node
+	doc  *document
+}
+
+// env are the variables that a job sees. Values are found when they are asked
+// for, as GitLab does: a variable may name another that is defined later.
+type env struct {
+	cfg      *config
+	defs     map[string][]definition
+	settings map[string]string // CI/CD settings, which win over files
+	cache    map[string][]text
+	busy     map[string]bool
+}
+
+// env gathers the variables of a job, of the whole pipeline when j is nil.
+func (c *config) env(j *tree) *env {
+	e := &env{cfg: c, defs: map[string][]definition{}, settings: c.in.Project.Variables, cache: map[string][]text{}, busy: map[string]bool{}}
+	e.take(c.root.kid("variables"), false)
+	e.rules(c.root.kid("workflow").kid("rules"))
+	if j != nil {
+		e.take(j.kid("variables"), false)
+		e.rules(j.kid("rules"))
+		e.matrix(j.kid("parallel").kid("matrix"))
+	}
+	return e
+}
+
+// take sets the variables of a mapping; more adds to the values so far.
+func (e *env) take(t *tree, more bool) {
+	if t == nil {
+		return
+	}
+	if t.node != nil && t.node.Tag == "!reference" {
+		e.take(e.cfg.reference(t.node), more)
+		return
+	}
+	for _, name := range t.keys {
+		v := t.kids[name]
+		if v.kids != nil {
+			if v = v.kid("value"); v == nil {
+				continue
+			}
+		}
+		n, d := v.node, v.doc
+		if n != nil && n.Tag == "!reference" {
+			if r := e.cfg.reference(n); r != nil {
+				n, d = r.node, r.doc
+			}
+		}
+		if n == nil || n.Kind != yaml.ScalarNode {
+			continue
+		}
+		if more {
+			e.defs[name] = append(e.defs[name][:len(e.defs[name]):len(e.defs[name])], definition{n, d})
+		} else {
+			e.defs[name] = []definition{{n, d}}
+		}
+	}
+}
+
+// rules adds the values that rules:variables may give.
+func (e *env) rules(t *tree) {
+	if t == nil {
+		return
+	}
+	for _, n := range items(t.node) {
+		if n = deref(n); n == nil {
+			continue
+		}
+		if n.Tag == "!reference" {
+			e.rules(e.cfg.reference(n))
+			continue
+		}
+		if v := child(n, "variables"); v != nil {
+			e.take(e.cfg.grow(t.doc, v, 0), true)
+		}
+	}
+}
+
+// matrix sets the values of parallel:matrix.
+func (e *env) matrix(t *tree) {
+	if t == nil {
+		return
+	}
+	found := map[string][]definition{}
+	doc := t.doc
+	for _, n := range items(t.node) {
+		n = deref(n)
+		if n != nil && n.Tag == "!reference" {
+			if r := e.cfg.reference(n); r != nil {
+				e.matrix(r)
+			}
+			continue
+		}
+		for _, x := range entries(n, 0) {
+			for _, v := range items(x.value) {
+				if v = deref(v); v != nil && v.Kind == yaml.ScalarNode {
+					found[x.key.Value] = append(found[x.key.Value], definition{v, doc})
+				}
+			}
+		}
+	}
+	for k, v := range found {
+		e.defs[k] = v
+	}
+}
+
+// lookup gives the values of a variable. Predefined variables are holes.
+func (e *env) lookup(name string) ([]text, bool) {
+	if v, ok := e.cache[name]; ok {
+		return v, len(v) > 0
+	}
+	if predefined(name) || e.busy[name] {
+		return nil, false
+	}
+	if v, ok := e.settings[name]; ok {
+		t := []text{{piece{text: v}}}
+		e.cache[name] = t
+		return t, true
+	}
+	defs := e.defs[name]
+	if len(defs) == 0 {
+		return nil, false
+	}
+	e.busy[name] = true
+	var out []text
+	for _, d := range defs {
+		ch := e.cfg.scalar(d.doc, d.node)
+		if ch == nil {
+			continue
+		}
+		out = union(out, e.expand(ch, d.doc))
+	}
+	delete(e.busy, name)
+	if len(e.busy) == 0 || !recursive(out) {
+		e.cache[name] = out
+	}
+	return out, len(out) > 0
+}
+
+func recursive(ts []text) bool {
+	for _, t := range ts {
+		for _, p := range t {
+			if p.hole != "" && !predefined(p.hole) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// predefined says whether the value comes from GitLab or the platform.
+func predefined(name string) bool {
+	switch name {
+	case "CI_REGISTRY_IMAGE", "CI_REGISTRY", "CI_PROJECT_PATH", "CI_PROJECT_NAME", "CI_PROJECT_NAMESPACE", "CI_PROJECT_ROOT_NAMESPACE":
+		return true
+	}
+	return false
+}
+
+var variable = regexp.MustCompile(`\$\$|\$([A-Za-z_][A-Za-z0-9_]*)|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\[\[\s*inputs\.([A-Za-z0-9_.-]+)[^\]]*\]\]`)
+
+// expand evaluates a string in which GitLab puts the variables in.
+func (e *env) expand(ch *chunk, d *document) []text {
+	out := []text{{}}
+	last := 0
+	for _, m := range variable.FindAllStringSubmatchIndex(ch.text, -1) {
+		out = product(out, []text{ch.pieces(last, m[0])})
+		last = m[1]
+		at := ch.span(m[0], m[1])
+		switch {
+		case m[6] >= 0:
+			name := ch.text[m[6]:m[7]]
+			vals := []text(nil)
+			if d != nil {
+				vals = e.inputs(d, name)
+			}
+			out = product(out, expanded(vals, "inputs."+name, at, false))
+		case m[2] < 0 && m[4] < 0:
+			out = product(out, []text{{piece{text: "$", at: at}}})
+		default:
+			name := ch.text[max(m[2], m[4]):max(m[3], m[5])]
+			vals, _ := e.lookup(name)
+			out = product(out, expanded(vals, name, at, false))
+		}
+	}
+	return product(out, []text{ch.pieces(last, len(ch.text))})
+}
+
+// inputs are the values of an input, themselves expanded.
+func (e *env) inputs(d *document, name string) []text {
+	var out []text
+	for _, raw := range d.inputs[name] {
+		if len(raw) == 0 {
+			out = append(out, raw)
+			continue
+		}
+		src := raw[0].at.src
+		ch := &chunk{src: src}
+		var b []byte
+		for _, p := range raw {
+			ch.add(&b, p.text, p.at.start, p.at.end)
+		}
+		ch.text = string(b)
+		out = append(out, e.expand(ch, nil)...)
+	}
+	return out
+}
+
+// expanded is what an expansion at a place gives: the values, or a hole.
+func expanded(vals []text, name string, at span, split bool) []text {
+	if len(vals) == 0 {
+		return []text{{piece{hole: name, at: at, split: split}}}
+	}
+	out := make([]text, len(vals))
+	for i, v := range vals {
+		out[i] = v.through(at, split)
+	}
+	return out
+}
+
+// scalar is the decoded scalar of a document, remembered.
+func (c *config) scalar(d *document, n *yaml.Node) *chunk {
+	if ch, ok := c.chunks[n]; ok {
+		return ch
+	}
+	ch := scalar(d.src, n)
+	if ch == nil && n.Value != "" {
+		at := d.src.offset(n.Line, n.Column)
+		c.problems = append(c.problems, problem{"position-unknown", span{d.src, at, at}, ""})
+	}
+	c.chunks[n] = ch
+	return ch
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}

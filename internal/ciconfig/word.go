@@ -1,0 +1,180 @@
+package ciconfig
+
+import (
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// word gives the values of a shell word.
+func (sh *shell) word(ch *chunk, w *syntax.Word) []text {
+	if w == nil {
+		return nil
+	}
+	return sh.parts(ch, w.Parts, false, false)
+}
+
+func (sh *shell) parts(ch *chunk, parts []syntax.WordPart, raw, quoted bool) []text {
+	out := []text{{}}
+	for _, p := range parts {
+		from, to := int(p.Pos().Offset()), int(p.End().Offset())
+		switch p := p.(type) {
+		case *syntax.Lit:
+			t := ch.pieces(from, to)
+			if !raw {
+				t = unescape(t, quoted)
+			}
+			out = product(out, []text{t})
+		case *syntax.SglQuoted:
+			t := ch.pieces(int(p.Left.Offset())+1, int(p.Right.Offset()))
+			if p.Dollar {
+				t = ch.pieces(int(p.Left.Offset())+2, int(p.Right.Offset()))
+			}
+			for i := range t {
+				t[i].single = true
+			}
+			out = product(out, []text{t})
+		case *syntax.DblQuoted:
+			out = product(out, sh.parts(ch, p.Parts, raw, true))
+		case *syntax.ParamExp:
+			out = product(out, sh.param(ch, p, !quoted))
+		case *syntax.CmdSubst:
+			out = product(out, sh.substitution(ch, p, !quoted))
+		case *syntax.ProcSubst:
+			sh.clone().stmts(ch, p.Stmts)
+			out = product(out, []text{{piece{hole: unknown, at: ch.span(from, to)}}})
+		default:
+			out = product(out, []text{{piece{hole: unknown, at: ch.span(from, to)}}})
+		}
+	}
+	return out
+}
+
+// unescape drops the backslashes of the shell.
+func unescape(t text, quoted bool) text {
+	has := false
+	for _, p := range t {
+		has = has || strings.Contains(p.text, `\`)
+	}
+	if !has {
+		return t
+	}
+	var out text
+	for _, p := range t {
+		start := 0
+		for i := 0; i < len(p.text); i++ {
+			if p.text[i] != '\\' || i+1 >= len(p.text) {
+				continue
+			}
+			next := p.text[i+1]
+			if quoted && !strings.ContainsRune("$`\"\\\n", rune(next)) {
+				i++
+				continue
+			}
+			if i > start {
+				out = append(out, p.slice(start, i))
+			}
+			if next == '\n' {
+				start = i + 2
+			} else {
+				start = i + 1
+			}
+			i++
+		}
+		if start < len(p.text) {
+			out = append(out, p.slice(start, len(p.text)))
+		}
+	}
+	return out
+}
+
+// param gives the values of a parameter expansion.
+func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
+	at := ch.span(int(p.Pos().Offset()), int(p.End().Offset()))
+	hole := []text{{piece{hole: unknown, at: at, split: split}}}
+	if p.Param == nil || p.Excl || p.Length || p.Width {
+		return hole
+	}
+	name := p.Param.Value
+	vals, ok := sh.lookup(name)
+	switch {
+	case p.Slice != nil || p.Repl != nil || p.Names != 0:
+		return sh.operated(vals, name, at, split)
+	case p.Exp == nil:
+		return expanded(vals, name, at, split)
+	}
+	var word []text
+	if p.Exp.Word != nil {
+		word = sh.word(ch, p.Exp.Word)
+	}
+	for i := range word {
+		word[i] = word[i].through(at, split)
+	}
+	if word == nil {
+		word = []text{{}}
+	}
+	switch p.Exp.Op {
+	case syntax.DefaultUnset, syntax.DefaultUnsetOrNull, syntax.AssignUnset, syntax.AssignUnsetOrNull:
+		if predefined(name) {
+			return expanded(nil, name, at, split)
+		}
+		if ok && !empty(vals) {
+			return expanded(vals, name, at, split)
+		}
+		if strings.HasPrefix(name, "CI_") {
+			return union(expanded(nil, name, at, split), word)
+		}
+		return union(word, expanded(vals, name, at, split))
+	case syntax.AlternateUnset, syntax.AlternateUnsetOrNull:
+		if predefined(name) || ok && !empty(vals) {
+			return word
+		}
+		return union(word, []text{{}})
+	case syntax.ErrorUnset, syntax.ErrorUnsetOrNull:
+		return expanded(vals, name, at, split)
+	}
+	return sh.operated(vals, name, at, split)
+}
+
+func empty(vals []text) bool {
+	for _, v := range vals {
+		if len(v) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// operated is a value after a string operation such as ${name%:*}: nobody
+// knows what is left of it, but whether it held an image name matters.
+func (sh *shell) operated(vals []text, name string, at span, split bool) []text {
+	if predefined(name) {
+		vals = []text{{piece{hole: name, at: at}}}
+	}
+	for _, v := range vals {
+		if sh.run.mentions(v) {
+			sh.run.operations = append(sh.run.operations, operation{at, v})
+		}
+	}
+	return []text{{piece{hole: unknown, at: at, split: split, cut: true}}}
+}
+
+// substitution follows $(...) and keeps what echo prints there.
+func (sh *shell) substitution(ch *chunk, c *syntax.CmdSubst, split bool) []text {
+	at := ch.span(int(c.Pos().Offset()), int(c.End().Offset()))
+	b := sh.clone()
+	var printed []text
+	simple := len(c.Stmts) > 0
+	for _, s := range c.Stmts {
+		if bin, ok := s.Cmd.(*syntax.BinaryCmd); ok && bin.Op != syntax.AndStmt && bin.Op != syntax.OrStmt {
+			simple = false
+		}
+	}
+	if simple {
+		b.print = &printed
+	} else {
+		b.print = nil
+	}
+	b.stmts(ch, c.Stmts)
+	return expanded(printed, unknown, at, split)
+}

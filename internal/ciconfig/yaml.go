@@ -1,0 +1,144 @@
+package ciconfig
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Limits on hostile input. GitLab itself refuses CI files over 2 MB and more
+// than 150 includes (https://docs.gitlab.com/administration/instance_limits/).
+const (
+	maxFile     = 2 << 20
+	maxDepth    = 100
+	maxIncludes = 150
+	maxNodes    = 200_000
+)
+
+// parseYAML reads all documents of a file.
+func parseYAML(data []byte) (docs []*yaml.Node, err error) {
+	defer func() { // the parser is not ours
+		if p := recover(); p != nil {
+			docs, err = nil, fmt.Errorf("yaml: %v", p)
+		}
+	}()
+	if len(data) > maxFile {
+		return nil, fmt.Errorf("file has %d bytes, more than %d are not read", len(data), maxFile)
+	}
+	if !utf8.Valid(data) {
+		return nil, errors.New("file is not UTF-8")
+	}
+	if n := nesting(data); n > maxDepth {
+		return nil, fmt.Errorf("file nests %d deep, more than %d is not read", n, maxDepth)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	for {
+		var doc yaml.Node
+		if err := dec.Decode(&doc); err != nil {
+			if errors.Is(err, io.EOF) {
+				return docs, nil
+			}
+			return nil, err
+		}
+		if doc.Kind == yaml.DocumentNode && len(doc.Content) == 1 {
+			docs = append(docs, doc.Content[0])
+		}
+		if len(docs) > 1000 {
+			return nil, errors.New("file has more than 1000 documents")
+		}
+	}
+}
+
+// nesting is a cheap upper bound of the depth of flow collections, which the
+// parser handles in time that grows faster than the input.
+func nesting(data []byte) (deepest int) {
+	depth := 0
+	for _, c := range data {
+		switch c {
+		case '[', '{':
+			depth++
+			deepest = max(deepest, depth)
+		case ']', '}':
+			depth = max(depth-1, 0)
+		case '\n':
+			if depth > 0 && deepest > maxDepth {
+				return deepest
+			}
+		}
+	}
+	return deepest
+}
+
+// deref follows an alias.
+func deref(n *yaml.Node) *yaml.Node {
+	for i := 0; n != nil && n.Kind == yaml.AliasNode && i < maxDepth; i++ {
+		n = n.Alias
+	}
+	return n
+}
+
+// entry is a key and value of a mapping.
+type entry struct{ key, value *yaml.Node }
+
+// entries are the keys of a mapping with its merge keys resolved: an explicit
+// key wins over a merged one, an earlier merge over a later.
+func entries(n *yaml.Node, depth int) []entry {
+	n = deref(n)
+	if n == nil || n.Kind != yaml.MappingNode || depth > maxDepth {
+		return nil
+	}
+	var out, merged []entry
+	index := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		if k.Tag == "!!merge" || k.Value == "<<" && k.Style == 0 {
+			m := deref(v)
+			if m != nil && m.Kind == yaml.SequenceNode {
+				for _, x := range m.Content {
+					merged = append(merged, entries(x, depth+1)...)
+				}
+			} else {
+				merged = append(merged, entries(v, depth+1)...)
+			}
+			continue
+		}
+		if at, ok := index[k.Value]; ok {
+			out[at] = entry{k, v} // a duplicate key: the last wins, as in GitLab
+			continue
+		}
+		index[k.Value] = len(out)
+		out = append(out, entry{k, v})
+	}
+	for _, e := range merged {
+		if _, ok := index[e.key.Value]; !ok {
+			index[e.key.Value] = len(out)
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// child is the value of a key in a mapping, nil when it is not there.
+func child(n *yaml.Node, key string) *yaml.Node {
+	for _, e := range entries(n, 0) {
+		if e.key.Value == key {
+			return deref(e.value)
+		}
+	}
+	return nil
+}
+
+// items are the elements of a list; one scalar is a list of one.
+func items(n *yaml.Node) []*yaml.Node {
+	switch n = deref(n); {
+	case n == nil:
+		return nil
+	case n.Kind == yaml.SequenceNode:
+		return n.Content
+	}
+	return []*yaml.Node{n}
+}
