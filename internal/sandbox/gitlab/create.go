@@ -88,13 +88,27 @@ type creation struct {
 func (s *Server) trigger(p *project, x *pipeline) ci.Trigger {
 	t := ci.Trigger{
 		Ref: x.Ref, Tag: x.Tag, SHA: x.SHA, Source: x.Source, PipelineID: x.ID, PipelineIID: x.IID,
-		ProtectedRef: p.protectedRef(x), Variables: slices.Clone(x.Variables),
+		ProtectedRef: p.protectedRef(x), Variables: slices.Clone(x.Variables), CreatedAt: x.CreatedAt,
 	}
+	k, before := p.Repo.Commits[x.SHA], p.Repo.Commits[x.BeforeSHA]
 	if m := p.merge(x.MR); m != nil {
 		t.Ref = m.Source
+		t.MergeRequest = &ci.MergeRequest{IID: m.IID, SourceBranch: m.Source, TargetBranch: m.Target, Title: m.Title}
+		before = p.Repo.Commits[m.BaseSHA]
 	}
-	if k := p.Repo.Commits[x.SHA]; k != nil {
+	if k != nil {
 		t.CommitMessage = k.Message
+	}
+	if x.BeforeSHA != zeroSHA {
+		t.BeforeSHA = x.BeforeSHA
+	}
+	// Only a push to a known branch and a merge request have something to compare with.
+	if k != nil && before != nil && (x.Source == "push" || x.MR != 0) {
+		t.Changed = []string{}
+		for path := range changed(before.Files, k.Files) {
+			t.Changed = append(t.Changed, path)
+		}
+		slices.Sort(t.Changed)
 	}
 	if u := s.user(x.UserID); u != nil {
 		t.User = u.Username

@@ -31,18 +31,8 @@ func (r *repository) parentFiles(k *commit) map[string]entry {
 
 // diff compares two trees file by file; a rename shows as a deletion and a creation.
 func (r *repository) diff(from, to map[string]entry) []change {
-	paths := map[string]bool{}
-	for p := range from {
-		paths[p] = true
-	}
-	for p := range to {
-		paths[p] = true
-	}
 	var out []change
-	for _, p := range slices.Sorted(maps.Keys(paths)) {
-		if from[p] == to[p] {
-			continue
-		}
+	for _, p := range slices.Sorted(maps.Keys(changed(from, to))) {
 		d := change{path: p, old: from[p], new: to[p]}
 		before, after := string(r.Blobs[d.old.Blob]), string(r.Blobs[d.new.Blob])
 		text := fmt.Sprint(gotextdiff.ToUnified("a", "b", before, myers.ComputeEdits(span.URIFromPath(p), before, after)))
@@ -60,6 +50,22 @@ func (r *repository) diff(from, to map[string]entry) []change {
 		out = append(out, d)
 	}
 	return out
+}
+
+// changed is the set of paths that differ between two trees.
+func changed(from, to map[string]entry) map[string]bool {
+	paths := map[string]bool{}
+	for p, e := range from {
+		if to[p] != e {
+			paths[p] = true
+		}
+	}
+	for p, e := range to {
+		if from[p] != e {
+			paths[p] = true
+		}
+	}
+	return paths
 }
 
 func mode(e entry) string {

@@ -45,7 +45,7 @@ func (s *Server) ensureEnvironment(p *project, name string) *environment {
 	if e := p.environment(name); e != nil || name == "" {
 		return e
 	}
-	e := &environment{ID: s.id(), Name: name, Slug: environmentSlug(name), State: "available", CreatedAt: s.now(), UpdatedAt: s.now()}
+	e := &environment{ID: s.id(), Name: name, Slug: ci.EnvironmentSlug(name), State: "available", CreatedAt: s.now(), UpdatedAt: s.now()}
 	p.Environments = append(p.Environments, e)
 	return e
 }

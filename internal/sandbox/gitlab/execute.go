@@ -76,6 +76,9 @@ func (s *Server) finish(p *project, j *job, r ci.Result) {
 	if r.FailureReason == "" {
 		r.FailureReason = "script_failure"
 	}
+	if slices.Contains(j.Spec.FailureCodes, r.ExitCode) {
+		j.Spec.AllowFailure = true // allow_failure:exit_codes
+	}
 	s.fail(j, r.FailureReason)
 	if j.Attempt < j.Spec.Retry {
 		n := s.clone(p, j)
@@ -149,9 +152,9 @@ func handsOn(from, to *job) (files, dotenv bool) {
 	if from.Status != "success" && from.Status != "failed" {
 		return false, false
 	}
-	named := to.Spec.Dependencies == nil || slices.ContainsFunc(to.Spec.Dependencies, func(d string) bool { return instanceOf(from.Spec.Name, d) })
+	named := to.Spec.Dependencies == nil || slices.ContainsFunc(to.Spec.Dependencies, func(d string) bool { return instanceOf(from, d) })
 	if to.Spec.HasNeeds {
-		ok := slices.ContainsFunc(to.Spec.Needs, func(n ci.Need) bool { return n.Artifacts && instanceOf(from.Spec.Name, n.Job) })
+		ok := slices.ContainsFunc(to.Spec.Needs, func(n ci.Need) bool { return n.Artifacts && instanceOf(from, n.Job) })
 		return ok && named, ok && named
 	}
 	ok := from.StageIndex < to.StageIndex && named

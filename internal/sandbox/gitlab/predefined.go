@@ -1,9 +1,6 @@
 package gitlab
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"math/big"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,30 +20,6 @@ func slug(s string) string {
 		s = s[:63]
 	}
 	return strings.Trim(s, "-")
-}
-
-// environmentSlug is what CI_ENVIRONMENT_SLUG holds: at most 24 characters,
-// starting with a letter, and with a suffix from the name's digest wherever
-// the name had to be changed, so that it stays unique.
-func environmentSlug(name string) string {
-	s := notSlug.ReplaceAllString(strings.ToLower(name), "-")
-	if s == "" || s[0] < 'a' || s[0] > 'z' {
-		s = "env-" + s
-	}
-	for strings.Contains(s, "--") {
-		s = strings.ReplaceAll(s, "--", "-")
-	}
-	if len(s) <= 24 && s == name {
-		return strings.TrimSuffix(s, "-")
-	}
-	s = s[:min(len(s), 17)]
-	if !strings.HasSuffix(s, "-") {
-		s += "-"
-	}
-	sum := sha256.Sum256([]byte(name))
-	number, _ := new(big.Int).SetString(hex.EncodeToString(sum[:]), 16)
-	text := number.Text(36)
-	return s + text[len(text)-6:]
 }
 
 // variables collects plain variables in order.
@@ -122,7 +95,7 @@ func (s *Server) predefinedJob(p *project, j *job) []ci.Variable {
 		v.add("CI_JOB_IMAGE", j.Spec.Image.Name)
 	}
 	if j.Environment != "" {
-		v.add("CI_ENVIRONMENT_NAME", j.Environment, "CI_ENVIRONMENT_SLUG", environmentSlug(j.Environment), "CI_ENVIRONMENT_ACTION", action(j), "CI_ENVIRONMENT_TIER", tier(j.Environment))
+		v.add("CI_ENVIRONMENT_NAME", j.Environment, "CI_ENVIRONMENT_SLUG", ci.EnvironmentSlug(j.Environment), "CI_ENVIRONMENT_ACTION", action(j), "CI_ENVIRONMENT_TIER", tier(j.Environment))
 		if u := j.Spec.Environment.URL; u != "" {
 			v = append(v, ci.Variable{Key: "CI_ENVIRONMENT_URL", Value: u})
 		}

@@ -2,7 +2,6 @@ package gitlab
 
 import (
 	"slices"
-	"strings"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/ci"
 )
@@ -57,12 +56,10 @@ func statusBefore(jobs []*job, j *job) string {
 // needs says whether j names the other job; the name of a parallel job means
 // all its instances.
 func needs(j, other *job) bool {
-	return slices.ContainsFunc(j.Spec.Needs, func(n ci.Need) bool { return instanceOf(other.Spec.Name, n.Job) })
+	return slices.ContainsFunc(j.Spec.Needs, func(n ci.Need) bool { return instanceOf(other, n.Job) })
 }
 
-func instanceOf(name, job string) bool {
-	return name == job || strings.HasPrefix(name, job+": [") || strings.HasPrefix(name, job+" ") && strings.Contains(name[len(job):], "/")
-}
+func instanceOf(j *job, name string) bool { return j.Spec.Name == name || j.Spec.Group == name }
 
 // enqueue makes a job pending, or lets it wait for its resource group.
 func (s *Server) enqueue(j *job) {
