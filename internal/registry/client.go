@@ -29,6 +29,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -80,6 +81,8 @@ type Client struct {
 	delay   time.Duration
 	log     *slog.Logger
 	observe func(method, route string, status int, d time.Duration)
+	// ownPages: the registry refused our page size once.
+	ownPages atomic.Bool
 }
 
 // ecrName matches the hosts of ECR, also in China and with dual stack.

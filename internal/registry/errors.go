@@ -196,3 +196,7 @@ type kinded struct{ kind, err error }
 
 func (k *kinded) Error() string   { return k.err.Error() }
 func (k *kinded) Unwrap() []error { return []error{k.kind, k.err} }
+
+// IsGone tells an error about one image, which is absent or damaged at the
+// source, from one about the registry.
+func IsGone(err error) bool { return errors.Is(err, ErrNotFound) || errors.Is(err, ErrCorrupt) }

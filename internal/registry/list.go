@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -67,10 +68,19 @@ var nextLink = regexp.MustCompile(`<([^>]*)>\s*;(?:[^,]*;)?\s*rel="?next"?`)
 
 // pages follows Link headers until the last page, or until use says stop.
 func (c *Client) pages(ctx context.Context, u *url.URL, route, scope string, use func(body []byte) (more bool, err error)) error {
-	u = withQuery(u, "n", pageSize(page))
+	bare := u
+	if !c.ownPages.Load() {
+		u = withQuery(u, "n", pageSize(page))
+	}
 	for visited := make(map[string]bool); ; {
 		visited[u.String()] = true
 		header, body, err := c.small(ctx, request{method: http.MethodGet, url: u, route: route, scope: scope}, 32<<20)
+		if e, ok := errors.AsType[*StatusError](err); ok && e.Code == "PAGINATION_NUMBER_INVALID" && u != bare && len(visited) == 1 {
+			// The registry is set to smaller pages: take its own size.
+			c.ownPages.Store(true)
+			u = bare
+			continue
+		}
 		if err != nil {
 			return err
 		}

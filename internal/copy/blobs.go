@@ -1,0 +1,128 @@
+package copy
+
+import (
+	"context"
+	"errors"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/registry"
+)
+
+// Tries of one blob. Each reads it from the start, so there are few; short
+// blips on the way are repeated within package registry.
+const (
+	blobTries    = 4
+	corruptTries = 2
+)
+
+// large is where a blob may take so long that small images should not have to
+// wait behind it: at most half of the streams carry such blobs.
+const large = 64 << 20
+
+// transfer is a blob on its way, shared by all manifests that need it.
+type transfer struct {
+	blob Blob
+	done chan struct{}
+	err  error
+}
+
+// stream starts the goroutines that move the missing blobs in the plan's order.
+func (r *run) stream(ctx context.Context) {
+	var small, big []*transfer
+	for _, b := range r.plan.Blobs {
+		if b.There {
+			continue
+		}
+		if b.Size >= large {
+			big = append(big, r.blobs[b.Digest])
+		} else {
+			small = append(small, r.blobs[b.Digest])
+		}
+	}
+	smalls, bigs := queue(small), queue(big)
+	work := func(queues ...<-chan *transfer) {
+		for _, q := range queues {
+			for t := range q {
+				t.err = r.move(ctx, t.blob)
+				close(t.done)
+			}
+		}
+	}
+	n := min(r.engine.streams, len(small)+len(big))
+	for i := range n {
+		// Half may only take large blobs when nothing small is left to start.
+		if i < n/2 || n == 1 {
+			r.wait.Go(func() { work(bigs, smalls) })
+		} else {
+			r.wait.Go(func() { work(smalls) })
+		}
+	}
+}
+
+func queue(list []*transfer) <-chan *transfer {
+	c := make(chan *transfer, len(list))
+	for _, t := range list {
+		c <- t
+	}
+	close(c)
+	return c
+}
+
+// move copies one blob from the old registry to the target, through memory only.
+func (r *run) move(ctx context.Context, b Blob) error {
+	for try := 1; ; try++ {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		err := r.moveOnce(ctx, b)
+		switch {
+		case err == nil || ctx.Err() != nil:
+			return err
+		case errors.Is(err, registry.ErrCorrupt) && try >= corruptTries:
+			return permanent(err)
+		case fault.ClassOf(err) != fault.Transient || try >= blobTries || fault.RetryAfter(err) > r.engine.patience:
+			return err
+		}
+		r.engine.log.Debug("blob is tried again", "digest", b.Digest, "try", try, "error", err)
+		if err := pause(ctx, try, err); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *run) moveOnce(ctx context.Context, b Blob) error {
+	d := registry.Descriptor{MediaType: b.MediaType, Digest: b.Digest, Size: b.Size}
+	body, err := r.engine.source.Blob(ctx, b.Repository, d)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return r.engine.target.PushBlob(ctx, r.plan.Target, d, body)
+}
+
+// heal sends again what the target says it does not have, although it was seen
+// there: blobs that no manifest refers to yet may be cleaned up at any time.
+func (r *run) heal(ctx context.Context, n *node) error {
+	there, err := r.engine.ecr.Layers(ctx, r.plan.Target, n.Blobs)
+	if err != nil {
+		return err
+	}
+	for _, d := range n.Blobs {
+		if !there[d] {
+			if err := r.move(ctx, r.blobs[d].blob); err != nil {
+				return err
+			}
+		}
+	}
+	for _, d := range n.Children {
+		if child := r.nodes[d]; child != nil {
+			if err := r.heal(ctx, child); err != nil {
+				return err
+			}
+			if err := r.send(ctx, child, child.Digest); err != nil && !errors.Is(err, registry.ErrTagExists) {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,240 @@
+package copy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/registry"
+)
+
+// Execute copies what a plan says and verifies it. Each image that reaches
+// another state is given to report, one at a time; report may be nil.
+//
+// The error says that trying again may help, or that a human has to act, or
+// that ctx ended. What an image itself is to blame for is only its state. After
+// an error plan again: whatever arrived will be seen as present.
+func (e *Engine) Execute(ctx context.Context, plan Plan, report func(Image)) (err error) {
+	defer fault.Wrap(&err, "copying to %s", plan.Target)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	r := &run{
+		engine: e, plan: plan, report: report, cancel: cancel,
+		images: slices.Clone(plan.Images), nodes: make(map[string]*node, len(plan.Manifests)), blobs: make(map[string]*transfer, len(plan.Blobs)),
+	}
+	start := time.Now()
+	r.start(ctx)
+	r.wait.Wait()
+	if ctx.Err() == nil && r.copied > 0 {
+		if err := r.verify(ctx); err != nil {
+			return err
+		}
+	}
+	e.log.Info("copy ended", slog.String("target", plan.Target), slog.Int("copied", r.copied), slog.Int("rows", len(r.images)),
+		slog.Int64("bytes", plan.Forecast.Bytes), slog.Duration("duration", time.Since(start)))
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return r.err
+}
+
+// run is one call of Execute.
+type run struct {
+	engine *Engine
+	plan   Plan
+	cancel context.CancelCauseFunc
+	nodes  map[string]*node     // by manifest digest
+	blobs  map[string]*transfer // by blob digest
+	wait   sync.WaitGroup
+
+	mu     sync.Mutex // guards what follows, and serialises report
+	images []Image
+	report func(Image)
+	copied int
+	err    error // the first that is worth another try
+}
+
+// node is a manifest on its way: done is closed when it is at the target, or
+// will not be.
+type node struct {
+	Manifest
+	done chan struct{}
+	err  error
+}
+
+// start sets everything going: a few goroutines that move blobs, and one for
+// each manifest, which waits for what it needs.
+func (r *run) start(ctx context.Context) {
+	for _, b := range r.plan.Blobs {
+		t := &transfer{blob: b, done: make(chan struct{})}
+		if b.There {
+			close(t.done)
+		}
+		r.blobs[b.Digest] = t
+	}
+	for _, m := range r.plan.Manifests {
+		r.nodes[m.Digest] = &node{Manifest: m, done: make(chan struct{})}
+	}
+	r.stream(ctx)
+	for _, m := range r.plan.Manifests {
+		n := r.nodes[m.Digest]
+		r.wait.Go(func() { r.write(ctx, n) })
+	}
+}
+
+// write brings one manifest to the target, under all its tags.
+func (r *run) write(ctx context.Context, n *node) {
+	err := r.needs(ctx, n)
+	there := n.There
+	for _, tag := range n.Tags {
+		if err != nil {
+			break
+		}
+		state, held, failure := r.put(ctx, n, tag)
+		if failure != nil {
+			err = failure
+			break
+		}
+		there = there || state == Copied || state == Present
+		r.settle(n.Digest, tag, state, held)
+	}
+	// A child has no tag, and one whose tags were all taken is still needed.
+	if err == nil && !there {
+		_, _, err = r.put(ctx, n, n.Digest)
+	}
+	if err == nil {
+		r.settle(n.Digest, "", Copied, "")
+	}
+	n.err = err
+	close(n.done)
+	if err != nil {
+		r.fail(ctx, n.Digest, err)
+	}
+}
+
+// needs waits until everything that the manifest refers to is at the target.
+func (r *run) needs(ctx context.Context, n *node) error {
+	var after []*node
+	for _, d := range n.Children {
+		if child := r.nodes[d]; child != nil && !n.There {
+			after = append(after, child)
+		}
+	}
+	for _, d := range n.After {
+		if subject := r.nodes[d]; subject != nil {
+			after = append(after, subject)
+		}
+	}
+	for _, d := range n.Blobs {
+		t := r.blobs[d]
+		select {
+		case <-t.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if t.err != nil {
+			return t.err
+		}
+	}
+	for _, other := range after {
+		select {
+		case <-other.done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if other.err != nil {
+			return fmt.Errorf("%s was not written: %w", other.Digest, other.err)
+		}
+	}
+	return ctx.Err()
+}
+
+// settle gives the rows of a digest and tag their state. Rows without a tag
+// count as copied with the first time their digest is written.
+func (r *run) settle(digest, tag string, state State, held string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.images {
+		image := &r.images[i]
+		if image.State != Planned || image.SourceDigest != digest || image.TargetTag != tag {
+			continue
+		}
+		image.State = state
+		switch state {
+		case Copied:
+			r.copied++
+		case Conflict:
+			image.TargetDigest = held
+			image.Reason = fmt.Sprintf("the target tag holds %s, the old registry has %s", held, digest)
+		}
+		r.tell(*image)
+	}
+}
+
+// tell reports a row; the caller holds mu.
+func (r *run) tell(image Image) {
+	if r.report != nil {
+		r.report(image)
+	}
+}
+
+// fail gives the open rows of a digest up. An error that is not about the image
+// alone ends the run when a human has to act, and else is kept for the end.
+func (r *run) fail(ctx context.Context, digest string, err error) {
+	if ctx.Err() != nil {
+		return // the rows stay planned
+	}
+	class := fault.ClassOf(err)
+	if class == fault.Attention {
+		r.cancel(err)
+		return
+	}
+	state := Failed
+	if registry.IsGone(err) {
+		state = Invalid // damaged at the source: no later try will be better
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if class != fault.Permanent && state == Failed && r.err == nil {
+		r.err = err
+	}
+	for i := range r.images {
+		image := &r.images[i]
+		if image.State == Planned && image.SourceDigest == digest {
+			image.State, image.Reason = state, reason(err)
+			r.tell(*image)
+		}
+	}
+}
+
+// reason is an error's text with its code in front, for a row.
+func reason(err error) string {
+	if code := fault.ReasonOf(err); code != "" {
+		return code + ": " + err.Error()
+	}
+	return err.Error()
+}
+
+// permanent makes an error final that has been tried often enough.
+func permanent(err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return fault.New(fault.Permanent, f.Reason, "%w", err).WithRemedy(f.Remedy)
+	}
+	return err
+}
+
+// pause waits between tries, longer each time.
+func pause(ctx context.Context, try int, err error) error {
+	d := max(250*time.Millisecond<<min(try, 6), fault.RetryAfter(err))
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -1,0 +1,221 @@
+package copy
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/naming"
+	"gitlab.sikt.no/platon/ecrferry/internal/registry"
+)
+
+// follow brings along what is about the chosen images: signatures, attestations
+// and other referrers, whether they are found by their tags or by the
+// referrers API, and what is about these in turn.
+func (p *planner) follow(ctx context.Context) error {
+	f := &follower{planner: p, known: make(map[string]Source)}
+	for _, r := range p.rows {
+		f.learn(r)
+	}
+	for len(f.fresh) > 0 {
+		subjects := f.fresh
+		f.fresh = nil
+		if err := f.expand(ctx, subjects); err != nil {
+			return err
+		}
+		if err := f.digestTags(ctx); err != nil {
+			return err
+		}
+		if err := f.referrers(ctx, slices.Concat(subjects, f.fresh)); err != nil {
+			return err
+		}
+	}
+	for _, r := range p.rows {
+		if r.digestTag && !r.settled {
+			subject, _ := naming.Subject(r.SourceTag)
+			r.settle(LeftOut, "what it is about is not copied ("+subject+")")
+		}
+	}
+	return nil
+}
+
+type follower struct {
+	*planner
+	known map[string]Source // digests that are, or will be, at the target
+	fresh []string          // those not yet asked about
+	asked map[string]bool
+}
+
+// learn takes note of a row that is going to be at the target, with all below it.
+func (f *follower) learn(r *row) {
+	if r.State != Planned && r.State != Present {
+		return
+	}
+	s := Source{Repository: r.SourceRepository, Name: r.Name}
+	f.note(r.SourceDigest, s)
+	var walk func(*tree)
+	walk = func(t *tree) {
+		f.note(t.manifest.Digest, s)
+		for _, c := range t.children {
+			walk(c)
+		}
+	}
+	if t := f.trees[r.SourceDigest]; t != nil {
+		walk(t)
+	}
+}
+
+func (f *follower) note(digest string, s Source) {
+	if _, ok := f.known[digest]; !ok {
+		f.known[digest] = s
+		f.fresh = append(f.fresh, digest)
+	}
+}
+
+// expand reads the children of indexes that are present and so have not been
+// read. That is worth a request only if something might be about a child.
+func (f *follower) expand(ctx context.Context, digests []string) error {
+	curious := slices.ContainsFunc(f.rows, func(r *row) bool { return r.digestTag && !r.settled })
+	if !curious {
+		return nil
+	}
+	for _, d := range digests {
+		if f.trees[d] != nil || !isIndex(f.held[d].MediaType) {
+			continue
+		}
+		m, err := f.reader.digest(ctx, f.known[d].Repository, d)
+		if registry.IsGone(err) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, c := range m.Children {
+			f.note(c.Digest, f.known[d])
+		}
+	}
+	return nil
+}
+
+func isIndex(mediaType string) bool {
+	return strings.Contains(mediaType, "image.index") || strings.Contains(mediaType, "manifest.list")
+}
+
+// digestTags chooses the digest tags whose subject is known by now.
+func (f *follower) digestTags(ctx context.Context) error {
+	var wave []*row
+	for _, r := range f.rows {
+		if !r.digestTag || r.settled {
+			continue
+		}
+		if subject, ok := naming.Subject(r.SourceTag); ok {
+			if _, known := f.known[subject]; known {
+				wave = append(wave, r)
+			}
+		}
+	}
+	if err := each(ctx, f.limit, wave, f.ask); err != nil {
+		return err
+	}
+	f.assign(wave)
+	for _, r := range wave {
+		if r.settled {
+			continue
+		}
+		// A bare sha256-<hex> is a list of referrers. Registries have been seen
+		// to answer with the subject itself.
+		subject, _ := naming.Subject(r.SourceTag)
+		if !strings.Contains(r.SourceTag, ".") && (r.SourceDigest == subject || !isIndex(r.MediaType)) {
+			r.settle(LeftOut, "the tag has the form of a list of referrers, but is none")
+			continue
+		}
+		if err := f.weigh(ctx, r); err != nil {
+			return err
+		}
+		f.learn(r)
+	}
+	return nil
+}
+
+// referrers asks the API of the old registry, if it has one, and adds a row for
+// each referrer that no tag has led to.
+func (f *follower) referrers(ctx context.Context, subjects []string) error {
+	if f.asked == nil {
+		f.asked = make(map[string]bool)
+	}
+	for _, subject := range subjects {
+		if f.asked[subject] || f.reader.noAPI {
+			continue
+		}
+		f.asked[subject] = true
+		s := f.known[subject]
+		list, err := f.engine.source.Referrers(ctx, s.Repository, subject)
+		if errors.Is(err, registry.ErrNoReferrers) {
+			f.reader.noAPI = true
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, d := range list {
+			if _, known := f.known[d.Digest]; known {
+				continue
+			}
+			r := f.row(s, "", d.Digest)
+			r.TargetDigest, r.MediaType = d.Digest, d.MediaType
+			if i, ok := f.held[d.Digest]; ok {
+				r.Bytes = i.Bytes
+				r.settle(Present, "refers to "+subject)
+			} else if err := f.weigh(ctx, r); err != nil {
+				return err
+			} else if r.State == Planned {
+				r.Reason = "refers to " + subject
+			}
+			f.learn(r)
+		}
+	}
+	return nil
+}
+
+// subjects sets what each manifest must not precede: what it is about, by its
+// subject field or by the tag that leads to it.
+func (p *planner) subjects(manifests []Manifest, at map[string]int) {
+	after := func(i int, subject string) {
+		j, ok := at[subject]
+		// Tags can be set so that two manifests are about each other.
+		if ok && j != i && !slices.Contains(manifests[i].After, subject) && !reaches(manifests, at, j, i, make(map[int]bool)) {
+			manifests[i].After = append(manifests[i].After, subject)
+		}
+	}
+	for i := range manifests {
+		if s := p.trees[manifests[i].Digest].manifest.Subject; s != nil {
+			after(i, s.Digest)
+		}
+	}
+	for _, r := range p.rows {
+		if r.digestTag && r.State == Planned {
+			subject, _ := naming.Subject(r.SourceTag)
+			after(at[r.SourceDigest], subject)
+		}
+	}
+}
+
+// reaches tells whether from has to wait for to.
+func reaches(manifests []Manifest, at map[string]int, from, to int, seen map[int]bool) bool {
+	if from == to {
+		return true
+	}
+	if seen[from] {
+		return false
+	}
+	seen[from] = true
+	for _, list := range [][]string{manifests[from].Children, manifests[from].After} {
+		for _, d := range list {
+			if j, ok := at[d]; ok && reaches(manifests, at, j, to, seen) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,211 @@
+package copy
+
+import (
+	"context"
+	"slices"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
+	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+)
+
+// Plan is what is to be done, complete: it can be shown, stored as JSON and
+// executed later, without reading a manifest twice.
+type Plan struct {
+	Target    string     `json:"target"`    // name of the ECR repository
+	Images    []Image    `json:"images"`    // every row, in the order of sources and tags
+	Manifests []Manifest `json:"manifests"` // to be written, children before indexes, subjects before referrers
+	Blobs     []Blob     `json:"blobs"`     // what these need, the widest shared first
+	Forecast  Forecast   `json:"forecast"`
+}
+
+// Manifest is a manifest to be written.
+type Manifest struct {
+	Digest     string   `json:"digest"`
+	MediaType  string   `json:"media_type"`
+	Repository string   `json:"repository"` // where it was read
+	Body       []byte   `json:"body"`
+	Tags       []string `json:"tags,omitempty"`     // target tags; without one it is written by digest
+	Blobs      []string `json:"blobs,omitempty"`    // that must be there before it
+	Children   []string `json:"children,omitempty"` // of an index
+	After      []string `json:"after,omitempty"`    // subjects, which it must not precede
+	There      bool     `json:"there,omitempty"`    // only tags are missing
+}
+
+// Blob is a blob that a manifest of the plan needs.
+type Blob struct {
+	Digest     string `json:"digest"`
+	MediaType  string `json:"media_type,omitempty"`
+	Size       int64  `json:"size"`
+	Repository string `json:"repository"`      // where it can be read
+	Shared     int    `json:"shared"`          // by how many manifests
+	There      bool   `json:"there,omitempty"` // at the target already
+}
+
+// Forecast is what executing the plan costs, if nothing has to be repeated.
+type Forecast struct {
+	Bytes     int64         `json:"bytes"`     // of blobs to move
+	Blobs     int           `json:"blobs"`     // to move: one read, one POST, one PUT each
+	Manifests int           `json:"manifests"` // writes of manifests and tags, which PutImage's quota counts
+	Count     map[State]int `json:"count"`     // rows by state
+}
+
+// Plan looks at both registries and says what a copy would do. It changes
+// nothing. The error is about the registries; what is wrong with an image is
+// the state of its row.
+func (e *Engine) Plan(ctx context.Context, req Request) (plan Plan, err error) {
+	defer fault.Wrap(&err, "planning the copy to %s", req.Target)
+	p := &planner{
+		engine: e, req: req, policy: req.Policy.orDefault(), reader: newReader(e.source, e.readers),
+		trees: make(map[string]*tree), limit: e.readers,
+	}
+	if err := p.look(ctx); err != nil {
+		return Plan{}, err
+	}
+	if err := p.list(ctx); err != nil {
+		return Plan{}, err
+	}
+	for _, step := range []func(context.Context) error{p.choose, p.resolve, p.collisions, p.compare, p.inUseByDigest, p.follow} {
+		if err := step(ctx); err != nil {
+			return Plan{}, err
+		}
+	}
+	plan = p.assemble()
+	if err := e.availability(ctx, &plan); err != nil {
+		return Plan{}, err
+	}
+	plan.count()
+	return plan, nil
+}
+
+// planner is the state of one call of Plan.
+type planner struct {
+	engine *Engine
+	req    Request
+	policy Policy
+	reader *reader
+	limit  int
+
+	held map[string]ecr.Image // at the target, by digest
+	tags map[string]string    // at the target, tag to digest
+
+	rows  []*row
+	trees map[string]*tree // by digest
+}
+
+// row is an Image while it is planned.
+type row struct {
+	Image
+	inUse     string // why, or ""
+	digestTag bool
+	settled   bool // its state will not change any more
+}
+
+func (r *row) settle(s State, reason string) {
+	r.State, r.Reason, r.settled = s, reason, true
+}
+
+// look lists the target, once for the whole plan.
+func (p *planner) look(ctx context.Context) error {
+	images, err := p.engine.ecr.Images(ctx, p.req.Target)
+	if err != nil {
+		return err
+	}
+	p.held, p.tags = make(map[string]ecr.Image, len(images)), make(map[string]string, len(images))
+	for _, i := range images {
+		p.held[i.Digest] = i
+		for _, tag := range i.Tags {
+			p.tags[tag] = i.Digest
+		}
+	}
+	return nil
+}
+
+// availability asks which blobs are at the target.
+func (e *Engine) availability(ctx context.Context, plan *Plan) error {
+	digests := make([]string, len(plan.Blobs))
+	for i, b := range plan.Blobs {
+		digests[i] = b.Digest
+	}
+	there, err := e.ecr.Layers(ctx, plan.Target, digests)
+	if err != nil {
+		return err
+	}
+	for i := range plan.Blobs {
+		plan.Blobs[i].There = there[plan.Blobs[i].Digest]
+	}
+	return nil
+}
+
+func (plan *Plan) count() {
+	plan.Forecast = Forecast{Count: make(map[State]int)}
+	for _, i := range plan.Images {
+		plan.Forecast.Count[i.State]++
+	}
+	for _, b := range plan.Blobs {
+		if !b.There {
+			plan.Forecast.Bytes += b.Size
+			plan.Forecast.Blobs++
+		}
+	}
+	for _, m := range plan.Manifests {
+		plan.Forecast.Manifests += max(len(m.Tags), 1)
+	}
+}
+
+// assemble gathers what the planned rows need.
+func (p *planner) assemble() Plan {
+	plan := Plan{Target: p.req.Target}
+	at := make(map[string]int) // digest to place in plan.Manifests
+	blobs := make(map[string]*Blob)
+	var add func(digest string)
+	add = func(digest string) {
+		if _, done := at[digest]; done {
+			return
+		}
+		t := p.trees[digest]
+		_, there := p.held[digest]
+		m := Manifest{Digest: digest, MediaType: t.manifest.MediaType, Repository: t.repository, Body: t.manifest.Body, There: there}
+		for _, c := range t.manifest.Children {
+			m.Children = append(m.Children, c.Digest)
+		}
+		if !there {
+			for _, c := range m.Children {
+				if _, held := p.held[c]; !held {
+					add(c)
+				}
+			}
+			for _, b := range t.blobs {
+				m.Blobs = append(m.Blobs, b.Digest)
+				if blobs[b.Digest] == nil {
+					blobs[b.Digest] = &Blob{Digest: b.Digest, MediaType: b.MediaType, Size: b.Size, Repository: t.repository}
+				}
+				blobs[b.Digest].Shared++
+			}
+		}
+		at[digest] = len(plan.Manifests)
+		plan.Manifests = append(plan.Manifests, m)
+	}
+	for _, r := range p.rows {
+		if r.State == Planned {
+			add(r.SourceDigest)
+			m := &plan.Manifests[at[r.SourceDigest]]
+			if r.TargetTag != "" && !slices.Contains(m.Tags, r.TargetTag) {
+				m.Tags = append(m.Tags, r.TargetTag)
+			}
+		}
+		plan.Images = append(plan.Images, r.Image)
+	}
+	p.subjects(plan.Manifests, at)
+	for _, m := range plan.Manifests {
+		for _, d := range m.Blobs {
+			if b := blobs[d]; b != nil {
+				plan.Blobs = append(plan.Blobs, *b)
+				delete(blobs, d)
+			}
+		}
+	}
+	// Base layers first: most images wait for them. Otherwise the order of the
+	// images, so that one after the other gets complete.
+	slices.SortStableFunc(plan.Blobs, func(a, b Blob) int { return b.Shared - a.Shared })
+	return plan
+}

@@ -1,0 +1,191 @@
+package copy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/naming"
+	"gitlab.sikt.no/platon/ecrferry/internal/registry"
+)
+
+// resolve finds out which digest is behind each chosen tag.
+func (p *planner) resolve(ctx context.Context) error {
+	var open []*row
+	for _, r := range p.rows {
+		if !r.settled && !r.digestTag {
+			open = append(open, r)
+		}
+	}
+	return each(ctx, p.limit, open, p.ask)
+}
+
+// ask reads the manifest of a tag, or only its digest if the target tag exists:
+// then there is nothing to copy.
+func (p *planner) ask(ctx context.Context, r *row) error {
+	if r.SourceDigest != "" {
+		return nil
+	}
+	if p.tags[r.TargetTag] == "" {
+		return p.read(ctx, r)
+	}
+	d, err := p.reader.head(ctx, r.SourceRepository, r.SourceTag)
+	if err != nil {
+		return r.broken(err)
+	}
+	r.SourceDigest, r.TargetDigest, r.MediaType = d.Digest, d.Digest, d.MediaType
+	return nil
+}
+
+func (p *planner) read(ctx context.Context, r *row) error {
+	m, err := p.reader.tag(ctx, r.SourceRepository, r.SourceTag)
+	if err != nil {
+		return r.broken(err)
+	}
+	r.SourceDigest, r.TargetDigest, r.MediaType = m.Digest, m.Digest, m.MediaType
+	return nil
+}
+
+// broken settles a row whose image is absent or damaged. Any other error is
+// about the registry and comes back.
+func (r *row) broken(err error) error {
+	switch {
+	case errors.Is(err, registry.ErrNotFound):
+		r.settle(Gone, "deleted between listing and reading")
+	case errors.Is(err, registry.ErrCorrupt):
+		r.settle(Invalid, err.Error())
+	default:
+		return err
+	}
+	return nil
+}
+
+// collisions settles the chosen tags that meet another image at the target
+// under their name. Also a tag that the policy leaves out can be that other
+// image: the name would then mean something else than it did.
+func (p *planner) collisions(ctx context.Context) error {
+	chosen := make(map[string]bool)
+	for _, r := range p.rows {
+		if !r.settled && !r.digestTag {
+			chosen[r.TargetTag] = true
+		}
+	}
+	var rows, unknown []*row
+	for _, r := range p.rows {
+		if r.digestTag || !chosen[r.TargetTag] {
+			continue
+		}
+		rows = append(rows, r)
+		if r.SourceDigest == "" {
+			unknown = append(unknown, r)
+		}
+	}
+	err := each(ctx, p.limit, unknown, func(ctx context.Context, r *row) error {
+		d, err := p.reader.head(ctx, r.SourceRepository, r.SourceTag)
+		if err != nil && !registry.IsGone(err) {
+			return err
+		}
+		r.SourceDigest = d.Digest
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	p.assign(rows)
+	return nil
+}
+
+// assign settles the rows that naming finds a problem with.
+func (p *planner) assign(rows []*row) {
+	var entries []naming.Entry
+	var known []*row
+	for _, r := range rows {
+		if r.SourceDigest != "" {
+			entries = append(entries, naming.Entry{Repository: r.SourceRepository, Name: r.Name, Tag: r.SourceTag, Digest: r.SourceDigest})
+			known = append(known, r)
+		}
+	}
+	for i, a := range naming.Assign(entries) {
+		r := known[i]
+		if r.settled || a.Problem == "" {
+			continue
+		}
+		switch a.Problem {
+		case naming.Collision:
+			o := a.Others[0]
+			r.settle(Collision, fmt.Sprintf("target tag %s would mean %s (%s:%s) and %s (%s:%s)",
+				a.Target, r.SourceDigest, r.SourceRepository, r.SourceTag, o.Digest, o.Repository, o.Tag))
+		default:
+			_, err := naming.Tag(r.Name, r.SourceTag)
+			r.settle(Invalid, err.Error())
+		}
+	}
+}
+
+// compare holds the chosen tags against the target and reads what is missing
+// there down to the last manifest.
+func (p *planner) compare(ctx context.Context) error {
+	var open []*row
+	for _, r := range p.rows {
+		if !r.settled && !r.digestTag {
+			open = append(open, r)
+		}
+	}
+	return each(ctx, p.limit, open, p.weigh)
+}
+
+// weigh decides about one row whose digest is known.
+func (p *planner) weigh(ctx context.Context, r *row) error {
+	if held := p.tags[r.TargetTag]; r.TargetTag != "" && held != "" {
+		r.Bytes = p.held[held].Bytes
+		if held == r.SourceDigest {
+			r.settle(Present, "")
+			return nil
+		}
+		r.TargetDigest = held
+		r.settle(Conflict, fmt.Sprintf("the target tag holds %s, the old registry has %s", held, r.SourceDigest))
+		return nil
+	}
+	t, err := p.grow(ctx, r.SourceRepository, r.SourceDigest, 0)
+	if err != nil {
+		return r.broken(err)
+	}
+	r.MediaType, r.Bytes = t.manifest.MediaType, t.bytes()
+	if t.state != "" {
+		r.settle(t.state, t.reason)
+		return nil
+	}
+	r.settle(Planned, r.inUse)
+	return nil
+}
+
+// inUseByDigest adds rows for images that are referred to by digest and that
+// no chosen tag covers.
+func (p *planner) inUseByDigest(ctx context.Context) error {
+	covered := make(map[string]bool)
+	for _, r := range p.rows {
+		if r.State == Planned || r.State == Present {
+			covered[r.SourceDigest] = true
+		}
+	}
+	for _, u := range p.inUse() {
+		if u.digest == "" || covered[u.digest] {
+			continue
+		}
+		covered[u.digest] = true
+		r := p.row(u.source, "", u.digest)
+		r.inUse, r.TargetDigest = u.why, u.digest
+		if i, ok := p.held[u.digest]; ok {
+			r.MediaType, r.Bytes = i.MediaType, i.Bytes
+			r.settle(Present, "")
+			continue
+		}
+		if err := p.weigh(ctx, r); err != nil {
+			return err
+		}
+		if r.State == Gone {
+			r.Reason = "in use (" + u.why + "), but not in the old registry"
+		}
+	}
+	return nil
+}
