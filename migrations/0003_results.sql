@@ -30,7 +30,8 @@ CREATE TABLE ferry.images (
         state NOT IN ('left-out', 'conflict', 'collision', 'invalid', 'failed', 'gone') OR reason <> '')
 );
 CREATE UNIQUE INDEX images_target ON ferry.images (migration_id, target_tag)
-    WHERE state IN ('planned', 'copied', 'present');
+    -- Referrers are pushed by digest, without a tag.
+    WHERE state IN ('planned', 'copied', 'present') AND target_tag <> '';
 COMMENT ON TABLE ferry.images IS
     'One row a tag of the old registry that a migration looked at, whether it was copied or not.';
 COMMENT ON COLUMN ferry.images.image_name IS 'The image name within the project, the tag prefix; empty for the root image.';
