@@ -9,6 +9,7 @@ package ci
 import (
 	"context"
 	"io"
+	"time"
 )
 
 // Project is what CI needs to know of a project.
@@ -53,6 +54,18 @@ type Trigger struct {
 	PipelineIID   int64
 	ProtectedRef  bool
 	Variables     []Variable // given with the trigger; they win over all others
+	CreatedAt     time.Time  // of the pipeline; zero when not known
+	BeforeSHA     string     // what the ref pointed to before a push; "" when new
+	Changed       []string   // paths that the push changed; nil when not known, then `changes` holds
+	MergeRequest  *MergeRequest
+}
+
+// MergeRequest is what a merge_request_event belongs to.
+type MergeRequest struct {
+	IID          int64
+	SourceBranch string
+	TargetBranch string
+	Title        string
 }
 
 // Settings are the variables that do not come from files, in rising precedence.
@@ -129,6 +142,10 @@ type Job struct {
 	ResourceGroup string
 	Retry         int
 	Trigger       *Bridge
+	Group         string // the job's name before parallel made several of it
+	NodeIndex     int    // 1.. among those, 0 without parallel
+	NodeTotal     int
+	FailureCodes  []int // allow_failure:exit_codes
 }
 
 // Artifact is a file that a job left for later ones.
