@@ -15,7 +15,7 @@ require (
 	github.com/google/go-cmp v0.7.0
 	github.com/hexops/gotextdiff v1.0.3
 	github.com/jackc/pgx/v5 v5.11.0
-	github.com/moby/buildkit v0.34.2
+	github.com/moby/buildkit v0.31.1
 	github.com/opencontainers/image-spec v1.1.1
 	github.com/pressly/goose/v3 v3.29.0
 	github.com/prometheus/client_golang v1.24.1
