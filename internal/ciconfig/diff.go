@@ -6,7 +6,7 @@ import (
 
 	"github.com/hexops/gotextdiff"
 	"github.com/hexops/gotextdiff/myers"
-	"github.com/hexops/gotextdiff/span"
+	uri "github.com/hexops/gotextdiff/span"
 )
 
 // Diff is the edits as a unified diff, files in the order of the input.
@@ -14,7 +14,7 @@ func (r *Result) Diff() string {
 	var b strings.Builder
 	for _, e := range r.Edits {
 		before, after := string(e.Before), string(e.After)
-		edits := myers.ComputeEdits(span.URIFromPath(e.Path), before, after)
+		edits := myers.ComputeEdits(uri.URIFromPath(e.Path), before, after)
 		fmt.Fprint(&b, gotextdiff.ToUnified("a/"+e.Path, "b/"+e.Path, before, edits))
 	}
 	return b.String()
