@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,8 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"crypto/tls"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 )
@@ -135,12 +134,16 @@ func (c *Client) classify(e *StatusError) error {
 		return wrap(fault.Transient, "blob-missing", ErrBlobMissing, "try again; what is missing is sent again")
 	case e.Status == http.StatusUnauthorized, e.Status == http.StatusForbidden:
 		return wrap(fault.Attention, "registry-denied", nil, "check the user, its password and its permissions at "+c.name)
+	case e.Code == "NAME_UNKNOWN" && e.Method != http.MethodGet && e.Method != http.MethodHead:
+		return wrap(fault.Attention, c.reason("repository-missing"), nil, "create the repository; for a project of the PaaS by \"Update configuration\" in its console")
+	case e.Status == http.StatusNotFound && strings.Contains(e.Path, "/blobs/uploads/"):
+		return wrap(fault.Transient, "blob-upload-unknown", nil, "try again; the upload was lost")
 	case e.Status == http.StatusNotFound:
 		return wrap(fault.Permanent, notFoundReason(e), ErrNotFound, "")
 	case e.Status == http.StatusRequestTimeout, e.Status >= 500:
 		return wrap(fault.Transient, c.reason("unavailable"), nil, "wait until "+c.name+" answers again")
 	case e.Code == "DIGEST_INVALID", e.Code == "SIZE_INVALID":
-		return wrap(fault.Transient, "blob-corrupt", ErrCorrupt, "")
+		return wrap(fault.Transient, "blob-refused", nil, "try again; the blob was damaged on its way to "+c.name)
 	case e.Code == "MANIFEST_INVALID", e.Code == "UNSUPPORTED", e.Code == "TAG_INVALID", e.Status == http.StatusRequestEntityTooLarge:
 		return wrap(fault.Permanent, "manifest-refused", nil, "read the registry's words; the image cannot be held there as it is")
 	}
@@ -151,8 +154,6 @@ func notFoundReason(e *StatusError) string {
 	switch {
 	case e.Code == "NAME_UNKNOWN":
 		return "repository-unknown"
-	case strings.Contains(e.Path, "/blobs/uploads/"):
-		return "blob-upload-unknown"
 	case strings.Contains(e.Path, "/blobs/"):
 		return "blob-unknown"
 	}
