@@ -8,23 +8,36 @@ import (
 
 // Rewrite finds what has to change and what cannot be changed. An error means
 // that the rewriter itself failed its proof; then nothing may be written.
+//
+// It works in passes over the files: first the names, then the jobs that run
+// in an own image. Each pass looks at what the one before has left.
 func Rewrite(in Input) (*Result, error) {
-	r := newRun(&in)
-	r.look()
-	changes := append(r.plan(), r.after...)
-	r.judge()
 	res := &Result{}
-	after, err := apply(changes)
+	names := newRun(&in)
+	names.look()
+	changes := append(names.plan(), names.after...)
+	names.judge()
+	names.summary(res)
+	res.Findings = names.findings
+	files, err := names.apply(changes)
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range in.Files {
-		if b, ok := after[r.files[f.Path]]; ok && !bytes.Equal(b, f.Content) {
-			res.Edits = append(res.Edits, Edit{Path: f.Path, Before: f.Content, After: b})
+
+	next := in
+	next.Files = files
+	images := newRun(&next)
+	images.cfg = load(&next, images.files)
+	if files, err = images.apply(images.jobImages()); err != nil {
+		return nil, err
+	}
+	res.Findings = append(res.Findings, images.findings...)
+
+	for i, f := range in.Files {
+		if after := files[i].Content; !bytes.Equal(after, f.Content) {
+			res.Edits = append(res.Edits, Edit{Path: f.Path, Before: f.Content, After: after})
 		}
 	}
-	r.summary(res)
-	res.Findings = r.findings
 	sort.SliceStable(res.Findings, func(i, j int) bool {
 		a, b := res.Findings[i], res.Findings[j]
 		if a.File != b.File {
@@ -33,6 +46,22 @@ func Rewrite(in Input) (*Result, error) {
 		return a.Line < b.Line
 	})
 	return res, nil
+}
+
+// apply makes the changes and gives all files as they are then.
+func (r *run) apply(changes []change) ([]File, error) {
+	after, err := apply(changes)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]File, len(r.in.Files))
+	for i, f := range r.in.Files {
+		out[i] = f
+		if b, ok := after[r.files[f.Path]]; ok {
+			out[i].Content = b
+		}
+	}
+	return out, nil
 }
 
 // judge turns what was not rewritten into findings.

@@ -16,5 +16,7 @@ var vocabulary = map[Code]kind{
 	"literal-in-file":    {Blocking, OwnerProject, "the old registry is written out in a file in which no variables are put in", "", "let the deployment put in $CI_REGISTRY_IMAGE, or set the image by a command"},
 	"name-with-slash":    {Blocking, OwnerProject, "a name with a slash comes from a variable in a place where it cannot be changed", "", "give the variable a value with a dash"},
 	"in-template":        {Blocking, OwnerTemplate, "the place that would have to change is in an included file", "", "ask the owner of the template, or override it in the project"},
+	"job-image":          {Blocking, OwnerProject, "the job runs in an image of the own registry, which the runner cannot pull from ECR, and it cannot be rewritten safely", "", "let the job extend .docker and start the image by docker run, as the platform's guide shows"},
+	"include-added":      {Note, OwnerProject, "the platform's helpers are included, because a job now extends .docker", "", "nothing"},
 	"uses-disagree":      {Blocking, OwnerProject, "one place serves several references that would need different changes", "", "write the references apart, one variable for each image"},
 }

@@ -1,0 +1,338 @@
+package ciconfig
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// imageSpec is image: or an entry of services:, as far as it is understood.
+type imageSpec struct {
+	name       string // as written, variables unexpanded
+	alias      string
+	entrypoint []string
+	hasEntry   bool
+	command    []string
+	user       string
+	variables  []string // NAME=value
+	odd        string   // a key that is not understood
+	doc        *document
+}
+
+func (r *run) spec(t *tree) imageSpec {
+	var s imageSpec
+	node, doc := t.nameNode(r.cfg)
+	if node == nil {
+		return s
+	}
+	s.name, s.doc = node.Value, doc
+	if t.node != nil && t.node.Tag == "!reference" {
+		t = r.cfg.reference(t.node)
+	}
+	for _, k := range t.keys {
+		v := t.kids[k]
+		switch k {
+		case "name", "pull_policy":
+		case "alias":
+			s.alias = v.value()
+		case "entrypoint":
+			s.hasEntry = true
+			s.entrypoint = words(v)
+		case "command":
+			s.command = words(v)
+		case "variables":
+			for _, n := range v.keys {
+				s.variables = append(s.variables, n+"="+v.kids[n].value())
+			}
+		case "docker":
+			s.user = v.kid("user").value()
+		default:
+			s.odd = k
+		}
+	}
+	return s
+}
+
+func words(t *tree) []string {
+	var out []string
+	for _, n := range items(t.node) {
+		if n = deref(n); n != nil {
+			out = append(out, n.Value)
+		}
+	}
+	return out
+}
+
+// contain writes a job anew so that its script runs in a container that the
+// job starts. why says what stands in the way.
+func (r *run) contain(s *site) (out []change, why string) {
+	t := s.job.tree
+	d := s.job.own.doc
+	m := s.job.own.node
+	if !d.src.editable {
+		return nil, "the job is defined in an included file"
+	}
+	if m == nil || m.Style&yaml.FlowStyle != 0 {
+		return nil, "the job is written in one line"
+	}
+	for _, key := range []string{"run", "secrets"} {
+		if t.kid(key) != nil {
+			return nil, "the job has " + key + ":"
+		}
+	}
+	for _, key := range decisive {
+		if s.job.own.kids[key] != nil && !has(m, key) && key != "script" {
+			return nil, key + ": comes by a merge key, which wins over extends"
+		}
+	}
+	script, why := r.commands(t.kid("before_script"), t.kid("script"))
+	if why != "" {
+		return nil, why
+	}
+	after, why := r.commands(t.kid("after_script"))
+	if why != "" {
+		return nil, why
+	}
+	if s.image.name == "" || s.image.odd != "" {
+		return nil, "image: is not understood"
+	}
+	if s.image.hasEntry && !slices.Equal(s.image.entrypoint, []string{""}) && len(s.image.entrypoint) > 0 {
+		return nil, "the entrypoint of image: is not understood"
+	}
+	run := r.dockerRun(s)
+	lines, why := r.services(t.kid("services"), s, &run)
+	if why != "" {
+		return nil, why
+	}
+	return r.layout(s, lines, run, script, after)
+}
+
+// commands are the lines of a script as text; comments between entries stay.
+func (r *run) commands(parts ...*tree) (lines []string, why string) {
+	for _, t := range parts {
+		var last *yaml.Node
+		for _, l := range r.cfg.lines(t) {
+			if l.list != nil && l.list == last {
+				lines = append(lines, commentsAbove(l)...)
+			}
+			last = l.list
+			text := strings.TrimRight(l.node.Value, "\n")
+			if strings.Contains(text, "$[[") {
+				return nil, "the script uses inputs"
+			}
+			lines = append(lines, strings.Split(text, "\n")...)
+			ch := r.cfg.scalar(l.doc, l.node)
+			if ch == nil {
+				continue
+			}
+			if f := r.parseShell(ch); f == nil {
+				return nil, "a line of the script is not understood by a shell parser"
+			} else if tool := callsDocker(f); tool != "" {
+				return nil, "the script calls " + tool + " itself"
+			}
+		}
+	}
+	return lines, ""
+}
+
+// commentsAbove are the comment lines directly above a script entry.
+func commentsAbove(l line) []string {
+	var out []string
+	if l.node.HeadComment != "" {
+		out = strings.Split(l.node.HeadComment, "\n")
+	}
+	return out
+}
+
+func callsDocker(f *syntax.File) (tool string) {
+	syntax.Walk(f, func(n syntax.Node) bool {
+		if c, ok := n.(*syntax.CallExpr); ok && len(c.Args) > 0 {
+			switch w := c.Args[0].Lit(); w {
+			case "docker", "podman", "buildah", "docker-compose", "dockerd", "nerdctl", "kind", "k3d":
+				tool = w
+			}
+		}
+		return tool == ""
+	})
+	return tool
+}
+
+var shellVariable = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
+
+// ambient are variables that every shell has by itself.
+var ambient = map[string]bool{"HOME": true, "PATH": true, "PWD": true, "OLDPWD": true, "RANDOM": true, "SHELL": true, "USER": true, "HOSTNAME": true, "IFS": true,
+	"UID": true, "EUID": true, "LINENO": true, "SECONDS": true, "BASH_SOURCE": true, "FUNCNAME": true, "PIPESTATUS": true, "REPLY": true, "OPTARG": true, "OPTIND": true, "PS1": true, "TERM": true}
+
+// steering says whether a variable steers the runner or the platform, not the
+// commands of a job.
+func steering(name string) bool {
+	for _, p := range []string{"GIT_", "DOCKER_", "FF_", "KUBE_", "CI_", "ARTIFACT_", "CACHE_", "TRANSFER_METER"} {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return name == "REPLICAS" || name == "HTTP_PORT"
+}
+
+// container is a docker run in the making.
+type container struct {
+	flags []string
+	image string
+	shell string
+}
+
+func (r *run) dockerRun(s *site) container {
+	c := container{image: s.image.name, shell: "/bin/sh"}
+	if s.image.hasEntry {
+		c.flags = append(c.flags, `--entrypoint ""`)
+	}
+	if s.image.user != "" {
+		c.flags = append(c.flags, "--user "+s.image.user)
+	}
+	return c
+}
+
+// environment are the -e flags: what the pipeline defines and what the
+// commands name.
+func (r *run) environment(s *site, script []string) []string {
+	t := s.job.tree
+	e := r.cfg.env(t)
+	want := map[string]bool{"CI": true}
+	for name := range e.defs {
+		vals, _ := e.lookup(name)
+		if !steering(name) && !slices.ContainsFunc(vals, r.mentions) {
+			want[name] = true
+		}
+	}
+	for _, j := range s.users {
+		if v := j.tree.kid("variables"); v != nil {
+			for _, name := range v.keys {
+				if !steering(name) {
+					want[name] = true
+				}
+			}
+		}
+		if tok := j.tree.kid("id_tokens"); tok != nil {
+			for _, name := range tok.keys {
+				want[name] = true
+			}
+		}
+	}
+	if tok := t.kid("id_tokens"); tok != nil {
+		for _, name := range tok.keys {
+			want[name] = true
+		}
+	}
+	text := strings.Join(script, "\n")
+	own := map[string]bool{}
+	if f := r.parseShell(&chunk{text: text}); f != nil {
+		syntax.Walk(f, func(n syntax.Node) bool {
+			switch n := n.(type) {
+			case *syntax.Assign:
+				if n.Name != nil && n.Value != nil && !n.Append {
+					own[n.Name.Value] = true
+				}
+			case *syntax.WordIter:
+				own[n.Name.Value] = true
+			}
+			return true
+		})
+	}
+	for _, m := range shellVariable.FindAllStringSubmatch(text, -1) {
+		if n := m[1]; !ambient[n] && (!own[n] || len(e.defs[n]) > 0) {
+			want[n] = true
+		}
+	}
+	var out []string
+	for _, n := range sortedKeys(want) {
+		out = append(out, "-e "+n)
+	}
+	return out
+}
+
+// services starts the job's services beside the container.
+func (r *run) services(t *tree, s *site, c *container) (lines []string, why string) {
+	if t == nil {
+		return nil, ""
+	}
+	network := "job"
+	for _, n := range items(t.node) {
+		n = deref(n)
+		if n == nil {
+			continue
+		}
+		sp := r.spec(r.cfg.grow(t.doc, n, 0))
+		switch {
+		case sp.name == "" || sp.odd != "":
+			return nil, "an entry of services: is not understood"
+		case strings.Contains(sp.name, "dind"):
+			continue // .docker brings its own
+		case sp.hasEntry && len(sp.entrypoint) > 0 && strings.Join(sp.entrypoint, "") != "":
+			return nil, "a service has an entrypoint of its own"
+		}
+		if len(lines) == 0 {
+			lines = append(lines, "docker network create "+network)
+			c.flags = append([]string{"--network " + network}, c.flags...)
+		}
+		for _, alias := range serviceNames(sp) {
+			if strings.Contains(alias, "$") {
+				return nil, "a service is named by a variable"
+			}
+		}
+		flags := []string{}
+		for i, alias := range serviceNames(sp) {
+			if i == 0 {
+				flags = append(flags, "--name "+alias)
+			}
+			flags = append(flags, "--network-alias "+alias)
+		}
+		if len(flags) == 2 {
+			flags = flags[:1]
+		}
+		for _, e := range r.environment(s, nil) {
+			if e != "-e CI" {
+				flags = append(flags, e)
+			}
+		}
+		for _, v := range sp.variables {
+			flags = append(flags, "-e "+quote(v))
+		}
+		if sp.hasEntry && len(sp.entrypoint) > 0 {
+			flags = append(flags, `--entrypoint ""`)
+		}
+		line := "docker run -d --network " + network + " " + strings.Join(flags, " ") + ` "` + sp.name + `"`
+		for _, w := range sp.command {
+			line += " " + quote(w)
+		}
+		lines = append(lines, line)
+	}
+	return lines, ""
+}
+
+// serviceNames are the host names that a service gets from GitLab.
+// https://docs.gitlab.com/ci/services/#accessing-the-services
+func serviceNames(s imageSpec) []string {
+	if s.alias != "" {
+		return strings.FieldsFunc(s.alias, func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	name := s.name
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		name = name[:i]
+	}
+	a, b := strings.ReplaceAll(name, "/", "__"), strings.ReplaceAll(name, "/", "-")
+	if a == b {
+		return []string{a}
+	}
+	return []string{b, a}
+}
+
+// quote is a word in double quotes where it needs them; variables stay.
+func quote(s string) string {
+	if s != "" && !strings.ContainsAny(s, " \t\"'\\;&|<>()*?[]#~`!") {
+		return s
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`").Replace(s) + `"`
+}

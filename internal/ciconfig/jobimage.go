@@ -1,0 +1,257 @@
+package ciconfig
+
+import (
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// A runner cannot log in to ECR, so a job cannot run in an image of the own
+// repository ("no basic auth credentials"), nor have one as a service. The
+// platform's answer is docker-in-docker: the job extends .docker and starts the
+// image itself. This file finds such jobs and decides what is rewritten where;
+// container.go writes the docker run.
+
+// jobImages rewrites the jobs that run in an own image. It looks at
+// configuration whose names are the new ones already.
+func (r *run) jobImages() []change {
+	var out []change
+	sites := r.sites()
+	for _, s := range sites {
+		changes, why := r.contain(s)
+		if why != "" {
+			r.report("job-image", s.at, s.job.name+": "+why)
+			continue
+		}
+		out = append(out, changes...)
+	}
+	if len(out) > 0 {
+		inc, why := r.dockerTemplate()
+		if why != "" {
+			r.report("job-image", sites[0].at, why)
+			return nil
+		}
+		out = append(out, inc...)
+	}
+	return out
+}
+
+// site is a job, or a template that holds all that matters of several jobs,
+// which is rewritten as one.
+type site struct {
+	job   *job
+	at    span // where the image is named
+	image imageSpec
+	users []*job
+}
+
+// sites finds the jobs in own images and gathers those of one template.
+func (r *run) sites() []*site {
+	jobs := r.cfg.jobs()
+	affected := map[string]*site{}
+	for _, j := range jobs {
+		if !j.hidden && j.tree.kid("script") != nil {
+			if s := r.ownImage(j); s != nil {
+				affected[j.name] = s
+			}
+		}
+	}
+	var out []*site
+	done := map[string]*site{}
+	for _, j := range jobs {
+		s := affected[j.name]
+		if s == nil {
+			continue
+		}
+		top := r.climb(j, jobs, affected)
+		if top == nil {
+			out = append(out, s)
+			continue
+		}
+		if t := done[top.name]; t != nil {
+			t.users = append(t.users, j)
+			continue
+		}
+		t := &site{job: top, at: s.at, image: s.image, users: []*job{j}}
+		done[top.name] = t
+		out = append(out, t)
+	}
+	return out
+}
+
+// ownImage is the site of a job that runs in an own image or beside one.
+func (r *run) ownImage(j *job) *site {
+	e := r.cfg.env(j.tree)
+	own := false
+	s := &site{job: j}
+	check := func(t *tree) {
+		node, doc := t.nameNode(r.cfg)
+		if node == nil {
+			return
+		}
+		ch := r.cfg.scalar(doc, node)
+		if ch == nil {
+			return
+		}
+		for _, v := range e.expand(ch, doc) {
+			for _, ref := range r.references(v) {
+				if ref.own && !ref.host {
+					own = true
+					if s.at.src == nil {
+						s.at = ch.span(0, len(ch.text))
+					}
+				}
+			}
+		}
+	}
+	check(j.tree.kid("image"))
+	s.image = r.spec(j.tree.kid("image"))
+	if sv := j.tree.kid("services"); sv != nil {
+		for _, n := range items(sv.node) {
+			if n = deref(n); n != nil {
+				check(r.cfg.grow(sv.doc, n, 0))
+			}
+		}
+	}
+	if !own {
+		return nil
+	}
+	return s
+}
+
+// nameNode is the scalar that names an image.
+func (t *tree) nameNode(c *config) (*yaml.Node, *document) {
+	for range 5 {
+		switch {
+		case t == nil:
+			return nil, nil
+		case t.kids != nil:
+			t = t.kid("name")
+		case t.node != nil && t.node.Tag == "!reference":
+			t = c.reference(t.node)
+		case t.node != nil && t.node.Kind == yaml.ScalarNode:
+			return t.node, t.doc
+		default:
+			return nil, nil
+		}
+	}
+	return nil, nil
+}
+
+var decisive = []string{"image", "services", "before_script", "script", "after_script"}
+
+// climb finds the template that says all about the job's image and script, nil
+// when the job itself has a say or others who extend the template differ.
+func (r *run) climb(j *job, jobs []*job, affected map[string]*site) *job {
+	var top *job
+	own := j.own
+	for range 11 {
+		ext := own.kid("extends")
+		if ext == nil || own.node == nil {
+			break
+		}
+		if slices.ContainsFunc(decisive, func(k string) bool { return own.kids[k] != nil }) {
+			break
+		}
+		list := items(ext.node)
+		if len(list) != 1 || deref(list[0]) == nil {
+			break
+		}
+		name := deref(list[0]).Value
+		parent := r.cfg.root.kid(name)
+		if parent == nil || !parent.doc.src.editable || !strings.HasPrefix(name, ".") {
+			break
+		}
+		same := true
+		for _, other := range jobs {
+			if !other.hidden && slices.Contains(other.chain, name) && affected[other.name] == nil {
+				same = false
+			}
+		}
+		if !same {
+			break
+		}
+		own = parent
+		top = &job{name: name, own: parent, hidden: true}
+		top.tree = r.cfg.extended(parent, top, 0)
+	}
+	if top == nil || top.tree.kid("script") == nil || top.tree.kid("image") == nil {
+		return nil
+	}
+	return top
+}
+
+// dockerTemplate makes sure that .docker is there to be extended.
+func (r *run) dockerTemplate() ([]change, string) {
+	if t := r.cfg.root.kid(".docker"); t != nil {
+		if node, _ := t.nameNode(r.cfg); node == nil {
+			node, _ = r.cfg.extended(t, &job{}, 0).kid("image").nameNode(r.cfg)
+			if node == nil || !strings.Contains(node.Value, "docker") {
+				return nil, "the project has a template .docker of its own that is no docker-in-docker"
+			}
+		}
+		return nil, ""
+	}
+	for _, inc := range append(r.cfg.wanted(), r.cfg.missing...) {
+		if inc.Kind == "project" && strings.HasSuffix(inc.Project, "gitlab-ci-helpers") || inc.Kind == "component" && strings.Contains(inc.Component, "/ci-components/docker/") {
+			return nil, ""
+		}
+	}
+	return r.includeHelpers()
+}
+
+// helperNames are the templates that the platform's helpers define; a project
+// with one of these names would be merged with them.
+var helperNames = []string{".docker", ".docker-build", ".review", ".stop_review", ".staging", ".production", ".kubernetes-deploy"}
+
+// includeHelpers adds the include of the platform's helpers to the root file.
+func (r *run) includeHelpers() ([]change, string) {
+	for _, n := range helperNames {
+		if r.cfg.root.kid(n) != nil {
+			return nil, "the platform's template .docker is not included, and the project has a template " + n + " that the include would meet"
+		}
+	}
+	d := r.cfg.byPath[r.in.Project.ciPath()]
+	if d == nil || d.root == nil || d.root.Kind != yaml.MappingNode || len(d.root.Content) == 0 || d.root.Style&yaml.FlowStyle != 0 {
+		return nil, "the platform's template .docker is not included"
+	}
+	eol := d.src.eol()
+	item := func(indent string) string {
+		return indent + "- project: asm/gitlab-ci-helpers" + eol + indent + "  file: /gitlab-ci-helpers.yml" + eol
+	}
+	r.report("include-added", span{d.src, 0, 0}, "")
+	if !has(d.root, "include") {
+		first := d.root.Content[0]
+		from, _ := d.src.line(d.src.offset(first.Line, first.Column))
+		return []change{{span: span{d.src, from, from}, with: "include:" + eol + item("  ") + eol}}, ""
+	}
+	k, ok := r.cfg.keyLines(d, d.root, "include")
+	if !ok {
+		return nil, "the platform's template .docker is not included, and include: is not understood"
+	}
+	switch v := k.value; {
+	case v.Kind == yaml.SequenceNode && v.Style&yaml.FlowStyle == 0 && len(v.Content) > 0:
+		at := d.src.offset(v.Content[0].Line, v.Content[0].Column)
+		from, _ := d.src.line(at)
+		dash := strings.IndexByte(string(d.src.data[from:at]), '-')
+		if dash < 0 {
+			break
+		}
+		return []change{{span: span{d.src, from, from}, with: item(string(d.src.data[from : from+dash]))}}, ""
+	case v.Kind == yaml.ScalarNode:
+		at := d.src.offset(v.Line, v.Column)
+		end, _ := r.cfg.nodeEnd(d, v)
+		return []change{{span: span{d.src, at, end}, with: eol + item("  ") + "  - " + string(d.src.data[at:end])}}, ""
+	}
+	return nil, "the platform's template .docker is not included, and include: is written in a form that is not extended"
+}
+
+// wanted are the includes that were asked for, readable or not.
+func (c *config) wanted() []Include {
+	var out []Include
+	for _, g := range c.in.Included {
+		out = append(out, g.Include)
+	}
+	return out
+}

@@ -1,0 +1,184 @@
+package ciconfig
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// layout writes the changes of one job: extends in place of the image, the
+// script as a docker run.
+func (r *run) layout(s *site, before []string, c container, script, after []string) (out []change, why string) {
+	d, m := s.job.own.doc, s.job.own.node
+	if !r.plainShell(script) || !r.plainShell(after) {
+		c.shell = "/bin/bash"
+	}
+	indent, why := r.keyIndent(d, m)
+	if why != "" {
+		return nil, why
+	}
+	eol := d.src.eol()
+	step := "  "
+	scriptAt, hasScript := r.cfg.keyLines(d, m, "script")
+	if hasScript {
+		if seq := scriptAt.value; seq.Kind == yaml.SequenceNode && seq.Style&yaml.FlowStyle == 0 && len(seq.Content) > 0 {
+			at := d.src.offset(seq.Line, seq.Column)
+			from, _ := d.src.line(at)
+			if lead := string(d.src.data[from:at]); strings.TrimSpace(lead) == "" && strings.HasPrefix(lead, indent) {
+				step = lead[len(indent):]
+			}
+		}
+	}
+	write := func(key string, before []string, cmds []string) string {
+		var b strings.Builder
+		b.WriteString(indent + key + ":" + eol)
+		for _, l := range before {
+			b.WriteString(indent + step + "- " + l + eol)
+		}
+		inner := indent + step + "  "
+		b.WriteString(indent + step + "- |" + eol)
+		head := "docker run --rm -i"
+		flags := append(append([]string{}, c.flags...), r.environment(s, cmds)...)
+		flags = append(flags, `-v "$CI_PROJECT_DIR:$CI_PROJECT_DIR" -w "$CI_PROJECT_DIR"`, `"`+c.image+`"`, c.shell+" -eux -c '")
+		line := inner + head
+		for _, f := range flags {
+			if len(line)+len(f) > 110 {
+				b.WriteString(line + " \\" + eol)
+				line = inner + " "
+			}
+			line += " " + f
+		}
+		b.WriteString(line + eol)
+		for _, l := range cmds {
+			if l = strings.TrimRight(strings.ReplaceAll(l, "'", `'\''`), "\r"); l == "" {
+				b.WriteString(eol)
+				continue
+			}
+			b.WriteString(inner + l + eol)
+		}
+		b.WriteString(inner + "'" + eol)
+		return b.String()
+	}
+	ext, why := r.extendDocker(s, indent, eol)
+	if why != "" {
+		return nil, why
+	}
+	placed := ext.src != nil
+	if placed {
+		out = append(out, ext)
+	}
+	line := indent + "extends: .docker" + eol
+	for _, key := range []string{"image", "services", "before_script"} {
+		if !has(m, key) {
+			continue
+		}
+		k, ok := r.cfg.keyLines(d, m, key)
+		if !ok {
+			return nil, key + ": is not understood"
+		}
+		with := ""
+		if !placed {
+			with, placed = line, true
+		}
+		out = append(out, change{span: k.lines, with: with})
+	}
+	text := write("script", before, script)
+	if !placed {
+		text = line + text
+	}
+	switch {
+	case hasScript:
+		if !strings.HasSuffix(scriptAt.lines.text(), "\n") {
+			text = strings.TrimSuffix(text, eol)
+		}
+		out = append(out, change{span: scriptAt.lines, with: text})
+	default:
+		end, ok := r.cfg.nodeEnd(d, m)
+		if !ok || end == 0 {
+			return nil, "the end of the job is not found"
+		}
+		if lineBreak(d.src.data[end-1:]) == 0 {
+			_, end = d.src.line(end)
+		}
+		if end == len(d.src.data) && (end == 0 || lineBreak(d.src.data[end-1:]) == 0) {
+			text = eol + strings.TrimSuffix(text, eol)
+		}
+		out = append(out, change{span: span{d.src, end, end}, with: text})
+	}
+	if len(after) > 0 {
+		k, ok := r.cfg.keyLines(d, m, "after_script")
+		if !ok {
+			return nil, "after_script: comes from a template"
+		}
+		text := write("after_script", nil, after)
+		if !strings.HasSuffix(k.lines.text(), "\n") {
+			text = strings.TrimSuffix(text, eol)
+		}
+		out = append(out, change{span: k.lines, with: text})
+	}
+	return out, ""
+}
+
+// keyIndent is the indentation of the job's keys.
+func (r *run) keyIndent(d *document, m *yaml.Node) (string, string) {
+	if len(m.Content) == 0 {
+		return "", "the job is empty"
+	}
+	at := d.src.offset(m.Content[0].Line, m.Content[0].Column)
+	from, _ := d.src.line(at)
+	indent := string(d.src.data[from:at])
+	if strings.TrimSpace(indent) != "" {
+		return "", "the job is written in one line"
+	}
+	return indent, ""
+}
+
+// extendDocker adds .docker to what the job extends. Without extends: the
+// change is empty and the caller writes the key.
+func (r *run) extendDocker(s *site, indent, eol string) (change, string) {
+	d, m := s.job.own.doc, s.job.own.node
+	if !has(m, "extends") {
+		if s.job.own.kids["extends"] != nil {
+			return change{}, "extends: comes by a merge key"
+		}
+		return change{}, ""
+	}
+	k, ok := r.cfg.keyLines(d, m, "extends")
+	if !ok {
+		return change{}, "extends: is not understood"
+	}
+	v := k.value
+	at := d.src.offset(v.Line, v.Column)
+	end, ok := r.cfg.nodeEnd(d, v)
+	if !ok {
+		return change{}, "extends: is not understood"
+	}
+	if list := items(v); len(list) > 0 && deref(list[len(list)-1]).Value == ".docker" {
+		return change{span: span{d.src, at, at}}, ""
+	}
+	switch {
+	case v.Kind == yaml.ScalarNode:
+		return change{span: span{d.src, at, end}, with: "[" + string(d.src.data[at:end]) + ", .docker]"}, ""
+	case v.Kind == yaml.SequenceNode && v.Style&yaml.FlowStyle != 0 && len(v.Content) > 0:
+		last, ok := r.cfg.nodeEnd(d, v.Content[len(v.Content)-1])
+		if ok {
+			return change{span: span{d.src, last, last}, with: ", .docker"}, ""
+		}
+	case v.Kind == yaml.SequenceNode && len(v.Content) > 0:
+		x := v.Content[len(v.Content)-1]
+		item := d.src.offset(x.Line, x.Column)
+		from, next := d.src.line(item)
+		lead := string(d.src.data[from:item])
+		if strings.TrimSpace(lead) == "-" {
+			return change{span: span{d.src, next, next}, with: lead + ".docker" + eol}, ""
+		}
+	}
+	return change{}, "extends: is not understood"
+}
+
+// plainShell says whether commands are understood by a POSIX shell.
+func (r *run) plainShell(lines []string) bool {
+	_, err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).Parse(strings.NewReader(strings.Join(lines, "\n")), "")
+	return err == nil
+}
