@@ -204,8 +204,15 @@ func (s *Server) Transfer(path, newPath string) error {
 	p.FormerPaths = append(p.FormerPaths, p.Path)
 	s.st.moved[strings.ToLower(p.Path)] = p.ID
 	delete(s.st.moved, strings.ToLower(newPath))
+	for _, u := range s.st.Users {
+		if level, ok := u.Roles[p.Path]; ok {
+			delete(u.Roles, p.Path)
+			u.Roles[newPath] = level
+		}
+	}
 	p.Path = newPath
 	s.touch(p)
+	s.dirtyServer()
 	return nil
 }
 
