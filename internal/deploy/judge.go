@@ -1,0 +1,130 @@
+package deploy
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Judge compares the evidence with the expectation.
+func Judge(e Expectation, v Evidence) Verdict {
+	checks := []Check{checkPipeline(e, v.Pipeline), checkImages(e, v.Images)}
+	if len(e.Environments) == 0 {
+		c := Check{Name: CheckEnvironment, Result: Unknown, Detail: "no environment is known in which the project could be proven to run"}
+		if e.DeploysNothing {
+			c.Result, c.Detail = Yes, "the project deploys nothing"
+		}
+		checks = append(checks, c)
+	}
+	for _, environment := range e.Environments {
+		checks = append(checks, checkDeployment(e, v, environment))
+		if a, ok := v.URLs[environment]; ok {
+			checks = append(checks, checkURL(environment, a))
+		}
+		if v.ClusterAsked {
+			checks = append(checks, checkCluster(e, v, environment)...)
+		} else {
+			checks = append(checks, Check{
+				Name: CheckRunning, Environment: environment, Result: Unknown, Accepted: e.AcceptGitLabOnly,
+				Detail: "the cluster was not asked which image runs",
+			})
+		}
+	}
+	if v.ClusterAsked {
+		checks = append(checks, checkStrays(e, v.Workloads)...)
+	}
+	return conclude(e, checks)
+}
+
+// conclude draws the verdict: one no refutes, else something pending makes it
+// pending, else something unknown makes it unproven.
+func conclude(e Expectation, checks []Check) Verdict {
+	var no, pending, unknown, accepted []Check
+	for _, c := range checks {
+		switch {
+		case c.Result == Yes:
+		case c.Result == No:
+			no = append(no, c)
+		case c.Pending:
+			pending = append(pending, c)
+		case c.Accepted:
+			accepted = append(accepted, c)
+		default:
+			// Whatever is not an answer that we know is no answer.
+			unknown = append(unknown, c)
+		}
+	}
+	v := Verdict{Checks: checks}
+	switch {
+	case len(no) > 0:
+		v.Outcome = Refuted
+		v.Summary = "it does not run from ECR as it should: " + tell(no)
+	case len(pending) > 0:
+		v.Outcome = Pending
+		v.Summary = "not finished yet: " + tell(pending)
+	case len(unknown) > 0:
+		v.Outcome = Unproven
+		v.Summary = "not proven: " + tell(unknown)
+	case len(checks) == 0:
+		v.Outcome = Unproven
+		v.Summary = "not proven: nothing was looked at"
+	case len(e.Environments) == 0:
+		v.Outcome = Proven
+		v.Summary = "the pipeline is green and pushed to ECR; there is nothing deployed"
+	case len(accepted) > 0:
+		v.Outcome = Proven
+		v.Summary = strings.Join(e.Environments, " and ") + " was deployed by the pipeline, on GitLab's word alone: " + tell(accepted)
+	default:
+		v.Outcome = Proven
+		v.Summary = strings.Join(e.Environments, " and ") + " runs from ECR at " + short(e.SHA)
+	}
+	return v
+}
+
+// tell puts the first check into words and counts the others.
+func tell(checks []Check) string {
+	s := checks[0].Detail
+	if env := checks[0].Environment; env != "" {
+		s = env + ": " + s
+	}
+	if n := len(checks) - 1; n > 0 {
+		s += fmt.Sprintf(" (and %d more)", n)
+	}
+	return s
+}
+
+func checkImages(e Expectation, images map[string]string) Check {
+	c := Check{Name: CheckImages, Subject: e.Registry + "/" + e.Repository, Result: Yes}
+	switch {
+	case images == nil:
+		c.Result, c.Detail = Unknown, "ECR was not asked for the project's images"
+	case len(images) == 0:
+		c.Result, c.Detail = No, "ECR holds no image of the project"
+	default:
+		c.Detail = "ECR holds images of the project"
+	}
+	return c
+}
+
+func checkURL(environment string, a Answer) Check {
+	c := Check{Name: CheckURL, Environment: environment, Subject: a.URL, Result: Yes}
+	switch {
+	case a.Status == 0:
+		c.Result, c.Detail = Unknown, "the address does not answer: "+a.Error
+	case a.Status >= 500:
+		c.Result, c.Detail = Unknown, fmt.Sprintf("the address answers with status %d", a.Status)
+	default:
+		// 401 and 404 are answers of a running service too.
+		c.Detail = fmt.Sprintf("the address answers with status %d", a.Status)
+	}
+	return c
+}
+
+func short(sha string) string {
+	if len(sha) > 8 {
+		return sha[:8]
+	}
+	if sha == "" {
+		return "an unknown commit"
+	}
+	return sha
+}
