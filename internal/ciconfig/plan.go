@@ -28,7 +28,7 @@ const (
 func (r *run) plan() []change {
 	r.styles()
 	for _, u := range r.uses {
-		if u.bad == "" && u.ref.own && !u.ref.host {
+		if u.bad == "" && u.ref.own && !u.ref.host && !u.settled {
 			r.changesOf(u)
 		}
 	}
@@ -318,7 +318,7 @@ func (r *run) settle() {
 					mine[c.span] = true
 				}
 			}
-			if !u.ref.own {
+			if !u.ref.own || u.settled {
 				continue
 			}
 			for _, s := range places.read(u.ref) {

@@ -82,6 +82,7 @@ func (r *run) look() {
 		}
 	}
 	r.now = nil
+	r.includeInputs()
 	r.documents()
 	r.definitions()
 }

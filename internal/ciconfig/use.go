@@ -18,6 +18,7 @@ type use struct {
 	job     *job
 	style   int
 	changes []change
+	settled bool // handled elsewhere, no change of its own
 	bad     Code // why it stays as it is
 }
 
