@@ -21,6 +21,8 @@ type toy struct {
 	mu    sync.Mutex
 	gates map[string]chan struct{}
 	ran   []string
+
+	failOnce string // a job that fails the first time
 }
 
 func newToy() *toy { return &toy{gates: map[string]chan struct{}{}} }
@@ -45,7 +47,14 @@ func (r *toy) order() string {
 func (r *toy) Execute(ctx context.Context, e ci.Execution, trace io.Writer) ci.Result {
 	r.mu.Lock()
 	r.ran = append(r.ran, e.Job.Name)
+	fails := r.failOnce == e.Job.Name
+	if fails {
+		r.failOnce = ""
+	}
 	r.mu.Unlock()
+	if fails {
+		return ci.Result{Status: "failed", ExitCode: 1}
+	}
 	result := ci.Result{Status: "success"}
 	for _, line := range e.Job.Script {
 		word, rest, _ := strings.Cut(line, " ")
