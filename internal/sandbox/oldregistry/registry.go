@@ -50,6 +50,7 @@ type Server struct {
 	access   *access
 	http     *http.Server
 	saver    *state.Saver
+	closing  func() error
 
 	mu     sync.Mutex
 	kept   kept
@@ -97,6 +98,7 @@ func Start(o Options) (*Server, error) {
 	if err := s.saver.Save(); err != nil {
 		return nil, err
 	}
+	s.closing = sync.OnceValue(s.close)
 	listener, err := net.Listen("tcp", o.Addr)
 	if err != nil {
 		return nil, err
@@ -121,8 +123,10 @@ func Start(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Close stops the server and saves its state.
-func (s *Server) Close() error {
+// Close stops the server and saves its state. A second call does nothing.
+func (s *Server) Close() error { return s.closing() }
+
+func (s *Server) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := s.http.Shutdown(ctx); err != nil {

@@ -1,0 +1,204 @@
+package ecr
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+const nameForm = `(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*`
+
+var (
+	// ECR's own expression takes one separator in the text of its error, and
+	// __ and several dashes in its model; the model is what is checked.
+	nameModel    = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+	excludeModel = regexp.MustCompile(`^[0-9a-zA-Z._*-]{1,128}$`)
+)
+
+func checkName(name string) *failure {
+	switch {
+	case len(name) < 2:
+		return invalid("repositoryName", "Member must have length greater than or equal to 2")
+	case len(name) > 256:
+		return invalid("repositoryName", "Member must have length less than or equal to 256")
+	case !nameModel.MatchString(name):
+		return invalid("repositoryName", "must satisfy regular expression '"+nameForm+"'")
+	}
+	return nil
+}
+
+func checkMutability(mode string, exclusions []exclusion) *failure {
+	modes := []string{"MUTABLE", "IMMUTABLE", "IMMUTABLE_WITH_EXCLUSION", "MUTABLE_WITH_EXCLUSION"}
+	if !slices.Contains(modes, mode) {
+		return invalid("imageTagMutability", "Member must satisfy enum value set: ["+strings.Join(modes, ", ")+"]")
+	}
+	if strings.HasSuffix(mode, "_WITH_EXCLUSION") != (len(exclusions) > 0) || len(exclusions) > 5 {
+		return invalid("imageTagMutabilityExclusionFilters", "Between 1 and 5 filters go with an exclusion, and none without")
+	}
+	for _, e := range exclusions {
+		if e.FilterType != "WILDCARD" || !excludeModel.MatchString(e.Filter) {
+			return invalid("imageTagMutabilityExclusionFilters", "must satisfy regular expression '"+excludeModel.String()+"'")
+		}
+	}
+	return nil
+}
+
+func (s *Server) getAuthorizationToken(p principal, _ *getAuthorizationTokenIn) (*getAuthorizationTokenOut, *failure) {
+	password, expires := s.token(p)
+	return &getAuthorizationTokenOut{AuthorizationData: []authorizationData{{
+		AuthorizationToken: base64.StdEncoding.EncodeToString([]byte("AWS:" + password)),
+		ExpiresAt:          stampOf(expires), ProxyEndpoint: s.URL,
+	}}}, nil
+}
+
+// describe shows a repository; the caller holds the lock.
+func (s *Server) describe(r *repository) repositoryOut {
+	return repositoryOut{
+		in: s.head(r.Name), CreatedAt: stampOf(r.Created), EncryptionConfiguration: &r.Encryption,
+		ImageScanningConfiguration: &scanning{ScanOnPush: r.ScanOnPush}, ImageTagMutability: r.Mutability,
+		ImageTagMutabilityExclusionFilters: r.Exclusions,
+		RepositoryARN:                      s.arn(r.Name), RepositoryURI: s.Registry + "/" + r.Name,
+	}
+}
+
+func (s *Server) describeRepositories(_ principal, request *describeRepositoriesIn) (*describeRepositoriesOut, *failure) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := slices.Sorted(maps.Keys(s.kept.Repositories))
+	out := &describeRepositoriesOut{Repositories: []repositoryOut{}}
+	var f *failure
+	switch asked := request.RepositoryNames; {
+	case len(asked) > 100:
+		return nil, invalid("repositoryNames", "Member must have length less than or equal to 100")
+	case len(asked) > 0 && (request.MaxResults != nil || request.NextToken != ""):
+		return nil, invalid("maxResults", "must not be given together with repositoryNames")
+	case len(asked) > 0:
+		names = asked
+	default:
+		if names, out.NextToken, f = cut(names, request.page, 1000); f != nil {
+			return nil, f
+		}
+	}
+	for _, name := range names {
+		if f := checkName(name); f != nil {
+			return nil, f
+		}
+		r := s.kept.Repositories[name]
+		if r == nil {
+			return nil, s.noRepository(name)
+		}
+		out.Repositories = append(out.Repositories, s.describe(r))
+	}
+	return out, nil
+}
+
+// createRepository adds a repository; the caller holds the lock.
+func (s *Server) createRepository(name, mode string, exclusions []exclusion) (*repository, *failure) {
+	if f := checkName(name); f != nil {
+		return nil, f
+	}
+	if f := checkMutability(mode, exclusions); f != nil {
+		return nil, f
+	}
+	if s.kept.Repositories[name] != nil {
+		return nil, exception("RepositoryAlreadyExistsException", "The repository with name '%s' already exists in the registry with id '%s'", name, s.options.Account)
+	}
+	r := &repository{
+		Name: name, Created: s.now(), Mutability: mode, Exclusions: exclusions, Encryption: encryption{EncryptionType: "AES256"},
+		Labels: map[string]string{}, Images: map[string]*image{}, Tags: map[string]string{}, Layers: map[string]*layer{},
+	}
+	s.kept.Repositories[name] = r
+	s.saver.Changed()
+	return r, nil
+}
+
+func (s *Server) createRepositoryAPI(_ principal, request *createRepositoryIn) (*createRepositoryOut, *failure) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	mode := request.ImageTagMutability
+	if mode == "" {
+		mode = "MUTABLE"
+	}
+	e := request.EncryptionConfiguration
+	if e != nil && !slices.Contains([]string{"AES256", "KMS", "KMS_DSSE"}, e.EncryptionType) {
+		return nil, invalid("encryptionConfiguration.encryptionType", "Member must satisfy enum value set: [AES256, KMS, KMS_DSSE]")
+	}
+	if f := checkLabels(request.Tags, nil); f != nil {
+		return nil, f
+	}
+	r, f := s.createRepository(request.RepositoryName, mode, request.ImageTagMutabilityExclusionFilters)
+	if f != nil {
+		return nil, f
+	}
+	if e != nil {
+		r.Encryption = *e
+	}
+	r.ScanOnPush = request.ImageScanningConfiguration != nil && request.ImageScanningConfiguration.ScanOnPush
+	for _, l := range request.Tags {
+		r.Labels[l.Key] = l.Value
+	}
+	s.wrote("repositories")
+	return &createRepositoryOut{Repository: s.describe(r)}, nil
+}
+
+func (s *Server) putImageTagMutability(_ principal, request *mutability) (*mutability, *failure) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := checkMutability(request.ImageTagMutability, request.ImageTagMutabilityExclusionFilters); f != nil {
+		return nil, f
+	}
+	r := s.kept.Repositories[request.RepositoryName]
+	r.Mutability, r.Exclusions = request.ImageTagMutability, request.ImageTagMutabilityExclusionFilters
+	s.wrote("policies")
+	return &mutability{in: s.head(r.Name), ImageTagMutability: r.Mutability, ImageTagMutabilityExclusionFilters: r.Exclusions}, nil
+}
+
+func (s *Server) putLifecyclePolicy(_ principal, request *putLifecyclePolicy) (*putLifecyclePolicy, *failure) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := request.LifecyclePolicyText
+	if len(text) < 100 || len(text) > 30720 {
+		return nil, invalid("LifecyclePolicyText", "Member must have length between 100 and 30720")
+	}
+	var policy struct{ Rules []json.RawMessage }
+	if err := json.Unmarshal([]byte(text), &policy); err != nil || len(policy.Rules) == 0 || len(policy.Rules) > 50 {
+		return nil, invalid("LifecyclePolicyText", "Lifecycle policy validation failure: not a policy of 1 to 50 rules")
+	}
+	s.kept.Repositories[request.RepositoryName].Lifecycle = text
+	s.wrote("policies")
+	return &putLifecyclePolicy{in: s.head(request.RepositoryName), LifecyclePolicyText: text}, nil
+}
+
+func (s *Server) getLifecyclePolicy(_ principal, request *in) (*getLifecyclePolicyOut, *failure) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.kept.Repositories[request.RepositoryName]
+	if r.Lifecycle == "" {
+		return nil, exception("LifecyclePolicyNotFoundException", "Lifecycle policy does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, s.options.Account)
+	}
+	return &getLifecyclePolicyOut{in: s.head(r.Name), LifecyclePolicyText: r.Lifecycle}, nil
+}
+
+func (s *Server) setRepositoryPolicy(_ principal, request *setRepositoryPolicyIn) (*repositoryPolicy, *failure) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(request.PolicyText) > 10240 || !json.Valid([]byte(request.PolicyText)) {
+		return nil, invalid("PolicyText", "Invalid repository policy provided")
+	}
+	s.kept.Repositories[request.RepositoryName].Policy = request.PolicyText
+	s.wrote("policies")
+	return &repositoryPolicy{in: s.head(request.RepositoryName), PolicyText: request.PolicyText}, nil
+}
+
+func (s *Server) getRepositoryPolicy(_ principal, request *in) (*repositoryPolicy, *failure) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.kept.Repositories[request.RepositoryName]
+	if r.Policy == "" {
+		return nil, exception("RepositoryPolicyNotFoundException", "Repository policy does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, s.options.Account)
+	}
+	return &repositoryPolicy{in: s.head(r.Name), PolicyText: r.Policy}, nil
+}
