@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,11 +53,12 @@ type run struct {
 	blobs  map[string]*transfer // by blob digest
 	wait   sync.WaitGroup
 
-	mu     sync.Mutex // guards what follows, and serialises report
-	images []Image
-	report func(Image)
-	copied int
-	err    error // the first that is worth another try
+	mu      sync.Mutex // guards what follows, and serialises report
+	images  []Image
+	report  func(Image)
+	copied  int
+	outages int
+	err     error // the first that is worth another try
 }
 
 // node is a manifest on its way: done is closed when it is at the target, or
@@ -106,11 +108,14 @@ func (r *run) write(ctx context.Context, n *node) {
 	// A child has no tag, and one whose tags were all taken is still needed.
 	if err == nil && !there {
 		_, _, err = r.put(ctx, n, n.Digest)
+		there = err == nil
 	}
 	if err == nil {
 		r.settle(n.Digest, "", Copied, "")
 	}
-	n.err = err
+	if !there {
+		n.err = err // what waits for this manifest does not mind a tag
+	}
 	close(n.done)
 	if err != nil {
 		r.fail(ctx, n.Digest, err)
@@ -190,7 +195,7 @@ func (r *run) fail(ctx context.Context, digest string, err error) {
 		return // the rows stay planned
 	}
 	class := fault.ClassOf(err)
-	if class == fault.Attention {
+	if class == fault.Attention || r.hopeless(err) {
 		r.cancel(err)
 		return
 	}
@@ -210,6 +215,24 @@ func (r *run) fail(ctx context.Context, digest string, err error) {
 			r.tell(*image)
 		}
 	}
+}
+
+// outage is after how many manifests a registry that does not answer counts as
+// down. One alone may be the trouble of a single blob.
+const outage = 3
+
+// hopeless tells whether all the others would fail in the same way.
+func (r *run) hopeless(err error) bool {
+	if errors.Is(err, registry.ErrThrottled) {
+		return true
+	}
+	if !strings.HasSuffix(fault.ReasonOf(err), "-unavailable") {
+		return false
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.outages++
+	return r.outages >= outage
 }
 
 // reason is an error's text with its code in front, for a row.
