@@ -21,7 +21,6 @@ CREATE TABLE ferry.images (
     reason            text NOT NULL DEFAULT '',
     created_at        timestamptz NOT NULL DEFAULT now(),
     updated_at        timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT images_source UNIQUE (migration_id, source_repository, source_tag),
     -- An image counts as being in ECR only when ECR holds the very bytes of the source.
     CONSTRAINT images_verified CHECK (
         state NOT IN ('copied', 'present') OR (target_digest <> '' AND target_digest = source_digest)),
@@ -29,11 +28,15 @@ CREATE TABLE ferry.images (
     CONSTRAINT images_explained CHECK (
         state NOT IN ('left-out', 'conflict', 'collision', 'invalid', 'failed', 'gone') OR reason <> '')
 );
+-- A tag names an image; without one only the digest does.
+CREATE UNIQUE INDEX images_source ON ferry.images (migration_id, source_repository, source_tag,
+    (CASE WHEN source_tag = '' THEN source_digest ELSE '' END));
 CREATE UNIQUE INDEX images_target ON ferry.images (migration_id, target_tag)
     -- Referrers are pushed by digest, without a tag.
     WHERE state IN ('planned', 'copied', 'present') AND target_tag <> '';
 COMMENT ON TABLE ferry.images IS
-    'One row a tag of the old registry that a migration looked at, whether it was copied or not.';
+    'One row a tag of the old registry that a migration looked at, whether it was copied or not, and one an image without a tag that belongs to such a tag.';
+COMMENT ON COLUMN ferry.images.source_tag IS 'Empty for an image that is known by its digest only, such as a referrer.';
 COMMENT ON COLUMN ferry.images.image_name IS 'The image name within the project, the tag prefix; empty for the root image.';
 COMMENT ON COLUMN ferry.images.target_digest IS 'The digest that ECR reports for target_tag.';
 COMMENT ON COLUMN ferry.images.bytes IS 'Size of manifest, configuration and layers together.';

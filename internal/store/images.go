@@ -33,7 +33,8 @@ func (s ImageState) takesTag() bool {
 type Image struct {
 	ID          int64 `db:"id"`
 	MigrationID int64 `db:"migration_id"`
-	// SourceRepository and SourceTag identify the image within its migration.
+	// SourceRepository and SourceTag identify the image within its migration. An
+	// image without a tag, such as a referrer, is identified by its digest.
 	SourceRepository string `db:"source_repository"`
 	SourceTag        string `db:"source_tag"`
 	SourceDigest     string `db:"source_digest"`
@@ -64,7 +65,7 @@ func (e *TagTakenError) Error() string {
 func (e *TagTakenError) Unwrap() error { return e.Err }
 
 // SaveImages stores images of a migration, replacing those of the same source
-// repository and tag, in one round trip and all or none. Images that it does
+// repository and tag (or digest, without a tag), in one round trip and all or none. Images that it does
 // not name stay. Two that would have the same target tag while planned, copied
 // or present are a *TagTakenError.
 func (s *Store) SaveImages(ctx context.Context, migrationID int64, images []Image) error {
@@ -80,7 +81,8 @@ func (s *Store) SaveImages(ctx context.Context, migrationID int64, images []Imag
 				INSERT INTO ferry.images (migration_id, source_repository, source_tag, source_digest,
 				       image_name, target_repository, target_tag, target_digest, media_type, bytes, state, reason)
 				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-				ON CONFLICT (migration_id, source_repository, source_tag) DO UPDATE
+				ON CONFLICT (migration_id, source_repository, source_tag,
+				             (CASE WHEN source_tag = '' THEN source_digest ELSE '' END)) DO UPDATE
 				   SET source_digest = excluded.source_digest, image_name = excluded.image_name,
 				       target_repository = excluded.target_repository, target_tag = excluded.target_tag,
 				       target_digest = excluded.target_digest, media_type = excluded.media_type,
@@ -112,6 +114,6 @@ func (s *Store) Images(ctx context.Context, migrationID int64) ([]Image, error) 
 		       created_at, updated_at
 		  FROM ferry.images
 		 WHERE migration_id = $1
-		 ORDER BY source_repository, source_tag`, migrationID)
+		 ORDER BY source_repository, source_tag, source_digest`, migrationID)
 	return images, wrap(err, "images of migration %d", migrationID)
 }

@@ -61,6 +61,27 @@ func TestImages(t *testing.T) {
 	}
 }
 
+// Referrers have no tag: each digest is an image of its own, and none takes a tag.
+func TestImagesWithoutTag(t *testing.T) {
+	b := open(t)
+	b.projects(1)
+	m := b.migration(1)
+	var want []store.Image
+	for _, end := range []string{"0", "1"} {
+		d := digest[:len(digest)-1] + end
+		want = append(want, store.Image{MigrationID: m.ID, SourceRepository: "r", SourceDigest: d, TargetDigest: d, State: store.ImageCopied})
+	}
+	for range 2 { // the second time it updates
+		b.must(b.SaveImages(b.ctx, m.ID, want))
+		got, err := b.Images(b.ctx, m.ID)
+		b.must(err)
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(store.Image{}, "ID", "CreatedAt", "UpdatedAt")); diff != "" {
+			t.Error(diff)
+		}
+		want[0].Bytes = 7
+	}
+}
+
 func TestFindings(t *testing.T) {
 	b := open(t)
 	b.projects(1)

@@ -9,8 +9,8 @@ import (
 // the worker was not known: this is its first sign, or others declared it dead.
 func (s *Store) WorkerAlive(ctx context.Context, id string) (known bool, err error) {
 	err = s.db.QueryRow(ctx, `
-		INSERT INTO ferry.workers AS w (id)
-		VALUES ($1)
+		INSERT INTO ferry.workers (id, started_at, seen_at)
+		SELECT $1, t, t FROM clock_timestamp() AS t -- one reading: two would differ
 		ON CONFLICT (id) DO UPDATE SET seen_at = clock_timestamp()
 		RETURNING started_at <> seen_at`, id).Scan(&known)
 	return known, wrap(err, "sign of life of worker %s", id)
