@@ -54,8 +54,8 @@ func Projects() map[string]map[string]string {
 // highest 2.x.y among them.
 func Releases() map[string][]string {
 	return map[string][]string{
-		Docker:    {"2.0.0", "2.1.0"},
-		ImageScan: {"2.0.0"},
-		Deploy:    {"1.0.0", "1.2.0"},
+		Docker:    {"2.0.0", "2.1.0", "4.0.0"},
+		ImageScan: {"2.0.0", "4.1.1"},
+		Deploy:    {"1.0.0", "1.2.0", "2.0.7"},
 	}
 }
