@@ -19,6 +19,9 @@ func apply(changes []change) (map[*source][]byte, error) {
 			if list[i].start != list[j].start {
 				return list[i].start < list[j].start
 			}
+			if empty := list[i].start == list[i].end; empty != (list[j].start == list[j].end) {
+				return empty // an insertion comes before what it is inserted at
+			}
 			return list[i].end > list[j].end
 		})
 		var b []byte

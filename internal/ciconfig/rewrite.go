@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"bytes"
+	"fmt"
 	"sort"
 	"strings"
 )
@@ -33,6 +34,9 @@ func Rewrite(in Input) (*Result, error) {
 	}
 	res.Findings = append(res.Findings, images.findings...)
 
+	if err := prove(in, files, res); err != nil {
+		return nil, fmt.Errorf("the rewrite of %s does not hold: %w", in.Project.Path, err)
+	}
 	for i, f := range in.Files {
 		if after := files[i].Content; !bytes.Equal(after, f.Content) {
 			res.Edits = append(res.Edits, Edit{Path: f.Path, Before: f.Content, After: after})

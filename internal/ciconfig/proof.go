@@ -1,0 +1,142 @@
+package ciconfig
+
+import (
+	"fmt"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// prove checks a rewrite before it is handed out: what was YAML is YAML, no
+// job and no key appeared or vanished except where a job was put into a
+// container, and no complete reference names the old registry or a second
+// repository unless a finding says so. An error is a fault of the rewriter.
+func prove(in Input, files []File, res *Result) error {
+	next := in
+	next.Files = files
+	for i, f := range files {
+		if string(f.Content) == string(in.Files[i].Content) {
+			continue
+		}
+		if isYAML(f.Path) {
+			_, was := parseYAML(in.Files[i].Content)
+			if _, err := parseYAML(f.Content); err != nil && was == nil {
+				return fmt.Errorf("the rewritten %s is not valid YAML: %w", f.Path, err)
+			}
+		}
+	}
+	before, after := newRun(&in), newRun(&next)
+	before.cfg, after.cfg = load(&in, before.files), load(&next, after.files)
+	if err := sameJobs(before.cfg, after.cfg); err != nil {
+		return err
+	}
+	after.look()
+	told := map[string]bool{}
+	for _, f := range res.Findings {
+		if f.Severity == Blocking {
+			return nil // nothing will be written; the leftovers are told already
+		}
+		told[f.Message] = true
+	}
+	for _, u := range after.uses {
+		if u.ref.host || u.settled {
+			continue
+		}
+		name := u.ref.String()
+		if u.ref.own && u.ref.sep < 0 && !u.ref.joined && (u.ref.baseIsVariable || !literalBase(u.ref)) {
+			continue
+		}
+		reported := false
+		for m := range told {
+			reported = reported || strings.Contains(m, name)
+		}
+		if !reported {
+			line, _ := u.at.src.position(u.at.start)
+			return fmt.Errorf("%s:%d still names %s", u.at.src.path, line, name)
+		}
+	}
+	return nil
+}
+
+// literalBase says whether the old registry's name is written out.
+func literalBase(ref *reference) bool {
+	for i := ref.start; i < ref.base; i++ {
+		if ref.f.off[i] >= 0 && ref.f.s[i] != '/' {
+			return true
+		}
+	}
+	return false
+}
+
+// containerKeys are what changes when a job is put into a container.
+var containerKeys = map[string]bool{"image": true, "services": true, "before_script": true, "script": true, "after_script": true, "extends": true}
+
+// sameJobs checks that the merged configuration has the same jobs with the
+// same keys, and the same values where no reference can be.
+func sameJobs(before, after *config) error {
+	if before.root == nil || after.root == nil {
+		return nil
+	}
+	for _, name := range before.root.keys {
+		b, a := before.root.kids[name], after.root.kids[name]
+		if a == nil {
+			return fmt.Errorf("the rewrite lost %q", name)
+		}
+		if err := sameTree(name, b, a, 0); err != nil {
+			return err
+		}
+	}
+	for _, name := range after.root.keys {
+		if before.root.kids[name] == nil && name != "include" {
+			return fmt.Errorf("the rewrite invented %q", name)
+		}
+	}
+	return nil
+}
+
+func sameTree(at string, b, a *tree, depth int) error {
+	if b == nil || a == nil || b.kids == nil || depth > 3 {
+		return nil
+	}
+	contained := depth == 0 && extendsDocker(a) && !extendsDocker(b)
+	for _, k := range b.keys {
+		if contained && containerKeys[k] {
+			continue
+		}
+		x := a.kids[k]
+		if x == nil {
+			return fmt.Errorf("the rewrite lost %s of %q", k, at)
+		}
+		bn, an := b.kids[k].node, x.node
+		if bn != nil && an != nil && bn.Kind != an.Kind {
+			return fmt.Errorf("the rewrite changed the kind of %s of %q", k, at)
+		}
+		if bn != nil && bn.Kind == yaml.ScalarNode && bn.Value != an.Value && !mayChange(bn.Value) {
+			return fmt.Errorf("the rewrite changed %s of %q from %q", k, at, bn.Value)
+		}
+		if err := sameTree(at+"."+k, b.kids[k], x, depth+1); err != nil {
+			return err
+		}
+	}
+	for _, k := range a.keys {
+		if b.kids[k] == nil && !(contained && containerKeys[k]) {
+			return fmt.Errorf("the rewrite invented %s in %q", k, at)
+		}
+	}
+	return nil
+}
+
+func mayChange(v string) bool { return strings.ContainsAny(v, "$/:") }
+
+func extendsDocker(t *tree) bool {
+	e := t.kid("extends")
+	if e == nil {
+		return false
+	}
+	for _, n := range items(e.node) {
+		if n = deref(n); n != nil && n.Value == ".docker" {
+			return true
+		}
+	}
+	return false
+}
