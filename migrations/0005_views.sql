@@ -33,6 +33,7 @@ SELECT p.id AS project_id,
        f.blocking AS findings_blocking,
        f.warnings AS findings_warnings,
        f.notes AS findings_notes,
+       f.codes AS finding_codes,
        m.created_at,
        m.started_at,
        m.updated_at,
@@ -59,7 +60,8 @@ SELECT p.id AS project_id,
  CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE severity = 'blocking') AS blocking,
                count(*) FILTER (WHERE severity = 'warning') AS warnings,
-               count(*) FILTER (WHERE severity = 'note') AS notes
+               count(*) FILTER (WHERE severity = 'note') AS notes,
+               coalesce(array_agg(DISTINCT code ORDER BY code), '{}') AS codes
           FROM ferry.findings
          WHERE migration_id = m.id
        ) f;

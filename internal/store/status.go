@@ -35,6 +35,7 @@ type Status struct {
 	FindingsBlocking int        `db:"findings_blocking"`
 	FindingsWarnings int        `db:"findings_warnings"`
 	FindingsNotes    int        `db:"findings_notes"`
+	FindingCodes     []string   `db:"finding_codes"` // each once, sorted
 	CreatedAt        *time.Time `db:"created_at"`
 	StartedAt        *time.Time `db:"started_at"`
 	UpdatedAt        *time.Time `db:"updated_at"`
@@ -74,7 +75,7 @@ func (s *Store) Status(ctx context.Context, f StatusFilter) ([]Status, error) {
 		       reason, error_class, why, next, waiting_for, next_look_at, deadline_at,
 		       repository_uri, merge_request_url, pipeline_url, commit_sha,
 		       images_planned, images_copied, images_present, images_left_out, images_problems,
-		       bytes_copied, bytes_planned, findings_blocking, findings_warnings, findings_notes,
+		       bytes_copied, bytes_planned, findings_blocking, findings_warnings, findings_notes, finding_codes,
 		       created_at, started_at, updated_at, finished_at
 		  FROM ferry.project_status
 		 WHERE (gone_at IS NULL OR migration_id IS NOT NULL)

@@ -41,7 +41,7 @@ func fleet(b *bench) {
 		image("4", store.ImageLeftOut, 80), image("5", store.ImageConflict, 1), image("6", store.ImageGone, 1),
 	}))
 	b.must(b.ReplaceFindings(b.ctx, done.ID, store.StepRewrite, []store.Finding{
-		{Code: "a", Severity: store.Warning}, {Code: "b", Severity: store.Warning}, {Code: "c", Severity: store.Note},
+		{Code: "a", Severity: store.Warning}, {Code: "b", Severity: store.Warning}, {Code: "c", Severity: store.Note}, {Code: "c", Severity: store.Note},
 	}))
 	done.RepositoryURI, done.PipelineURL = "ecr/group/p2", "https://gitlab/p/1"
 	b.end(done, store.StateExceptions, "images")
@@ -84,11 +84,14 @@ func TestStatus(t *testing.T) {
 	if diff := cmp.Diff(counts, p2.ImageCounts); diff != "" {
 		t.Errorf("images of the latest attempt: %s", diff)
 	}
-	if p2.Attempt != 2 || p2.FindingsWarnings != 2 || p2.FindingsNotes != 1 || p2.FindingsBlocking != 0 ||
+	if p2.Attempt != 2 || p2.FindingsWarnings != 2 || p2.FindingsNotes != 2 || p2.FindingsBlocking != 0 ||
 		p2.RepositoryURI == "" || p2.PipelineURL == "" || p2.Why != "because of images" || p2.FinishedAt == nil {
 		t.Errorf("p2: %+v", p2)
 	}
-	if all[0].MigrationID != 0 || all[0].Attempt != 0 || all[0].CreatedAt != nil || all[0].Since.IsZero() {
+	if diff := cmp.Diff([]string{"a", "b", "c"}, p2.FindingCodes); diff != "" {
+		t.Error(diff)
+	}
+	if all[0].FindingCodes == nil || all[0].MigrationID != 0 || all[0].Attempt != 0 || all[0].CreatedAt != nil || all[0].Since.IsZero() {
 		t.Errorf("p1: %+v", all[0])
 	}
 	if all[2].Planned != 1 || all[2].BytesPlanned != 5 || all[2].WaitingFor != "pipeline 9" || all[5].FindingsBlocking != 1 {
