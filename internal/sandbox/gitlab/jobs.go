@@ -175,8 +175,11 @@ func playJob(c *call) (int, any, error) {
 		return 0, nil, forbidden("")
 	}
 	j.Given = append(j.Given, given...)
-	n := c.s.play(c.project, j, c.user.ID)
-	return http.StatusOK, c.jobEntity(n), nil
+	o := c.jobEntity(c.s.play(c.project, j, c.user.ID))
+	for _, k := range []string{"artifacts", "artifacts_expire_at", "runner", "runner_manager", "tag_list", "archived"} {
+		delete(o, k) // this endpoint alone answers with the short form
+	}
+	return http.StatusOK, o, nil
 }
 
 func cancelJob(c *call) (int, any, error) {

@@ -96,6 +96,6 @@ func getMetadata(c *call) (int, any, error) {
 func getToken(c *call) (int, any, error) {
 	return http.StatusOK, object{
 		"id": c.user.ID, "name": "sandbox", "description": "", "revoked": false, "active": true, "created_at": created,
-		"scopes": []string{"api"}, "user_id": c.user.ID, "last_used_at": c.s.now(), "expires_at": c.s.now().AddDate(1, 0, 0).Format("2006-01-02"),
+		"scopes": []string{"api"}, "user_id": c.user.ID, "last_used_at": c.s.now(), "last_used_ips": []string{"127.0.0.1"}, "expires_at": c.s.now().AddDate(1, 0, 0).Format("2006-01-02"),
 	}, nil
 }
