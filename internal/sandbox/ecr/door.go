@@ -105,7 +105,13 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, k knock) *failure 
 	case "GET referrers":
 		return s.referrerList(w, r, k)
 	}
-	s.backend.ServeHTTP(w, r) // state of an upload, or its end
+	// What is left: the state of an upload, or its end by the client.
+	if r.Method == http.MethodDelete {
+		s.mu.Lock()
+		delete(s.chunked, k.reference)
+		s.mu.Unlock()
+	}
+	s.backend.ServeHTTP(w, r)
 	return nil
 }
 

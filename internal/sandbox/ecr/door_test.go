@@ -2,10 +2,13 @@ package ecr_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,6 +76,33 @@ func TestImmutableTags(t *testing.T) {
 	}
 	if got := s.Tags("team/app"); len(got) != 2 || got["v1"] != sample("1").Digest() {
 		t.Errorf("tags: %v", got)
+	}
+}
+
+// Of many clients that push different images to one tag, one wins.
+func TestRace(t *testing.T) {
+	t.Parallel()
+	s := start(t, ecr.Options{})
+	r := pipelineRemote(s, "team/app", "team/app")
+	var won atomic.Int32
+	var all sync.WaitGroup
+	for i := range 8 {
+		all.Go(func() {
+			image := oci.Index(sample(fmt.Sprint("amd64 ", i)), sample(fmt.Sprint("arm64 ", i)))
+			err := r.Push(t.Context(), s.Registry, "team/app", "v1", image)
+			if err == nil {
+				won.Add(1)
+				if got := s.Tags("team/app")["v1"]; got != image.Digest() {
+					t.Errorf("v1 is %s, its winner pushed %s", got, image.Digest())
+				}
+			} else if e, ok := errors.AsType[*oci.Error](err); !ok || e.Code != "TAG_INVALID" {
+				t.Errorf("loser: %v", err)
+			}
+		})
+	}
+	all.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d clients won, want 1", won.Load())
 	}
 }
 

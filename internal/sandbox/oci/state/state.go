@@ -44,6 +44,7 @@ type Saver struct {
 
 	mu      sync.Mutex
 	pending *time.Timer
+	closed  bool       // nothing may be written over a successor's file
 	write   sync.Mutex // one write at a time, so that the last one wins
 }
 
@@ -63,13 +64,17 @@ func (s *Saver) Changed() {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.pending != nil {
+	if s.pending != nil || s.closed {
 		return
 	}
 	s.pending = time.AfterFunc(delay, func() {
 		s.mu.Lock()
 		s.pending = nil
+		closed := s.closed
 		s.mu.Unlock()
+		if closed {
+			return
+		}
 		if err := s.Save(); err != nil {
 			s.log.Error("state is not saved", "error", err)
 		}
@@ -100,6 +105,7 @@ func (s *Saver) Save() error {
 // Close stops the timer and writes the state a last time.
 func (s *Saver) Close() error {
 	s.mu.Lock()
+	s.closed = true
 	if s.pending != nil {
 		s.pending.Stop()
 	}
