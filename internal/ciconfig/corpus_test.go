@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // shared is where the corpora and the oracle are, outside the repository.
@@ -95,11 +96,8 @@ func TestDump(t *testing.T) {
 			}
 			dir := filepath.Join(root, d.Name())
 			ru := readRule(t, dir+".rule.json")
-			switch {
-			case strings.HasPrefix(d.Name(), "Bigouden"):
-				ru.CIPath = ".gitlab-ci-docker.yml"
-			case strings.HasPrefix(d.Name(), "basilelt"):
-				ru.CIPath = ".gitlab/ci/gitlab-ci.yml"
+			if set == "ci" {
+				ru = corpusRule(d.Name())
 			}
 			res, err := Rewrite(input(readProject(t, dir), ru))
 			if err != nil {
@@ -125,4 +123,115 @@ func TestDump(t *testing.T) {
 			os.WriteFile(to+".json", b, 0o644)
 		}
 	}
+}
+
+// TestPlaton compares with the expected results of the hand-made projects, or
+// with our own golden result where docs/rewriting.md tells why it differs.
+func TestPlaton(t *testing.T) {
+	t.Parallel()
+	root := shared(t, "corpus/platon")
+	dirs, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range dirs {
+		name := d.Name()
+		if !d.IsDir() || strings.HasSuffix(name, ".expected") {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := input(readProject(t, filepath.Join(root, name)), readRule(t, filepath.Join(root, name+".rule.json")))
+			res, err := Rewrite(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			invariants(t, in, res)
+			if res.Blocked() {
+				t.Errorf("blocked: %+v", res.Findings)
+			}
+			for _, f := range readProject(t, filepath.Join(root, name+".expected")) {
+				got := f.Content
+				for _, i := range in.Files {
+					if i.Path == f.Path {
+						got = i.Content
+					}
+				}
+				for _, e := range res.Edits {
+					if e.Path == f.Path {
+						got = e.After
+					}
+				}
+				key := name + "/" + f.Path
+				same := string(got) == string(f.Content)
+				if why := differs[key]; same && why != "" {
+					t.Errorf("%s is as expected now; the reason is out of date: %s", key, why)
+				} else if !same && why == "" {
+					t.Errorf("%s differs:\n%s", key, (&Result{Edits: []Edit{{Path: f.Path, Before: f.Content, After: got}}}).Diff())
+				}
+			}
+		})
+	}
+}
+
+// differs are the files that come out otherwise than expected, with the reason.
+var differs = map[string]string{
+	"combination/.gitlab-ci.yml":           "whole names as prefixes (services-api), env and checkout passed to containers, comments untouched",
+	"combination/ci/build.sh":              "whole names as prefixes",
+	"combination/deploy/backfill-job.yaml": "whole names as prefixes",
+	"compose-services/.gitlab-ci.yml":      "env and checkout passed to containers",
+	"helm-latest/.gitlab-ci.yml":           "the variables stay, the prefix is written at the tag",
+	"image-from-pipeline/.gitlab-ci.yml":   "env and checkout passed to containers",
+	"matrix-kaniko/.gitlab-ci.yml":         "the dashes are made in place, without a second variable",
+	"name-to-prefix/.gitlab-ci.yml":        "a tag that is unique to the build stays",
+	"name-to-prefix/deployment.yaml":       "a tag that is unique to the build stays",
+	"second-image/.gitlab-ci.yml":          "name in the variable, dash at the use",
+	"second-image/cronjob.yaml":            "name in the variable, dash at the use",
+}
+
+// untouched are the projects without images of their own.
+var untouched = []string{"EBIBioStudies", "MuyBien", "Orchesty", "Ucode-io", "cern-cta", "jahlives", "pesummary", "team-parallax", "time-IO", "wermilion", "xen-project"}
+
+// TestCorpus runs every real project through the invariants.
+func TestCorpus(t *testing.T) {
+	t.Parallel()
+	root := shared(t, "corpus/ci")
+	dirs, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range dirs {
+		if !d.IsDir() {
+			continue
+		}
+		t.Run(d.Name(), func(t *testing.T) {
+			t.Parallel()
+			in := input(readProject(t, filepath.Join(root, d.Name())), corpusRule(d.Name()))
+			start := time.Now()
+			res, err := Rewrite(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(start); took > 5*time.Second { // a second alone; the machine is shared
+				t.Errorf("took %v", took)
+			}
+			invariants(t, in, res)
+			for _, u := range untouched {
+				if strings.HasPrefix(d.Name(), u) && len(res.Edits) > 0 {
+					t.Errorf("has no image of its own and was changed:\n%s", res.Diff())
+				}
+			}
+		})
+	}
+}
+
+func corpusRule(name string) rule {
+	ru := rule{Project: "group/project"}
+	switch {
+	case strings.HasPrefix(name, "Bigouden"):
+		ru.CIPath = ".gitlab-ci-docker.yml"
+	case strings.HasPrefix(name, "basilelt"):
+		ru.CIPath = ".gitlab/ci/build.yml"
+	}
+	return ru
 }

@@ -2,7 +2,7 @@ package ciconfig
 
 import (
 	"regexp"
-	"sort"
+	"slices"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -244,11 +244,11 @@ func (c *config) scalar(d *document, n *yaml.Node) *chunk {
 	return ch
 }
 
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
+func sortedKeys[K ~string, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
 	for k := range m {
 		keys = append(keys, k)
 	}
-	sort.Strings(keys)
+	slices.Sort(keys)
 	return keys
 }
