@@ -17,9 +17,10 @@ func checkCluster(e Expectation, v Evidence, environment string) []Check {
 	// run, an image of the project's repository.
 	looked, ours, running := 0, 0, 0
 	for _, w := range v.Workloads {
-		if w.Environment != environment {
+		if home(e, v, w) != environment {
 			continue
 		}
+		w.Environment = environment
 		looked++
 		mine := false
 		for _, c := range w.Containers {
@@ -111,9 +112,12 @@ func checkContainer(e Expectation, images map[string]string, w Workload, c Conta
 
 func (w Workload) rollout() Check {
 	c := Check{Name: CheckRollout, Environment: w.Environment, Subject: w.subject()}
-	if w.Complete {
+	switch {
+	case w.Failed != "":
+		c.Result, c.Detail = No, fmt.Sprintf("the rollout of %s failed: %s", w.subject(), w.Failed)
+	case w.Complete:
 		c.Result, c.Detail = Yes, fmt.Sprintf("the rollout of %s is complete, %d of %d ready", w.subject(), w.Ready, w.Desired)
-	} else {
+	default:
 		c.Result, c.Pending, c.Detail = Unknown, true, fmt.Sprintf("the rollout of %s is not complete, %d of %d ready", w.subject(), w.Ready, w.Desired)
 	}
 	return c
@@ -124,10 +128,10 @@ func (w Workload) subject() string { return w.Kind + "/" + w.Name }
 // checkStrays reports workloads that run from the old registry and of which
 // nothing says to which environment they belong: nobody can say that they are
 // not the one that is to be proven.
-func checkStrays(e Expectation, workloads []Workload) []Check {
+func checkStrays(e Expectation, v Evidence) []Check {
 	var checks []Check
-	for _, w := range workloads {
-		if w.Environment != "" {
+	for _, w := range v.Workloads {
+		if home(e, v, w) != "" {
 			continue
 		}
 		i := slices.IndexFunc(w.Containers, func(c Container) bool { return fromOld(e, c.Image) })
@@ -139,6 +143,54 @@ func checkStrays(e Expectation, workloads []Workload) []Check {
 		}
 	}
 	return checks
+}
+
+// home returns the environment that a workload belongs to, "" if nothing says so.
+// A label that names no environment that we know is still an answer: it is not
+// the one that is to be proven.
+func home(e Expectation, v Evidence, w Workload) string {
+	known := slices.Clone(e.Environments)
+	for _, d := range v.Deployments {
+		known = append(known, d.Environment)
+	}
+	// The platform's own, which need not have been deployed through GitLab yet.
+	known = append(known, "staging", "production")
+	best := ""
+	for _, environment := range known {
+		if w.Environment != "" && w.Environment == environment {
+			return environment
+		}
+		name := slug(environment)
+		if name == "" || len(environment) <= len(best) {
+			continue
+		}
+		if w.Environment != "" {
+			// GitLab cuts a long slug and adds a hash to a changed one.
+			if name != environment && strings.HasPrefix(w.Environment, name[:min(len(name), 16)]) {
+				best = environment
+			}
+			continue
+		}
+		if w.Name == name || strings.HasPrefix(w.Name, name+"-") || strings.HasSuffix(w.Name, "-"+name) {
+			best = environment
+		}
+	}
+	if best == "" {
+		return w.Environment
+	}
+	return best
+}
+
+// slug is an environment's name as it can appear in the names of cluster
+// objects, without the hash that GitLab adds to a changed one.
+// https://docs.gitlab.com/ci/environments/#environment-slug
+func slug(environment string) string {
+	return strings.Trim(strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return '-'
+	}, strings.ToLower(environment)), "-")
 }
 
 // cut takes an image's name apart into the repository with its host, and the

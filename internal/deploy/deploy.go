@@ -115,13 +115,17 @@ type Deployment struct {
 // Workload is a Deployment, StatefulSet, DaemonSet or CronJob of the cluster.
 type Workload struct {
 	Kind, Name string
-	// Environment it belongs to, by GitLab's name; "" if nothing says so.
+	// Environment it belongs to, by GitLab's name or slug. "" if no label says
+	// so: then the workload's own name decides, because the platform names
+	// workloads after their environment ("staging", "staging-worker").
 	Environment    string
 	Containers     []Container
 	Desired, Ready int32
 	// Complete says that the rollout is complete as kubectl rollout status
 	// judges it.
 	Complete bool
+	// Failed says why the rollout failed, "" if it has not.
+	Failed string
 }
 
 // Container is a container of a workload's pods.

@@ -133,7 +133,11 @@ func TestJudge(t *testing.T) {
 			v.Workloads[0].Complete = false
 		}, Pending, ""},
 		"rollout goes on": {func(_ *Expectation, v *Evidence) { v.Workloads[0].Complete = false }, Pending, "rollout"},
-		"no pods":         {func(_ *Expectation, v *Evidence) { v.Workloads[0].Containers[0].RunningDigests = nil }, Unproven, "no pod"},
+		"rollout given up": {func(_ *Expectation, v *Evidence) {
+			v.Workloads[0].Complete, v.Workloads[0].Failed = false, "ProgressDeadlineExceeded"
+		},
+			Refuted, "ProgressDeadlineExceeded"},
+		"no pods": {func(_ *Expectation, v *Evidence) { v.Workloads[0].Containers[0].RunningDigests = nil }, Unproven, "no pod"},
 		"old registry": {func(_ *Expectation, v *Evidence) { v.Workloads[0].Containers[0].Image = "registry.uninett.no/g/p:1" },
 			Refuted, "still names registry.uninett.no/g/p:1"},
 		"old base": {func(_ *Expectation, v *Evidence) {
@@ -155,6 +159,15 @@ func TestJudge(t *testing.T) {
 			v.Workloads = append(v.Workloads, Workload{Kind: "CronJob", Name: "cleanup", Complete: true,
 				Containers: []Container{{Image: "registry.uninett.no/g/p:1"}}})
 		}, Unproven, "CronJob/cleanup"},
+		"no label, but the name": {func(_ *Expectation, v *Evidence) { v.Workloads[0].Environment = "" }, Proven, ""},
+		"no label, an older production": {func(_ *Expectation, v *Evidence) {
+			v.Workloads = append(v.Workloads, Workload{Kind: "Deployment", Name: "production", Complete: true,
+				Containers: []Container{{Image: "registry.uninett.no/g/p:1"}}})
+		}, Proven, ""},
+		"no label, an old worker of ours": {func(_ *Expectation, v *Evidence) {
+			v.Workloads = append(v.Workloads, Workload{Kind: "Deployment", Name: "staging-worker", Complete: true,
+				Containers: []Container{{Image: "registry.uninett.no/g/p:1"}}})
+		}, Refuted, "Deployment/staging-worker"},
 		"a CronJob that has not run": {func(_ *Expectation, v *Evidence) {
 			v.Workloads = append(v.Workloads, Workload{Kind: "CronJob", Name: "nightly", Environment: "staging", Complete: true,
 				Containers: []Container{{Image: registry + "/g/p:main-1"}}})
@@ -219,6 +232,31 @@ func TestCut(t *testing.T) {
 		name, reference := cut(image)
 		if got := name + " " + reference; got != want {
 			t.Errorf("cut(%q) = %q, want %q", image, got, want)
+		}
+	}
+}
+
+func TestHome(t *testing.T) {
+	t.Parallel()
+	e := Expectation{Environments: []string{"staging", "staging-2", "review/Fix_this", "Prod EU"}}
+	for _, test := range []struct{ label, name, want string }{
+		{"staging", "x", "staging"},
+		{"production", "staging", "production"},
+		{"review-fix-this-a1b2c3", "x", "review/Fix_this"},
+		{"review/Fix_this", "x", "review/Fix_this"},
+		{"elsewhere", "staging", "elsewhere"},
+		{"", "staging", "staging"},
+		{"", "staging-2", "staging-2"},
+		{"", "staging-2-worker", "staging-2"},
+		{"", "staging-worker", "staging"},
+		{"", "web-production", "production"},
+		{"", "prod-eu", "Prod EU"},
+		{"", "review-fix-this-a1b2c3", "review/Fix_this"},
+		{"", "redis", ""},
+		{"", "stagingx", ""},
+	} {
+		if got := home(e, Evidence{}, Workload{Environment: test.label, Name: test.name}); got != test.want {
+			t.Errorf("home of %q named %q = %q, want %q", test.label, test.name, got, test.want)
 		}
 	}
 }
@@ -315,10 +353,10 @@ var losses = map[string]func(*Evidence, string){
 			}
 		}
 	},
-	"environment label": func(v *Evidence, environment string) {
+	"label and name": func(v *Evidence, environment string) {
 		for i := range v.Workloads {
 			if v.Workloads[i].Environment == environment {
-				v.Workloads[i].Environment = ""
+				v.Workloads[i].Environment, v.Workloads[i].Name = "", "website"
 			}
 		}
 	},

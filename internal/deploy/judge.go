@@ -30,7 +30,7 @@ func Judge(e Expectation, v Evidence) Verdict {
 		}
 	}
 	if v.ClusterAsked {
-		checks = append(checks, checkStrays(e, v.Workloads)...)
+		checks = append(checks, checkStrays(e, v)...)
 	}
 	return conclude(e, checks)
 }
