@@ -37,13 +37,15 @@ type EventFilter struct {
 	Limit int
 }
 
-// AddEvents appends to the log.
+// AddEvents appends to the log. An event of a migration is one of its project, too.
 func (s *Store) AddEvents(ctx context.Context, events ...Event) error {
 	b := newBatch()
 	for _, e := range events {
 		b.Queue(`
 			INSERT INTO ferry.events (actor, kind, system, project_id, migration_id, detail, url, data)
-			VALUES ($1, $2, $3, nullif($4::bigint, 0), nullif($5::bigint, 0), $6, $7, coalesce($8, '{}'::jsonb))`,
+			VALUES ($1, $2, $3,
+			       coalesce(nullif($4::bigint, 0), (SELECT project_id FROM ferry.migrations WHERE id = $5)),
+			       nullif($5::bigint, 0), $6, $7, coalesce($8, '{}'::jsonb))`,
 			e.Actor, e.Kind, e.System, e.ProjectID, e.MigrationID, e.Detail, e.URL, e.Data)
 	}
 	return wrap(b.send(ctx, s.db), "adding %d events", len(events))

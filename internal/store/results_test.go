@@ -160,7 +160,7 @@ func TestEvents(t *testing.T) {
 	}{
 		{store.EventFilter{}, "enqueue commit turn"},
 		{store.EventFilter{MigrationID: m.ID}, "commit turn"},
-		{store.EventFilter{ProjectID: 1}, "commit"},
+		{store.EventFilter{ProjectID: 1}, "commit turn"},
 		{store.EventFilter{System: "gitlab"}, "commit"},
 		{store.EventFilter{Kind: "turn"}, "turn"},
 		{store.EventFilter{Limit: 2}, "commit turn"},
