@@ -18,7 +18,7 @@ build: ## build bin/worker, bin/enqueue and bin/sandbox
 	$(GO) build -trimpath -o bin/ ./cmd/...
 
 .PHONY: demo
-demo: build ## migrate the sample projects on local stand-ins and show the report (KEEP=1 leaves all running)
+demo: deps build ## migrate the sample projects on local stand-ins and show the report (KEEP=1 leaves all running)
 	@bin/sandbox demo --dir .demo $(if $(KEEP),--keep)
 
 .PHONY: demo-stop

@@ -2,6 +2,7 @@ package copy
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
@@ -104,10 +105,11 @@ func (r *row) settle(s State, reason string) {
 	r.State, r.Reason, r.settled = s, reason, true
 }
 
-// look lists the target, once for the whole plan.
+// look lists the target, once for the whole plan. A repository that does not
+// exist yet holds nothing: a plan may be made before anything is written.
 func (p *planner) look(ctx context.Context) error {
 	images, err := p.engine.ecr.Images(ctx, p.req.Target)
-	if err != nil {
+	if err != nil && !errors.Is(err, ecr.ErrRepositoryNotFound) {
 		return err
 	}
 	p.held, p.tags = make(map[string]ecr.Image, len(images)), make(map[string]string, len(images))
@@ -127,7 +129,7 @@ func (e *Engine) availability(ctx context.Context, plan *Plan) error {
 		digests[i] = b.Digest
 	}
 	there, err := e.ecr.Layers(ctx, plan.Target, digests)
-	if err != nil {
+	if err != nil && !errors.Is(err, ecr.ErrRepositoryNotFound) {
 		return err
 	}
 	for i := range plan.Blobs {

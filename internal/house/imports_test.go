@@ -21,7 +21,7 @@ type room struct {
 
 var domain = []string{
 	"internal/naming", "internal/ciconfig", "internal/diagnose", "internal/deploy", "internal/copy",
-	"internal/gitlab", "internal/ecr", "internal/registry", "internal/cluster",
+	"internal/gitlab", "internal/ecr", "internal/registry", "internal/cluster", "internal/console",
 	"internal/store", "internal/fault",
 }
 
@@ -62,6 +62,7 @@ var libraries = map[string][]string{
 	"github.com/pressly/goose":                   {"internal/postgres"},
 	"github.com/fergusstrange/embedded-postgres": {"internal/postgres"},
 	"mvdan.cc/sh/v3/interp":                      {"internal/sandbox/..."},
+	"github.com/prometheus/":                     {"internal/metrics"},
 	"github.com/jackc/pgx":                       {"internal/store", "internal/postgres", "internal/postgres/...", "internal/jobs", "cmd/...", "migrations"},
 }
 

@@ -1,0 +1,138 @@
+// Enqueue is the operator's command line: it puts work in, looks at it, and
+// stops it. The worker does the work.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/assembly"
+	"gitlab.sikt.no/platon/ecrferry/internal/config"
+	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
+	"gitlab.sikt.no/platon/ecrferry/internal/postgres"
+	"gitlab.sikt.no/platon/ecrferry/internal/store"
+)
+
+// Exit codes. They are documented in --help and in the README.
+const (
+	exitError   = 1 // the command could not be carried out
+	exitUsage   = 2 // the command line is wrong
+	exitNothing = 3 // there was nothing to do, such as a project that is under way already
+)
+
+// coded is an error with an exit code of its own.
+type coded struct {
+	code int
+	err  error
+}
+
+func (e *coded) Error() string { return e.err.Error() }
+func (e *coded) Unwrap() error { return e.err }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run carries out one command and returns the exit code.
+func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
+	cmd := root(getenv)
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "enqueue:", err)
+	if c, ok := errors.AsType[*coded](err); ok {
+		return c.code
+	}
+	return exitError
+}
+
+func root(getenv func(string) string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "enqueue",
+		Short: "Put GitLab projects in for migration to ECR, and see how far they are",
+		Long: `Enqueue puts GitLab projects in for their migration from the old registry to
+ECR, shows how far they are, and takes them out again. The worker does the work.
+
+Configuration comes from the environment; see worker --help.
+
+Exit codes: 0 done, 1 could not be done, 2 wrong use, 3 nothing to do (such as a
+project that is under way already).`,
+		Example: `  enqueue all                       every project that is not done yet
+  enqueue project kurs/skjema       one project, from the step where it failed
+  enqueue failed --reason gitlab-unavailable
+  enqueue status                    one line a project
+  enqueue status kurs/skjema        its whole story`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &coded{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+	})
+	env := &environment{getenv: getenv}
+	for _, sub := range []*cobra.Command{allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), statusCommand(env)} {
+		check := sub.Args
+		sub.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return &coded{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+			}
+			return nil
+		}
+		cmd.AddCommand(sub)
+	}
+	return cmd
+}
+
+// environment opens what a command needs.
+type environment struct{ getenv func(string) string }
+
+// session is an open database and what works on it.
+type session struct {
+	config   config.Config
+	db       *postgres.DB
+	store    *store.Store
+	enqueuer *jobs.Enqueuer
+}
+
+func (e *environment) open(cmd *cobra.Command) (*session, error) {
+	c, err := config.Load(e.getenv)
+	if err != nil {
+		return nil, err
+	}
+	log := c.Logger(cmd.ErrOrStderr())
+	c.Workers, c.CopyWorkers = 1, 1 // a command needs few connections
+	db, err := assembly.Database(cmd.Context(), c, "enqueue", log)
+	if err != nil {
+		return nil, err
+	}
+	inserter, err := jobs.NewInserter(db.Pool, log)
+	if err != nil {
+		db.Close()
+		return nil, err
+	}
+	st := store.New(db.Pool)
+	return &session{config: c, db: db, store: st, enqueuer: &jobs.Enqueuer{Store: st, River: inserter}}, nil
+}
+
+func (s *session) close() { s.db.Close() }
+
+// order is who asks, why, and with which policy.
+func (s *session) order(note string, p *policyFlags) (jobs.Order, error) {
+	o := jobs.Order{Actor: assembly.Actor(), Note: note, Policy: assembly.Policy(s.config)}
+	return o, p.apply(&o.Policy)
+}

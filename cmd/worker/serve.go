@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/assembly"
+	"gitlab.sikt.no/platon/ecrferry/internal/config"
+	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
+	"gitlab.sikt.no/platon/ecrferry/internal/metrics"
+	"gitlab.sikt.no/platon/ecrferry/internal/postgres"
+	"gitlab.sikt.no/platon/ecrferry/internal/store"
+)
+
+// load reads the configuration and checks what a worker needs, so that all
+// problems come at once.
+func load(getenv func(string) string) (config.Config, error) {
+	c, err := config.Load(getenv)
+	need := []config.Part{config.Database, config.GitLab, config.OldRegistry, config.ECR}
+	if c.Configure == config.ConfigureConsole {
+		need = append(need, config.Console)
+	}
+	return c, errors.Join(err, c.Need(need...))
+}
+
+func open(ctx context.Context, c config.Config, log *slog.Logger) (*postgres.DB, error) {
+	return assembly.Database(ctx, c, "worker", log)
+}
+
+// serve works until ctx ends, then stops in good order.
+func serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
+	log.InfoContext(ctx, "starting", "config", c)
+	db, err := open(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	st := store.New(db.Pool)
+
+	m := metrics.New(func() (map[string]float64, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		rows, err := st.Progress(ctx)
+		counts := map[string]float64{}
+		for _, r := range rows {
+			counts[string(r.State)] = float64(r.Projects)
+		}
+		return counts, err
+	})
+	clients, settings, err := assembly.Clients(ctx, c, log, m)
+	if err != nil {
+		return err
+	}
+	crew, err := jobs.New(jobs.Options{
+		Pool: db.Pool, Clients: clients, Settings: settings,
+		Workers: c.Workers, CopyWorkers: c.CopyWorkers, Poll: c.Poll, PollMax: c.PollMax, Log: log,
+		Observe: func(step store.StepName, outcome store.Outcome, d time.Duration) {
+			m.Step(string(step), string(outcome), d)
+		},
+	})
+	if err != nil {
+		return err
+	}
+
+	listener, err := net.Listen("tcp", c.HTTPAddr)
+	if err != nil {
+		return fmt.Errorf("listening for HTTP: %w; choose another ECRFERRY_HTTP_ADDR", err)
+	}
+	web := &http.Server{Handler: routes(st, m), ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() {
+		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	}()
+	defer web.Close()
+
+	if err := crew.Start(ctx); err != nil {
+		return err
+	}
+	log.InfoContext(ctx, "working", "worker", crew.Name, "http", listener.Addr().String())
+	select {
+	case <-ctx.Done():
+		log.Info("stopping: running steps may end, then they are given back")
+	case err = <-failed:
+	}
+	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	err = errors.Join(err, crew.Stop(stopCtx))
+	log.Info("stopped")
+	return err
+}
+
+// routes are what monitoring asks for.
+func routes(st *store.Store, m *metrics.Metrics) http.Handler {
+	mux := http.NewServeMux()
+	// Alive says that the process answers; ready, that it can do its work.
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
+		defer cancel()
+		if err := st.Ping(ctx); err != nil {
+			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+			return
+		}
+		io.WriteString(w, "ok\n")
+	})
+	mux.Handle("GET /metrics", m.Handler())
+	return mux
+}

@@ -1,0 +1,143 @@
+// Package assembly puts the rooms together as the configuration says. The
+// worker and the command line share it, so that both mean the same systems.
+package assembly
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"os/user"
+	"time"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/cluster"
+	"gitlab.sikt.no/platon/ecrferry/internal/config"
+	"gitlab.sikt.no/platon/ecrferry/internal/console"
+	imagecopy "gitlab.sikt.no/platon/ecrferry/internal/copy"
+	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
+	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
+	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
+	"gitlab.sikt.no/platon/ecrferry/internal/metrics"
+	"gitlab.sikt.no/platon/ecrferry/internal/postgres"
+	"gitlab.sikt.no/platon/ecrferry/internal/registry"
+)
+
+// Database opens the database and brings its schemas up to date. Several
+// processes may do so at once.
+func Database(ctx context.Context, c config.Config, app string, log *slog.Logger) (*postgres.DB, error) {
+	if err := c.Need(config.Database); err != nil {
+		return nil, err
+	}
+	db, err := postgres.Open(ctx, postgres.Options{
+		URL: c.DatabaseURL.Reveal(), DataDir: c.DataDir, Log: log, AppName: app,
+		// Every running step may hold one, and River needs some for itself.
+		MaxConns: c.Workers + c.CopyWorkers + 8,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := postgres.Migrate(ctx, db); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("bringing the database up to date: %w", err)
+	}
+	return db, nil
+}
+
+// GitLab makes the room around GitLab.
+func GitLab(c config.Config, log *slog.Logger, m *metrics.Metrics) (*gitlab.Client, error) {
+	if err := c.Need(config.GitLab); err != nil {
+		return nil, err
+	}
+	return gitlab.New(gitlab.Options{URL: c.GitLabURL, Token: c.GitLabToken.Reveal(), Log: log, Observe: m.HTTP("gitlab")})
+}
+
+// Clients makes all rooms around systems outside, and the settings that go with
+// them. It asks ECR once, to learn what its images are called by.
+func Clients(ctx context.Context, c config.Config, log *slog.Logger, m *metrics.Metrics) (jobs.Clients, jobs.Settings, error) {
+	var out jobs.Clients
+	need := []config.Part{config.GitLab, config.OldRegistry, config.ECR}
+	if c.Configure == config.ConfigureConsole {
+		need = append(need, config.Console)
+	}
+	if err := c.Need(need...); err != nil {
+		return out, jobs.Settings{}, err
+	}
+	var err error
+	if out.GitLab, err = GitLab(c, log, m); err != nil {
+		return out, jobs.Settings{}, err
+	}
+	out.Old, err = registry.New(registry.Options{
+		Name: c.OldRegistry, URL: c.OldRegistryURL, User: c.OldRegistryUser, Password: c.OldRegistryPassword.Reveal(),
+		Log: log, Observe: m.HTTP("old-registry"),
+	})
+	if err != nil {
+		return out, jobs.Settings{}, err
+	}
+	out.ECR, err = ecr.New(ctx, ecr.Options{Region: c.AWSRegion, Log: log, Observe: m.AWS()})
+	if err != nil {
+		return out, jobs.Settings{}, err
+	}
+	token, err := out.ECR.Token(ctx)
+	if err != nil {
+		return out, jobs.Settings{}, fmt.Errorf("logging in to ECR: %w", err)
+	}
+	door, err := url.Parse(token.Endpoint)
+	if err != nil {
+		return out, jobs.Settings{}, fmt.Errorf("ECR's answer names an odd registry address %q: %w", token.Endpoint, err)
+	}
+	name := c.ECRRegistry
+	if name == "" {
+		name = door.Host
+	}
+	target, err := registry.New(registry.Options{
+		Name: name, URL: token.Endpoint, Log: log, Observe: m.HTTP("ecr-registry"),
+		Credentials: func(ctx context.Context) (string, string, error) {
+			t, err := out.ECR.Token(ctx)
+			return t.User, t.Password, err
+		},
+		Refused: out.ECR.Refused,
+	})
+	if err != nil {
+		return out, jobs.Settings{}, err
+	}
+	out.Engine = imagecopy.New(imagecopy.Options{Source: out.Old, Target: target, ECR: out.ECR, Log: log})
+	if c.Configure == config.ConfigureConsole {
+		out.Console, err = console.New(console.Options{
+			URL: c.ConsoleURL, Method: c.ConsoleMethod, Token: c.ConsoleToken.Reveal(),
+			HTTP: &http.Client{Timeout: 2 * time.Minute},
+		})
+		if err != nil {
+			return out, jobs.Settings{}, err
+		}
+	}
+	if c.Kubeconfig != "" {
+		if out.Cluster, err = cluster.New(c.Kubeconfig); err != nil {
+			return out, jobs.Settings{}, err
+		}
+	}
+	return out, jobs.Settings{
+		OldHost: c.OldRegistry, ECRHost: name, Aliases: c.Aliases, Configure: string(c.Configure),
+		PipelineAppears: c.PipelineAppears, PipelineDeadline: c.PipelineDeadline, DeployDeadline: c.DeployDeadline,
+		MergeDeadline: c.MergeDeadline, ProductionPoll: c.ProductionInterval,
+	}, nil
+}
+
+// Policy is what migrations start with unless the order says otherwise.
+func Policy(c config.Config) jobs.Policy {
+	return jobs.Policy{Delivery: string(c.Delivery), Production: string(c.Production), Images: c.Images}
+}
+
+// Actor names who runs this program, for the event log.
+func Actor() string {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return name
+	}
+	return name + "@" + host
+}

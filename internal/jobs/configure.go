@@ -1,0 +1,112 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
+	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
+	"gitlab.sikt.no/platon/ecrferry/internal/naming"
+)
+
+// Configure makes sure that the project has its ECR repository and that its
+// CI/CD variables point there: what "Update configuration" in the PaaS console
+// does. ECR's permissions hold for the project's path, so a project that was
+// moved needs it again.
+type Configure struct{ *survey }
+
+// Run implements Step.
+func (s *Configure) Run(ctx context.Context, t *Task) (Outcome, error) {
+	name, err := naming.RepositoryName(t.Project.Path)
+	if err != nil {
+		return Attention("repository-name", err.Error(), "ask the platform team for a repository name that ECR allows"), nil
+	}
+	lack, err := s.lacking(ctx, t, name)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if lack == "" {
+		return Done("the repository and the variables are there"), nil
+	}
+
+	switch s.Settings.Configure {
+	case "console":
+		if err := t.Record(ctx, "console", "update-configuration", "", "%s: %s", t.Project.Path, lack); err != nil {
+			return Outcome{}, err
+		}
+		if err := s.Console.UpdateConfiguration(ctx, t.Project.ID, t.Project.Path); err != nil {
+			return Outcome{}, err
+		}
+	case "self":
+		if err := s.configure(ctx, t, name); err != nil {
+			return Outcome{}, err
+		}
+	default:
+		return Attention("update-configuration", lack,
+			"run Update configuration for "+t.Project.Path+" in the PaaS console (console.paas.sikt.no), then enqueue the project again"), nil
+	}
+
+	// What counts is the effect, as GitLab and ECR see it.
+	after, err := s.lacking(ctx, t, name)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if after != "" {
+		return Outcome{}, fault.New(fault.Transient, "configuration-without-effect", "after Update configuration: %s", after).
+			WithRemedy("look at the project in the PaaS console: its configuration did not take effect")
+	}
+	return Done("configured: " + lack), nil
+}
+
+// lacking says what is missing between the project and its repository, "" for
+// nothing, and notes the repository in the migration.
+func (s *Configure) lacking(ctx context.Context, t *Task, name string) (string, error) {
+	vars, err := s.GitLab.Variables(ctx, t.Project.ID)
+	if err != nil {
+		return "", err
+	}
+	image := value(vars, "CI_REGISTRY_IMAGE")
+	switch host, repository, _ := strings.Cut(image, "/"); {
+	case image == "":
+		return "CI_REGISTRY_IMAGE is not set for the project", nil
+	case host != s.Settings.ECRHost:
+		return "CI_REGISTRY_IMAGE points to " + image + ", which is not in ECR", nil
+	case repository != name:
+		return fmt.Sprintf("CI_REGISTRY_IMAGE points to the repository %s: the project was moved or renamed since", repository), nil
+	}
+	repo, err := s.ECR.Repository(ctx, name)
+	if errors.Is(err, ecr.ErrRepositoryNotFound) {
+		return "the repository " + name + " does not exist in ECR", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	t.Migration.Repository = repo.Name
+	t.Migration.RepositoryURI = s.Settings.ECRHost + "/" + repo.Name
+	return "", nil
+}
+
+// configure does what the console would do.
+func (s *Configure) configure(ctx context.Context, t *Task, name string) error {
+	if err := t.Record(ctx, "ecr", "ensure-repository", "", "%s", name); err != nil {
+		return err
+	}
+	if _, _, err := s.ECR.EnsureRepository(ctx, name); err != nil {
+		return err
+	}
+	for key, v := range map[string]string{"CI_REGISTRY": s.Settings.ECRHost, "CI_REGISTRY_IMAGE": s.Settings.ECRHost + "/" + name} {
+		changed, err := s.GitLab.SetVariable(ctx, t.Project.ID, gitlab.Variable{Key: key, Value: v})
+		if err != nil {
+			return err
+		}
+		if changed {
+			if err := t.Record(ctx, "gitlab", "variable-set", "", "%s=%s", key, v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,299 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/diagnose"
+	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
+	"gitlab.sikt.no/platon/ecrferry/internal/store"
+)
+
+// Discover looks at the project and writes nothing outside: is there anything
+// to migrate, was its pipeline green before we came, and would the rewrite and
+// the mapping of its images succeed? What blocks is found here, before the
+// first write.
+type Discover struct{ *survey }
+
+// Baseline is what a project was before we came: the measure for what comes after.
+type Baseline struct {
+	Pipeline     *BaselinePipeline    `json:"pipeline,omitempty"`
+	Environments []BaselineDeployment `json:"environments,omitempty"`
+}
+
+// BaselinePipeline is the default branch's last pipeline.
+type BaselinePipeline struct {
+	ID         int64     `json:"id"`
+	SHA        string    `json:"sha"`
+	Status     string    `json:"status"`
+	URL        string    `json:"url"`
+	FailedJobs []string  `json:"failed_jobs,omitempty"`
+	Cause      string    `json:"cause,omitempty"`
+	CreatedAt  time.Time `json:"created_at"`
+}
+
+// BaselineDeployment is the newest successful deployment of an environment.
+type BaselineDeployment struct {
+	Environment string `json:"environment"`
+	Tier        string `json:"tier,omitempty"`
+	ID          int64  `json:"id"`
+	SHA         string `json:"sha"`
+	PipelineID  int64  `json:"pipeline_id"`
+}
+
+// Run implements Step.
+func (s *Discover) Run(ctx context.Context, t *Task) (Outcome, error) {
+	p, err := s.GitLab.Project(ctx, t.Project.ID)
+	if errors.Is(err, gitlab.ErrNotFound) {
+		return Attention("project-gone", "GitLab no longer knows this project, or the worker may not see it",
+			"nothing, if it was deleted; else give the worker's account access to it"), nil
+	}
+	if err != nil {
+		return Outcome{}, err
+	}
+	row := ProjectRow(p)
+	if err := t.store.UpsertProjects(ctx, []store.Project{row}); err != nil {
+		return Outcome{}, err
+	}
+	t.Project = row
+
+	at, err := t.store.InventoryAt(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return Outcome{}, err
+	}
+	if at.IsZero() {
+		// Whose a repository is can be said only over the whole inventory.
+		if err := insertInventory(ctx); err != nil {
+			return Outcome{}, err
+		}
+		return Wait("the first inventory of GitLab and the old registry", time.Hour), nil
+	}
+	repositories, err := t.store.RepositoriesOf(ctx, t.Project.ID)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if o, ended := nothingToDo(p, len(repositories)); ended {
+		return o, nil
+	}
+
+	vars, err := s.GitLab.Variables(ctx, t.Project.ID)
+	if err != nil {
+		return Outcome{}, err
+	}
+	prop, err := s.propose(ctx, t, vars)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if !prop.hasCI {
+		return noCI(prop.ciPath, len(repositories)), nil
+	}
+	base, err := s.baseline(ctx, t)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if t.Migration.Baseline, err = json.Marshal(base); err != nil {
+		return Outcome{}, err
+	}
+	t.Migration.BaseSHA = prop.head.SHA
+
+	findings := findingsOf(prop.result)
+	more, err := s.imageFindings(ctx, t, prop, vars)
+	if err != nil {
+		return Outcome{}, err
+	}
+	findings = append(findings, more...)
+
+	broken, err := s.alreadyBroken(ctx, t, base)
+	if err != nil {
+		return Outcome{}, err
+	}
+	switch stop := blocking(findings); {
+	case broken:
+		o := Attention("already-broken",
+			fmt.Sprintf("pipeline %d on %s had failed before we came (%s)", base.Pipeline.ID, t.Project.DefaultBranch, strings.Join(base.Pipeline.FailedJobs, ", ")),
+			"the project's owners repair the pipeline, then enqueue the project again: "+base.Pipeline.URL)
+		o.Findings = findings
+		return o, nil
+	case len(stop) > 0:
+		o := Attention(stop[0].Code, summary(stop), stop[0].Remedy)
+		o.Findings = findings
+		return o, nil
+	}
+	o := Done(fmt.Sprintf("%d image repositories, %d files to change", len(repositories), len(prop.result.Edits)))
+	o.Findings = findings
+	o.Result = map[string]any{"repositories": len(repositories), "edits": len(prop.result.Edits), "mapping": prop.result.Mapping}
+	return o, nil
+}
+
+// nothingToDo says whether the project's own state ends the migration.
+func nothingToDo(p gitlab.Project, repositories int) (Outcome, bool) {
+	switch {
+	case p.PendingDeletion:
+		return Skipped("pending-deletion", "the project is marked for deletion"), true
+	case p.Archived:
+		return Skipped("archived", "the project is archived: nothing is written to it and no pipeline runs"), true
+	case p.Empty || p.DefaultBranch == "":
+		return Skipped("empty-repository", "the project has no commit"), true
+	case p.RepositoryDisabled:
+		return Skipped("repository-disabled", "the project's repository is switched off"), true
+	case p.CIDisabled && repositories == 0:
+		return Skipped("ci-disabled", "CI/CD is switched off and the old registry holds nothing of this project"), true
+	case p.CIDisabled:
+		return Attention("ci-disabled", "CI/CD is switched off, but the old registry holds images of this project",
+			"the project's owners say whether the images are still needed, and switch CI/CD on if so"), true
+	case p.Mirror:
+		return Attention("pull-mirror", "the project is a pull mirror: a commit here would be overwritten",
+			"change the configuration where the project is mirrored from"), true
+	}
+	return Outcome{}, false
+}
+
+func noCI(path string, repositories int) Outcome {
+	if repositories == 0 {
+		return Skipped("no-ci-file", "there is no "+path+" and the old registry holds nothing of this project")
+	}
+	return Attention("no-ci-file",
+		fmt.Sprintf("there is no %s, but the old registry holds %d image repositories of this project", path, repositories),
+		"the project's owners say whether the images are still needed: without a pipeline nothing deploys them from ECR, and ECR deletes what is not deployed after a day")
+}
+
+// baseline records the state of the default branch before we came.
+func (s *Discover) baseline(ctx context.Context, t *Task) (Baseline, error) {
+	var b Baseline
+	pipelines, err := s.GitLab.Pipelines(ctx, t.Project.ID, gitlab.PipelineQuery{Ref: t.Project.DefaultBranch, Limit: 20})
+	if err != nil {
+		return b, err
+	}
+	if i := newest(pipelines, func(p gitlab.Pipeline) bool { return p.Status != "skipped" }); i >= 0 {
+		p := pipelines[i]
+		b.Pipeline = &BaselinePipeline{ID: p.ID, SHA: p.SHA, Status: p.Status, URL: p.WebURL, CreatedAt: p.CreatedAt}
+		if p.Status == "failed" {
+			failures, err := s.failures(ctx, t, p.ID)
+			if err != nil {
+				return b, err
+			}
+			for _, f := range failures {
+				b.Pipeline.FailedJobs = append(b.Pipeline.FailedJobs, f.Job)
+				if b.Pipeline.Cause == "" || !f.Ours {
+					b.Pipeline.Cause = string(f.Cause)
+				}
+			}
+		}
+	}
+	environments, err := s.GitLab.Environments(ctx, t.Project.ID)
+	if err != nil {
+		return b, err
+	}
+	for _, e := range environments {
+		if e.State != "available" {
+			continue
+		}
+		d, err := s.GitLab.LatestDeployment(ctx, t.Project.ID, e.Name)
+		if errors.Is(err, gitlab.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return b, err
+		}
+		b.Environments = append(b.Environments, BaselineDeployment{
+			Environment: e.Name, Tier: e.Tier, ID: d.ID, SHA: d.SHA, PipelineID: d.PipelineID,
+		})
+	}
+	return b, nil
+}
+
+// alreadyBroken says whether the project's pipeline was red for reasons that
+// are neither the move to ECR nor an earlier attempt of ours.
+func (s *Discover) alreadyBroken(ctx context.Context, t *Task, b Baseline) (bool, error) {
+	if b.Pipeline == nil || b.Pipeline.Status != "failed" {
+		return false, nil
+	}
+	attempts, err := t.store.Migrations(ctx, t.Project.ID)
+	if err != nil {
+		return false, err
+	}
+	for _, m := range attempts {
+		if m.ID != t.Migration.ID && (m.CommitSHA == b.Pipeline.SHA || m.PipelineID == b.Pipeline.ID) {
+			return false, nil
+		}
+	}
+	failures, err := s.failures(ctx, t, b.Pipeline.ID)
+	if err != nil {
+		return false, err
+	}
+	for _, f := range failures {
+		if !f.Ours {
+			return true, nil
+		}
+	}
+	return len(failures) == 0, nil
+}
+
+// failure is a failed job and its diagnosis.
+type failure struct {
+	Job, URL string
+	ID       int64
+	diagnose.Diagnosis
+}
+
+// logBytes is how much of a job's log is read, from its end.
+const logBytes = 256 << 10
+
+// failures diagnoses the failed jobs of a pipeline, those that may fail aside.
+func (s *survey) failures(ctx context.Context, t *Task, pipeline int64) ([]failure, error) {
+	jobs, err := s.GitLab.Jobs(ctx, t.Project.ID, pipeline)
+	if err != nil {
+		return nil, err
+	}
+	var out []failure
+	for _, j := range jobs {
+		if j.Status != "failed" || j.AllowFailure {
+			continue
+		}
+		log, err := s.GitLab.JobLog(ctx, t.Project.ID, j.ID, logBytes)
+		if err != nil && !errors.Is(err, gitlab.ErrNotFound) {
+			return nil, err
+		}
+		out = append(out, failure{Job: j.Name, URL: j.WebURL, ID: j.ID, Diagnosis: diagnose.Diagnose(diagnose.Failure{
+			Job: j.Name, Stage: j.Stage, FailureReason: j.FailureReason, Log: log,
+			Project: t.Project.Path, Repository: t.Migration.Repository,
+		})})
+	}
+	return out, nil
+}
+
+// newest returns the index of the newest pipeline that want accepts, -1 for none.
+func newest(ps []gitlab.Pipeline, want func(gitlab.Pipeline) bool) int {
+	best := -1
+	for i, p := range ps {
+		if want(p) && (best < 0 || p.ID > ps[best].ID) {
+			best = i
+		}
+	}
+	return best
+}
+
+// insertInventory enqueues a look at everything; one is enough.
+func insertInventory(ctx context.Context) error {
+	_, err := river.ClientFromContext[pgx.Tx](ctx).Insert(ctx, InventoryArgs{}, inventoryOpts())
+	return err
+}
+
+// summary puts blocking findings into one sentence.
+func summary(fs []store.Finding) string {
+	first := fs[0].Message
+	if fs[0].File != "" {
+		first = fmt.Sprintf("%s:%d: %s", fs[0].File, fs[0].Line, first)
+	}
+	if len(fs) == 1 {
+		return first
+	}
+	return fmt.Sprintf("%s (and %d more findings that block)", first, len(fs)-1)
+}

@@ -1,0 +1,217 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/ciconfig"
+	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
+	"gitlab.sikt.no/platon/ecrferry/internal/store"
+)
+
+// proposal is what the project's files at one commit would become. Discover
+// makes one to learn of blocking findings before anything is written; rewrite
+// makes it anew from the head that it commits onto.
+type proposal struct {
+	head   gitlab.Branch
+	ciPath string
+	hasCI  bool
+	files  map[string]gitlab.File
+	result *ciconfig.Result
+}
+
+// fetches is how many files of a project are read at once.
+const fetches = 4
+
+// propose reads the files of the default branch's head that can name an image,
+// and what they include, and lets ciconfig rewrite them.
+func (s *survey) propose(ctx context.Context, t *Task, vars []gitlab.Variable) (*proposal, error) {
+	head, err := s.GitLab.Branch(ctx, t.Project.ID, t.Project.DefaultBranch)
+	if err != nil {
+		return nil, err
+	}
+	p := &proposal{head: head, ciPath: t.Project.CIConfigPath}
+	if p.ciPath == "" {
+		p.ciPath = ".gitlab-ci.yml"
+	}
+	tree, err := s.GitLab.Tree(ctx, t.Project.ID, head.SHA)
+	if err != nil {
+		return nil, err
+	}
+	var wanted []string
+	for _, e := range tree {
+		if e.Type != "blob" || e.Mode == "120000" {
+			continue // a link's target is in the tree under its own name
+		}
+		if e.Path == p.ciPath {
+			p.hasCI = true
+		}
+		if e.Path == p.ciPath || ciconfig.Candidate(e.Path) {
+			wanted = append(wanted, e.Path)
+		}
+	}
+	if p.files, err = s.read(ctx, t.Project.ID, head.SHA, wanted); err != nil {
+		return nil, err
+	}
+	in, err := s.input(ctx, t, p, vars)
+	if err != nil {
+		return nil, err
+	}
+	// Included files may include others: ask until nothing is missing. GitLab
+	// itself allows 150 includes.
+	for range 150 {
+		missing := ciconfig.Missing(in)
+		if len(missing) == 0 {
+			break
+		}
+		for _, inc := range missing {
+			in.Included = append(in.Included, s.include(ctx, t, p, inc))
+		}
+	}
+	p.result, err = ciconfig.Rewrite(in)
+	return p, err
+}
+
+// read fetches files of one commit.
+func (s *survey) read(ctx context.Context, project int64, sha string, paths []string) (map[string]gitlab.File, error) {
+	files := make(map[string]gitlab.File, len(paths))
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(fetches)
+	for _, name := range paths {
+		g.Go(func() error {
+			f, err := s.GitLab.File(ctx, project, sha, name)
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			files[name] = f
+			return nil
+		})
+	}
+	return files, g.Wait()
+}
+
+// input is what the rewriter gets.
+func (s *survey) input(ctx context.Context, t *Task, p *proposal, vars []gitlab.Variable) (ciconfig.Input, error) {
+	owners, err := s.owners(ctx, t.store)
+	if err != nil {
+		return ciconfig.Input{}, err
+	}
+	in := ciconfig.Input{
+		Project: ciconfig.Project{
+			Path: t.Project.Path, OldHost: s.Settings.OldHost,
+			DefaultBranch: t.Project.DefaultBranch, CIPath: p.ciPath,
+			Variables: map[string]string{},
+		},
+		Owner: func(repository string) (string, string, bool) {
+			o := owners.Of(repository)
+			return o.Project, o.Name, o.Project != ""
+		},
+	}
+	for base, project := range s.Settings.Aliases {
+		if strings.EqualFold(project, t.Project.Path) {
+			in.Project.OldBases = append(in.Project.OldBases, s.Settings.OldHost+"/"+base)
+		}
+	}
+	slices.Sort(in.Project.OldBases)
+	for _, v := range vars {
+		// The registry's own variables are what changes hands; to the rewriter
+		// they are names, not values.
+		if !v.Hidden && !v.Masked && !strings.HasPrefix(v.Key, "CI_REGISTRY") {
+			in.Project.Variables[v.Key] = v.Value
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(p.files)) {
+		in.Files = append(in.Files, ciconfig.File{Path: name, Content: p.files[name].Content})
+	}
+	return in, nil
+}
+
+// include reads a file that the configuration includes. What cannot be read is
+// told to the rewriter as such: it decides whether that matters.
+func (s *survey) include(ctx context.Context, t *Task, p *proposal, inc ciconfig.Include) ciconfig.Included {
+	got := ciconfig.Included{Include: inc}
+	var try []source
+	switch inc.Kind {
+	case "local":
+		try = []source{{t.Project.ID, p.head.SHA, strings.TrimPrefix(inc.File, "/")}}
+	case "project":
+		try = []source{{inc.Project, inc.Ref, strings.TrimPrefix(inc.File, "/")}}
+	case "component":
+		try = componentSources(inc.Component)
+	default:
+		got.Missing = "included by " + inc.Kind + ", which is not read"
+		return got
+	}
+	got.Missing = "it could not be found"
+	for _, src := range try {
+		f, err := s.GitLab.File(ctx, src.project, src.ref, src.file)
+		if err == nil {
+			got.Content, got.Missing = f.Content, ""
+			return got
+		}
+		if !errors.Is(err, gitlab.ErrNotFound) {
+			got.Missing = err.Error()
+		}
+	}
+	return got
+}
+
+// source is a place where a file may be.
+type source struct {
+	project any
+	ref     string
+	file    string
+}
+
+// componentSources returns where GitLab looks for the component
+// host/group/project/name@version. See
+// https://docs.gitlab.com/ci/components/#directory-structure.
+func componentSources(component string) []source {
+	address, version, _ := strings.Cut(component, "@")
+	_, address, ok := strings.Cut(address, "/") // the host
+	if !ok {
+		return nil
+	}
+	project, name := path.Split(address)
+	project = strings.TrimSuffix(project, "/")
+	if version == "~latest" {
+		version = "HEAD"
+	}
+	return []source{
+		{project, version, "templates/" + name + ".yml"},
+		{project, version, "templates/" + name + "/template.yml"},
+	}
+}
+
+// findingsOf turns the rewriter's findings into rows.
+func findingsOf(r *ciconfig.Result) []store.Finding {
+	rows := []store.Finding{}
+	for _, f := range r.Findings {
+		rows = append(rows, store.Finding{
+			Code: string(f.Code), Severity: store.Severity(f.Severity), File: f.File, Line: f.Line, Column: f.Column,
+			Text: f.Text, Message: f.Message, Remedy: f.Remedy, Owner: string(f.Owner),
+		})
+	}
+	return rows
+}
+
+// blocking returns the findings that forbid writing to the project.
+func blocking(fs []store.Finding) []store.Finding {
+	var out []store.Finding
+	for _, f := range fs {
+		if f.Severity == store.Blocking {
+			out = append(out, f)
+		}
+	}
+	return out
+}
