@@ -5,7 +5,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/ci"
 )
@@ -42,7 +41,7 @@ func (s *Server) pushed(p *project, branch, before string, k *commit, userID int
 		if m.State != "opened" || m.Source != branch && m.Target != branch {
 			continue
 		}
-		m.CheckedFrom = time.Now().Add(s.opt.CheckDelay)
+		m.CheckedFrom = s.now().Add(s.opt.CheckDelay)
 		if m.Source == branch {
 			m.SHA, m.UpdatedAt = k.SHA, s.now()
 			s.announce(p, &push{Ref: m.ref(), SHA: k.SHA, Before: before, UserID: userID, MR: m.IID})

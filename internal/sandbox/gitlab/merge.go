@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
-	"time"
 )
 
 // acceptMergeRequest follows https://docs.gitlab.com/api/merge_requests/#merge-a-merge-request;
@@ -97,7 +96,7 @@ func (s *Server) autoMerge(p *project, x *pipeline) {
 		if m.State != "opened" || !m.AutoMerge || p.headPipeline(m) != x {
 			continue
 		}
-		if time.Now().Before(m.CheckedFrom) {
+		if s.now().Before(m.CheckedFrom) {
 			s.after(s.opt.CheckDelay, func() {
 				s.mu.Lock()
 				defer s.mu.Unlock()

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 func (c *call) merge() (*mergeRequest, error) {
@@ -89,7 +88,7 @@ func createMergeRequest(c *call) (int, any, error) {
 	m := &mergeRequest{
 		ID: c.s.id(), IID: int64(len(p.MRs)) + 1, Title: c.params.str("title"), Description: c.params.str("description"), State: "opened",
 		Source: source, Target: target, SHA: from.SHA, AuthorID: c.user.ID, CreatedAt: now, UpdatedAt: now,
-		CheckedFrom: time.Now().Add(c.s.opt.CheckDelay), RemoveSource: remove, Squash: squash, Labels: labels(c.params),
+		CheckedFrom: now.Add(c.s.opt.CheckDelay), RemoveSource: remove, Squash: squash, Labels: labels(c.params),
 	}
 	if base := p.Repo.mergeBase(from, to); base != nil {
 		m.BaseSHA = base.SHA
@@ -156,7 +155,7 @@ func updateMergeRequest(c *call) (int, any, error) {
 		now := c.s.now()
 		m.State, m.ClosedAt, m.ClosedByID, m.AutoMerge = "closed", &now, c.user.ID, false
 	case event == "reopen" && m.State == "closed":
-		m.State, m.ClosedAt, m.ClosedByID, m.CheckedFrom = "opened", nil, 0, time.Now().Add(c.s.opt.CheckDelay)
+		m.State, m.ClosedAt, m.ClosedByID, m.CheckedFrom = "opened", nil, 0, c.s.now().Add(c.s.opt.CheckDelay)
 	}
 	c.s.touch(c.project)
 	return http.StatusOK, c.mergeDetail(m), nil

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	api "gitlab.com/gitlab-org/api/client-go/v2"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/clock"
 )
 
 // branch pushes a change to a new branch of team/app.
@@ -35,7 +37,8 @@ func (b *bench) mergeable(iid int64) {
 
 func TestMergeRequest(t *testing.T) {
 	t.Parallel()
-	b := serve(t, func(o *Options) { o.CheckDelay = 50 * time.Millisecond })
+	now := &clock.Clock{}
+	b := serve(t, func(o *Options) { o.CheckDelay, o.Clock = time.Hour, now })
 	b.seed(Seed{Path: "team/app", Files: map[string]string{".gitlab-ci.yml": "build: {script: [print x]}\n", "a": "1\n"}})
 	b.branch("work", map[string]string{"a": "2\n"})
 	m := b.open("work")
@@ -63,6 +66,7 @@ func TestMergeRequest(t *testing.T) {
 	b.must(err)
 	b.equal(diffs[0].Diff, "@@ -1 +1 @@\n-1\n+2\n")
 
+	now.Advance(2 * time.Hour)
 	b.mergeable(1)
 	_, _, err = b.api.MergeRequests.AcceptMergeRequest("team/app", 1, &api.AcceptMergeRequestOptions{SHA: api.Ptr(zeroSHA)})
 	b.refused(err, 409, "SHA does not match HEAD of source branch")

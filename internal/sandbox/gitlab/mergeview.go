@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // head is the commit that a merge request would bring in: the source branch's,
@@ -44,7 +43,7 @@ func (s *Server) mergeStatus(p *project, m *mergeRequest) string {
 	if source == nil || target == nil || p.Repo.Branches[m.Source] == "" {
 		return "broken_status"
 	}
-	if time.Now().Before(m.CheckedFrom) {
+	if s.now().Before(m.CheckedFrom) {
 		return "checking"
 	}
 	if _, ok := p.Repo.merge(target, source); !ok {
