@@ -45,6 +45,7 @@ func (r *run) stream(ctx context.Context) {
 			for t := range q {
 				t.err = r.move(ctx, t.blob)
 				close(t.done)
+				r.strike(t.err)
 			}
 		}
 	}
@@ -80,7 +81,7 @@ func (r *run) move(ctx context.Context, b Blob) error {
 			return err
 		case errors.Is(err, registry.ErrCorrupt) && try >= corruptTries:
 			return permanent(err)
-		case fault.ClassOf(err) != fault.Transient || try >= blobTries || fault.RetryAfter(err) > r.engine.patience:
+		case errors.Is(err, registry.ErrNoLogin) || fault.ClassOf(err) != fault.Transient || try >= blobTries || fault.RetryAfter(err) > r.engine.patience:
 			return err
 		}
 		r.engine.log.Debug("blob is tried again", "digest", b.Digest, "try", try, "error", err)

@@ -100,6 +100,7 @@ func (r *run) write(ctx context.Context, n *node) {
 		state, held, failure := r.put(ctx, n, tag)
 		if failure != nil {
 			err = failure
+			r.strike(err)
 			break
 		}
 		there = there || state == Copied || state == Present
@@ -108,6 +109,7 @@ func (r *run) write(ctx context.Context, n *node) {
 	// A child has no tag, and one whose tags were all taken is still needed.
 	if err == nil && !there {
 		_, _, err = r.put(ctx, n, n.Digest)
+		r.strike(err)
 		there = err == nil
 	}
 	if err == nil {
@@ -195,7 +197,7 @@ func (r *run) fail(ctx context.Context, digest string, err error) {
 		return // the rows stay planned
 	}
 	class := fault.ClassOf(err)
-	if class == fault.Attention || r.hopeless(err) {
+	if class == fault.Attention {
 		r.cancel(err)
 		return
 	}
@@ -217,22 +219,28 @@ func (r *run) fail(ctx context.Context, digest string, err error) {
 	}
 }
 
-// outage is after how many manifests a registry that does not answer counts as
+// outage is after how many failures a registry that does not answer counts as
 // down. One alone may be the trouble of a single blob.
 const outage = 3
 
-// hopeless tells whether all the others would fail in the same way.
-func (r *run) hopeless(err error) bool {
-	if errors.Is(err, registry.ErrThrottled) {
-		return true
+// strike ends the run when all the others would fail in the same way. It is
+// called once for a request that was given up, not for all that waited for it.
+func (r *run) strike(err error) {
+	if err == nil {
+		return
+	}
+	if errors.Is(err, registry.ErrThrottled) || errors.Is(err, registry.ErrNoLogin) {
+		r.cancel(err)
+		return
 	}
 	if !strings.HasSuffix(fault.ReasonOf(err), "-unavailable") {
-		return false
+		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.outages++
-	return r.outages >= outage
+	if r.outages++; r.outages >= outage {
+		r.cancel(err)
+	}
 }
 
 // reason is an error's text with its code in front, for a row.

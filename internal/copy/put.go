@@ -34,7 +34,7 @@ func (r *run) put(ctx context.Context, n *node, reference string) (state State, 
 				return "", "", err
 			}
 			continue
-		case errors.Is(err, registry.ErrThrottled), fault.ClassOf(err) != fault.Transient, try >= putTries:
+		case errors.Is(err, registry.ErrThrottled), errors.Is(err, registry.ErrNoLogin), fault.ClassOf(err) != fault.Transient, try >= putTries:
 			return "", "", err
 		}
 		// The answer may have been lost after the manifest was taken in.

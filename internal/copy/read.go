@@ -99,7 +99,8 @@ func (r *reader) builtAt(ctx context.Context, repository string, m registry.Mani
 	if ok {
 		return t, nil
 	}
-	t, err := r.readCreated(ctx, repository, m, 0)
+	v, err, _ := r.flights.Do("created "+m.Digest, func() (any, error) { return r.readCreated(ctx, repository, m, 0) })
+	t, _ = v.(time.Time)
 	if registry.IsGone(err) {
 		err = nil // a broken image is found out when its turn comes
 	}

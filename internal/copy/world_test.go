@@ -107,7 +107,7 @@ func (w *world) options() copy.Options {
 		}
 	}
 	id, secret := w.ecr.WorkerKey()
-	api, err := ecr.New(w.t.Context(), ecr.Options{Region: "eu-north-1", Endpoint: w.ecr.URL, Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")})
+	api, err := ecr.New(w.t.Context(), ecr.Options{Region: "eu-north-1", Endpoint: w.ecr.URL, Attempts: 2, Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -257,4 +257,3 @@ func number(n int) oci.Image {
 		Layers:  []oci.Layer{{"base": "the same for all"}, {"n": fmt.Sprint(n)}},
 	})
 }
-

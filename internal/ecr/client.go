@@ -10,6 +10,7 @@
 package ecr
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type Options struct {
 	// Credentials are used instead of the SDK's chain.
 	Credentials aws.CredentialsProvider
 	HTTPClient  *http.Client
+	Attempts    int          // of one call before its error is returned; 0 means 5
 	Log         *slog.Logger // gets a debug line a call
 	// Observe, if set, is called after each operation with its last error.
 	Observe func(operation string, err error, d time.Duration)
@@ -55,7 +57,7 @@ type Client struct {
 
 // New makes a client. It reads configuration; nothing is asked of ECR yet.
 func New(ctx context.Context, o Options) (*Client, error) {
-	load := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer { return retryer() })}
+	load := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer { return retryer(cmp.Or(o.Attempts, 5)) })}
 	if o.Region != "" {
 		load = append(load, config.WithRegion(o.Region))
 	}
@@ -90,10 +92,10 @@ func New(ctx context.Context, o Options) (*Client, error) {
 // (LimitExceededException) does not empty itself while we wait, and
 // ThrottleException is how ECR's pages spell what the SDK knows as
 // ThrottlingException.
-func retryer() aws.Retryer {
+func retryer(attempts int) aws.Retryer {
 	throttle := map[string]struct{}{"ThrottleException": {}}
 	return retry.NewStandard(func(o *retry.StandardOptions) {
-		o.MaxAttempts = 5
+		o.MaxAttempts = attempts
 		o.MaxBackoff = 8 * time.Second
 		o.Retryables = append([]retry.IsErrorRetryable{
 			retry.IsErrorRetryableFunc(func(err error) aws.Ternary {

@@ -51,7 +51,11 @@ func (a *authority) login(ctx context.Context) (user, password string, err error
 	if a.credentials == nil {
 		return a.user, a.password, nil
 	}
-	return a.credentials(ctx)
+	user, password, err = a.credentials(ctx)
+	if err != nil && ctx.Err() == nil {
+		err = &kinded{kind: ErrNoLogin, err: err}
+	}
+	return user, password, err
 }
 
 // header returns the Authorization for a request of this scope, or "" when

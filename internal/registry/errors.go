@@ -31,6 +31,9 @@ var (
 	ErrThrottled = errors.New("too many requests")
 	// ErrCorrupt: what came is not what its digest or length says.
 	ErrCorrupt = errors.New("content does not match its digest")
+	// ErrNoLogin: user and password could not be had, so nothing was sent.
+	// Whoever gives them has tried often enough already.
+	ErrNoLogin = errors.New("no login")
 	// ErrStalled: a stream stood still for too long.
 	ErrStalled = errors.New("no progress")
 )

@@ -143,7 +143,7 @@ const longestWait = 10 * time.Second
 func (c *Client) again(ctx context.Context, act func() error) error {
 	for try := 1; ; try++ {
 		err := act()
-		if err == nil || try >= c.tries || ctx.Err() != nil || fault.ClassOf(err) != fault.Transient || errors.Is(err, ErrBlobMissing) {
+		if err == nil || try >= c.tries || ctx.Err() != nil || fault.ClassOf(err) != fault.Transient || errors.Is(err, ErrNoLogin) {
 			return err
 		}
 		wait := c.delay << (try - 1)

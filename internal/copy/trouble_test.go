@@ -1,0 +1,322 @@
+package copy_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/copy"
+	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
+	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/registry"
+	standin "gitlab.sikt.no/platon/ecrferry/internal/sandbox/ecr"
+)
+
+func TestQuotaOfTenASecond(t *testing.T) {
+	t.Parallel()
+	w := newWorldWith(t, nil)
+	for n := range 25 {
+		w.push("group/app", fmt.Sprint("t", n), number(n))
+	}
+	o := w.options()
+	o.Pace = copy.NewPacer(100) // ten times too fast
+	rows := w.run(copy.New(o), request())
+	for k, r := range rows {
+		if r.State != copy.Copied {
+			t.Errorf("%s: %s (%s)", k, r.State, r.Reason)
+		}
+	}
+	if len(w.tags()) != 25 {
+		t.Errorf("%d tags", len(w.tags()))
+	}
+	if w.wrote("PUT manifests 429") == 0 {
+		t.Error("the quota was never met: this test shows nothing")
+	}
+}
+
+func TestThePaceKeepsWithinTheQuota(t *testing.T) {
+	t.Parallel()
+	w := newWorldWith(t, map[string]standin.Rate{"PutImage": {PerSecond: 10, Burst: 5}})
+	for n := range 12 {
+		w.push("group/app", fmt.Sprint("t", n), number(n))
+	}
+	o := w.options()
+	o.Pace = nil // the default
+	w.run(copy.New(o), request())
+	if n := w.wrote("PUT manifests 429"); n > 0 || len(w.tags()) != 12 {
+		t.Errorf("%d refusals, %d tags", n, len(w.tags()))
+	}
+}
+
+func TestTokenExpiresMidCopy(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for n := range 20 {
+		w.push("group/app", fmt.Sprint("t", n), number(n))
+	}
+	e := w.engine()
+	plan := w.plan(e, request())
+	var puts atomic.Int32
+	w.ecr.Inject(func(r *http.Request) (int, string, bool) {
+		if r.Method == http.MethodPut && puts.Add(1)%25 == 10 {
+			w.ecr.Expire()
+		}
+		return 0, "", false
+	})
+	rows, err := w.execute(e, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, r := range rows {
+		if r.State != copy.Copied {
+			t.Errorf("%s: %s (%s)", k, r.State, r.Reason)
+		}
+	}
+	if n := w.ecr.Requests()["GetAuthorizationToken"]; n < 2 || n > 4 {
+		t.Errorf("%d tokens for three expiries at most", n)
+	}
+}
+
+func TestKilledAndResumed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for n := range 20 {
+		w.push("group/app", fmt.Sprint("t", n), number(n))
+	}
+	o := w.options()
+	o.Streams = 4
+	e := copy.New(o)
+	plan := w.plan(e, request())
+	ctx, cancel := context.WithCancel(t.Context())
+	copied := 0
+	err := e.Execute(ctx, plan, func(i copy.Image) {
+		if copied++; copied == 3 {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("killed: %v", err)
+	}
+	first := w.wrote("PUT blobs/uploads/put 201")
+	if first == plan.Forecast.Blobs {
+		t.Fatal("everything was there before the kill: this test shows nothing")
+	}
+	e = w.engine()
+	rest := w.plan(e, request())
+	if rest.Forecast.Blobs > plan.Forecast.Blobs-first || rest.Forecast.Blobs == 0 {
+		t.Errorf("%d of %d blobs are planned again after %d had arrived", rest.Forecast.Blobs, plan.Forecast.Blobs, first)
+	}
+	rows, err := w.execute(e, rest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, r := range rows {
+		if r.State != copy.Copied && r.State != copy.Present {
+			t.Errorf("%s: %s (%s)", k, r.State, r.Reason)
+		}
+	}
+	if n := w.wrote("PUT blobs/uploads/put 201"); n != rest.Forecast.Blobs {
+		t.Errorf("%d blobs sent again, %d planned", n, rest.Forecast.Blobs)
+	}
+	if len(w.tags()) != 20 {
+		t.Errorf("%d tags", len(w.tags()))
+	}
+}
+
+func TestTwoWorkersAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for n := range 15 {
+		w.push("group/app", fmt.Sprint("t", n), number(n))
+	}
+	var wait sync.WaitGroup
+	for range 2 {
+		e := copy.New(w.options())
+		plan := w.plan(e, request())
+		wait.Go(func() {
+			rows, err := w.execute(e, plan)
+			if err != nil {
+				t.Error(err)
+			}
+			for k, r := range rows {
+				if r.State != copy.Copied && r.State != copy.Present {
+					t.Errorf("%s: %s (%s)", k, r.State, r.Reason)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	for n := range 15 {
+		w.same(fmt.Sprint("t", n), number(n))
+	}
+}
+
+func TestWorldMovesOnAfterThePlan(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for n := range 4 {
+		w.push("group/app", fmt.Sprint("t", n), number(n))
+	}
+	e := w.engine()
+	plan := w.plan(e, request())
+	w.push("group/app", "t0", number(100)) // the tag moves
+	w.pushTarget("t1", number(1))          // somebody copies it before us
+	w.pushTarget("t2", number(200))        // a pipeline takes the tag
+	rows, err := w.execute(e, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, rows, map[string]string{
+		"group/app:t0": "copied", "group/app:t1": "present",
+		"group/app:t2": "conflict: " + number(200).Digest(), "group/app:t3": "copied",
+	})
+	w.same("t0", number(0)) // what the plan said
+	w.same("t2", number(200))
+}
+
+func TestLayerVanishesAtTheTarget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	image := w.push("group/app", "1", number(1))
+	e := w.engine()
+	plan := w.plan(e, request())
+	for i := range plan.Blobs {
+		plan.Blobs[i].There = true // was seen, and has been cleaned up since
+	}
+	rows, err := w.execute(e, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, rows, map[string]string{"group/app:1": "copied"})
+	w.same("1", image)
+}
+
+func TestSourceLies(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	bad := w.push("group/app", "bad", number(1))
+	lost := w.push("group/app", "lost", number(3))
+	w.push("group/app", "good", number(2))
+	e := w.engine()
+	plan := w.plan(e, request())
+	digest := func(i int) string {
+		if m, err := []any{bad, lost}[i].(interface{ Digest() string }), error(nil); err == nil {
+			for _, p := range plan.Manifests {
+				if p.Digest == m.Digest() {
+					for _, b := range plan.Blobs {
+						if b.Shared == 1 && slices.Contains(p.Blobs, b.Digest) {
+							return b.Digest
+						}
+					}
+				}
+			}
+		}
+		t.Fatal("no blob of its own")
+		return ""
+	}
+	damaged := bytes.Clone(bad.Blobs[digest(0)])
+	damaged[len(damaged)/2] ^= 1
+	gone := digest(1)
+	w.old.Inject(func(r *http.Request) (int, string, bool) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/blobs/"+digest(0)):
+			return 200, string(damaged), true
+		case strings.HasSuffix(r.URL.Path, "/blobs/"+gone):
+			return 404, `{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown to registry"}]}`, true
+		}
+		return 0, "", false
+	})
+	rows, err := w.execute(e, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, rows, map[string]string{
+		"group/app:bad": "invalid: blob-corrupt", "group/app:lost": "invalid: blob-unknown", "group/app:good": "copied",
+	})
+	if got := w.tags(); len(got) != 1 {
+		t.Errorf("an incomplete image is visible: %v", got)
+	}
+}
+
+func TestWrongCredentials(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.push("group/app", "1", number(1))
+
+	o := w.options()
+	o.Source, _ = registry.New(registry.Options{Name: w.old.Name, URL: w.old.URL, User: "worker", Password: "wrong"})
+	_, err := copy.New(o).Plan(t.Context(), request())
+	if fault.ReasonOf(err) != "registry-denied" || fault.ClassOf(err) != fault.Attention {
+		t.Errorf("old registry: %v (%s)", err, fault.ReasonOf(err))
+	}
+
+	o = w.options()
+	o.ECR, _ = ecr.New(t.Context(), ecr.Options{Region: "eu-north-1", Endpoint: w.ecr.URL, Credentials: credentials.NewStaticCredentialsProvider("AKIAWRONG", "wrong", "")})
+	_, err = copy.New(o).Plan(t.Context(), request())
+	if fault.ReasonOf(err) != "aws-credentials" || fault.ClassOf(err) != fault.Attention {
+		t.Errorf("ECR: %v (%s)", err, fault.ReasonOf(err))
+	}
+
+	// A role that may look, but not push here.
+	o = w.options()
+	o.Target, _ = registry.New(registry.Options{Name: w.ecr.Registry, URL: w.ecr.URL, Credentials: func(context.Context) (string, string, error) {
+		user, password := w.ecr.PipelineToken("group/else", "group/else")
+		return user, password, nil
+	}})
+	e := copy.New(o)
+	rows, err := w.execute(e, w.plan(e, request()))
+	if fault.ReasonOf(err) != "registry-denied" || fault.ClassOf(err) != fault.Attention || !strings.Contains(err.Error(), "ecr:InitiateLayerUpload") {
+		t.Errorf("door: %v (%s)", err, fault.ReasonOf(err))
+	}
+	want(t, rows, map[string]string{"group/app:1": "planned"})
+}
+
+func TestMissingRepository(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := request()
+	r.Target = "group/none"
+	_, err := w.engine().Plan(t.Context(), r)
+	if !errors.Is(err, ecr.ErrRepositoryNotFound) || fault.ClassOf(err) != fault.Attention || fault.RemedyOf(err) == "" {
+		t.Errorf("%v (%s)", err, fault.ReasonOf(err))
+	}
+}
+
+func TestTargetIsDown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for n := range 30 {
+		w.push("group/app", fmt.Sprint("t", n), number(n))
+	}
+	e := w.engine()
+	plan := w.plan(e, request())
+	w.ecr.Inject(func(*http.Request) (int, string, bool) { return 503, "", true })
+	rows, err := w.execute(e, plan)
+	if fault.ClassOf(err) != fault.Transient || fault.ReasonOf(err) != "ecr-unavailable" {
+		t.Errorf("%v (%s)", err, fault.ReasonOf(err))
+	}
+	open := 0
+	for _, r := range rows {
+		if r.State == copy.Planned {
+			open++
+		}
+	}
+	if open < 20 {
+		t.Errorf("only %d of 30 rows stay planned in an outage", open)
+	}
+	w.ecr.Inject(nil)
+	for k, r := range w.run(w.engine(), request()) {
+		if r.State != copy.Copied {
+			t.Errorf("after the outage: %s is %s (%s)", k, r.State, r.Reason)
+		}
+	}
+}
