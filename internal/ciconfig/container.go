@@ -66,6 +66,16 @@ func words(t *tree) []string {
 	return out
 }
 
+// shellEntry says whether the entrypoint is none, or a shell, which the
+// container gets anyway.
+func (s imageSpec) shellEntry() bool {
+	switch e := strings.Join(s.entrypoint, " "); e {
+	case "", "sh", "bash", "/bin/sh", "/bin/bash", "/bin/sh -c", "/bin/bash -c", "sh -c", "bash -c", "/usr/bin/env bash", "/usr/bin/env":
+		return true
+	}
+	return false
+}
+
 // contain writes a job anew so that its script runs in a container that the
 // job starts. why says what stands in the way.
 func (r *run) contain(s *site) (out []change, why string) {
@@ -99,7 +109,7 @@ func (r *run) contain(s *site) (out []change, why string) {
 	if s.image.name == "" || s.image.odd != "" {
 		return nil, "image: is not understood"
 	}
-	if s.image.hasEntry && !slices.Equal(s.image.entrypoint, []string{""}) && len(s.image.entrypoint) > 0 {
+	if s.image.hasEntry && !s.image.shellEntry() {
 		return nil, "the entrypoint of image: is not understood"
 	}
 	run := r.dockerRun(s)

@@ -62,8 +62,7 @@ func (r *run) report(code Code, at span, detail string) {
 		f.Line, f.Column = at.src.position(at.start)
 		f.Text = shorten(at.text())
 	}
-	key := f
-	key.Column = 0
+	key := Finding{Code: code, File: f.File, Line: f.Line, Text: f.Text}
 	if r.reported[key] {
 		return
 	}

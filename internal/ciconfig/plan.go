@@ -14,25 +14,42 @@ type change struct {
 	soft bool // other readers of these bytes need not ask for it
 }
 
-// The two ways to join name and tag. first puts the name where it was, joined
-// to the tag by a dash: IMAGE=$B:api, $IMAGE-$TAG. second keeps the repository
-// bare and puts the name before the tag: IMAGE=$B, $IMAGE:api-$TAG. The second
-// is needed where something else wants the bare repository.
+// The ways to join name and tag. The first leaves the name where it was, joined
+// to the tag by a dash: IMAGE=$B:api, $IMAGE-$TAG. The second keeps the
+// repository bare and writes the name before the tag: IMAGE=$B,
+// $IMAGE:api-$TAG; it is needed where something else wants the bare repository.
+// The third puts the name into the tag's own variable: IMAGE=$B, TAG=api-$SHA,
+// $IMAGE:$TAG; it is needed where one line serves several images.
 const (
 	firstStyle = iota
 	secondStyle
+	thirdStyle
 )
 
 // plan decides the changes of every use and drops those that contradict each
-// other.
+// other. Where the first way of joining contradicts itself, the next is tried
+// for that definition.
 func (r *run) plan() []change {
-	r.styles()
-	for _, u := range r.uses {
-		if u.bad == "" && u.ref.own && !u.ref.host && !u.settled {
-			r.changesOf(u)
+	style := r.styles()
+	was := make([]Code, len(r.uses))
+	for i, u := range r.uses {
+		was[i] = u.bad
+	}
+	for round := 0; ; round++ {
+		for i, u := range r.uses {
+			u.bad, u.changes, u.style = was[i], nil, firstStyle
+			if s, shared := u.separator(); shared {
+				u.style = style[s]
+			}
+			if u.bad == "" && u.ref.own && !u.ref.host && !u.settled {
+				r.changesOf(u)
+			}
+		}
+		r.settle()
+		if round == 4 || !r.otherStyle(style) {
+			break
 		}
 	}
-	r.settle()
 	var out []change
 	seen := map[change]bool{}
 	for _, u := range r.uses {
@@ -49,19 +66,29 @@ func (r *run) plan() []change {
 	return out
 }
 
-// styles finds the definitions that need the second way.
-func (r *run) styles() {
-	second := map[span]bool{}
+// otherStyle moves the definitions of contradicting uses to their next style.
+func (r *run) otherStyle(style map[span]int) bool {
+	bump := map[span]bool{}
+	for _, u := range r.uses {
+		if s, shared := u.separator(); shared && u.bad == "uses-disagree" && style[s] < thirdStyle {
+			bump[s] = true
+		}
+	}
+	for s := range bump {
+		style[s]++
+	}
+	return len(bump) > 0
+}
+
+// styles finds the definitions that need the second way from the start.
+func (r *run) styles() map[span]int {
+	style := map[span]int{}
 	for _, u := range r.uses {
 		if s, shared := u.separator(); shared && (u.role == repositoryRole && u.ref.colon < 0 || u.ref.digest >= 0 && u.ref.colon < 0) {
-			second[s] = true
+			style[s] = secondStyle
 		}
 	}
-	for _, u := range r.uses {
-		if s, shared := u.separator(); shared && second[s] {
-			u.style = secondStyle
-		}
-	}
+	return style
 }
 
 // separator is where the separator before the name is written, and whether that
@@ -89,7 +116,7 @@ func (r *run) changesOf(u *use) {
 	if ref.sep < 0 {
 		return
 	}
-	if u.style == secondStyle || u.role == repositoryRole && ref.colon < 0 || ref.digest >= 0 && ref.colon < 0 {
+	if u.style != firstStyle || u.role == repositoryRole && ref.colon < 0 || ref.digest >= 0 && ref.colon < 0 {
 		r.prefixAtTag(u)
 		return
 	}
@@ -97,7 +124,11 @@ func (r *run) changesOf(u *use) {
 	u.replace(ref.sep, ":", base)
 	for i := ref.sep + 1; i < ref.nameEnd && u.bad == ""; i++ {
 		c := f.s[i]
-		if c != '/' && (c < 'A' || c > 'Z') {
+		if c == gap && branchy(f.t[f.piece[i]].hole) {
+			r.dashedHole(u, i)
+			continue
+		}
+		if c != '/' && (c < 'A' || c > 'Z') || f.off[i] < 0 {
 			continue
 		}
 		if !above(f.via(i), base) {
@@ -206,6 +237,26 @@ func (u *use) insertAfter(i int, text string) {
 	u.change(change{span: span{s.src, s.end, s.end}, with: text})
 }
 
+// insertInTag puts text before the tag, in the variable that holds the tag.
+func (u *use) insertInTag(text string) {
+	ref := u.ref
+	f := ref.f
+	if ref.colon+1 >= ref.tagEnd || len(f.via(ref.colon+1)) <= len(f.via(ref.colon)) {
+		u.bad = "uses-disagree" // the tag is written right here
+		return
+	}
+	p := f.t[f.piece[ref.colon+1]]
+	at := p.at
+	if s, ok := f.at(ref.colon + 1); ok {
+		at = s
+	}
+	if at.src == nil {
+		u.bad = "in-template"
+		return
+	}
+	u.change(change{span: span{at.src, at.start, at.start}, with: text})
+}
+
 // dashed turns the slashes of a value that comes from a variable into dashes
 // where the variable is expanded. The variable itself may also be a path.
 func (r *run) dashed(u *use, i int) {
@@ -219,6 +270,35 @@ func (r *run) dashed(u *use, i int) {
 	at := via[n]
 	if !u.shell {
 		u.bad = "name-with-slash"
+		return
+	}
+	u.change(change{span: at, with: "$(echo " + at.text() + " | tr / -)", soft: true})
+}
+
+// branchy says whether a predefined variable may hold a slash.
+func branchy(name string) bool {
+	switch name {
+	case "CI_COMMIT_REF_NAME", "CI_COMMIT_BRANCH", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "CI_BUILD_REF_NAME", "CI_ENVIRONMENT_NAME":
+		return true
+	}
+	return false
+}
+
+// dashedHole turns the slashes of a branch name into dashes.
+func (r *run) dashedHole(u *use, i int) {
+	p := u.ref.f.t[u.ref.f.piece[i]]
+	at := p.outer()
+	if n := len(u.ref.f.via(u.ref.base - 1)); len(p.via) <= n {
+		at = p.at
+		if len(p.via) > 0 && !above(p.via, u.ref.f.via(u.ref.base-1)) {
+			at = p.outer()
+		}
+	}
+	if !u.shell || at.src == nil {
+		u.bad = "name-with-slash"
+		return
+	}
+	if strings.HasPrefix(at.text(), "$(echo ") {
 		return
 	}
 	u.change(change{span: at, with: "$(echo " + at.text() + " | tr / -)", soft: true})
@@ -266,6 +346,8 @@ func (r *run) prefixAtTag(u *use) {
 		prefix = strings.ReplaceAll(name.String(), "/", "-")
 	}
 	switch {
+	case ref.colon >= 0 && u.style == thirdStyle:
+		u.insertInTag(prefix + "-")
 	case ref.colon >= 0:
 		u.insertAfter(ref.colon, prefix+"-")
 	case ref.digest >= 0:
@@ -370,13 +452,16 @@ func (p places) read(ref *reference) []span {
 			n := sort.Search(len(list), func(n int) bool { return list[n].start >= s.start })
 			for ; n < len(list) && list[n].start <= s.end; n++ {
 				insertion := list[n].start == list[n].end
-				if list[n].end > s.end || insertion && list[n].start == s.start || !insertion && list[n].start == s.end {
+				if list[n].end > s.end || !insertion && list[n].start == s.end {
 					continue
+				}
+				if insertion && list[n].start == s.start && !(s == pc.at && len(pc.via) > 0) {
+					continue // it stands before this piece, behind another
 				}
 				if s == pc.at && pc.exact() && pc.hole == "" {
 					// only the part of the piece that belongs to the reference
 					off := list[n].start - s.start
-					if insertion {
+					if insertion && off > 0 {
 						off-- // it stands behind this byte
 					}
 					if first := ref.first(k); off < first || off > ref.lastOf(k) {

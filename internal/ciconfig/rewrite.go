@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/naming"
 )
 
 // Rewrite finds what has to change and what cannot be changed. An error means
@@ -76,10 +78,14 @@ func (r *run) judge() {
 		switch {
 		case ref.host:
 			r.report("old-host", u.at, "")
+		case !ref.own && strings.ContainsRune(ref.f.s[ref.start:ref.nameEnd], gap):
+			r.report("owner-unknown", u.at, ref.String())
 		case !ref.own:
 			r.report("foreign-image", u.at, ref.String())
 		case u.bad != "":
 			r.report(u.bad, u.at, ref.String())
+		case u.unseen:
+			r.report("unseen-use", u.at, ref.String())
 		}
 	}
 }
@@ -125,5 +131,8 @@ func (r *run) summary(res *Result) {
 
 // prefixOf is naming.Prefix for a name that may hold variables.
 func prefixOf(name string) string {
+	if !strings.Contains(name, "$") {
+		return naming.Prefix(name)
+	}
 	return strings.Trim(strings.ReplaceAll(name, "/", "-"), "-")
 }

@@ -310,6 +310,9 @@ func (r *run) definitions() {
 							continue
 						}
 						if ref.colon < 0 && ref.digest < 0 {
+							u.unseen = true
+						}
+						if j != nil && (len(j.gone) > 0 || j.tree.kid("trigger") != nil) {
 							u.role = unclearRole
 						}
 					} else if s, ok := ref.f.at(ref.start); ok && covered[s] {

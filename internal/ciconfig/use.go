@@ -9,6 +9,9 @@ import (
 type use struct {
 	ref     *reference
 	role    role
+	cmd     *command // the command it is an argument of
+	arg     int
+	lits    []string
 	at      span   // the word, argument or value
 	command string // "docker push", "image", ...
 	push    bool
@@ -18,6 +21,7 @@ type use struct {
 	job     *job
 	style   int
 	changes []change
+	unseen  bool // a variable that nothing visible uses
 	settled bool // handled elsewhere, no change of its own
 	bad     Code // why it stays as it is
 }
@@ -43,12 +47,14 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 		r.login(c)
 		return
 	}
+	r.kanikoCache(c, lits)
 	verb := verb(lits)
 	for i := range c.args {
 		for _, ref := range r.references(c.args[i]) {
 			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true}
 			u.role = argRole(lits, i, ref)
 			u.push = pushes(lits, i)
+			u.cmd, u.arg, u.lits = c, i, lits
 			r.add(u)
 		}
 	}

@@ -107,11 +107,15 @@ func (r *run) layout(s *site, before []string, c container, script, after []stri
 		out = append(out, change{span: span{d.src, end, end}, with: text})
 	}
 	if len(after) > 0 {
-		k, ok := r.cfg.keyLines(d, m, "after_script")
-		if !ok {
-			return nil, "after_script: comes from a template"
-		}
 		text := write("after_script", nil, after)
+		k, ok := r.cfg.keyLines(d, m, "after_script")
+		if !ok && !has(m, "after_script") { // from a template: written anew beside the script
+			out[len(out)-1].with = strings.TrimSuffix(out[len(out)-1].with, eol) + eol + strings.TrimSuffix(text, eol) + eol
+			return out, ""
+		}
+		if !ok {
+			return nil, "after_script: is not understood"
+		}
 		if !strings.HasSuffix(k.lines.text(), "\n") {
 			text = strings.TrimSuffix(text, eol)
 		}
