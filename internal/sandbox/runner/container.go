@@ -38,6 +38,15 @@ func (k *container) has(name string) bool {
 	return k.own && !k.built
 }
 
+// take notes what programs the files of an image bring.
+func (k *container) take(files map[string]string, own bool) {
+	brings, built := files[provides]
+	k.built, k.own, k.programs = built, own, set(brings)
+	for name := range files {
+		k.programs[path.Base(name)] = true
+	}
+}
+
 // imageFiles reads the files of an image, as its layers leave them.
 func imageFiles(image oci.Image) map[string]string {
 	for len(image.Children) > 0 {
@@ -180,14 +189,8 @@ func (c *call) newContainer(image string, given map[string][]string) (*container
 		}
 	}
 	files := imageFiles(img)
-	brings, built := files[provides]
-	k := &container{
-		image: r, built: built, own: c.j.served(r.Host), programs: set(brings), env: map[string]string{},
-		id: oci.Digest(fmt.Appendf(nil, "%s %d", r, c.j.calls.Load()))[7:],
-	}
-	for name := range files {
-		k.programs[path.Base(name)] = true
-	}
+	k := &container{image: r, env: map[string]string{}, id: oci.Digest(fmt.Appendf(nil, "%s %d", r, c.j.calls.Load()))[7:]}
+	k.take(files, c.j.served(r.Host))
 	if k.name = last(given, "--name"); k.name == "" {
 		k.name = "sandbox_" + k.id[:8]
 	}

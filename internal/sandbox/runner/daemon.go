@@ -182,6 +182,10 @@ func (j *job) pullImages(ctx context.Context) error {
 			}
 			message = pullWords(r, err)
 		} else {
+			if i == len(names)-1 && j.served(r.Host) {
+				j.main = &container{image: r}
+				j.main.take(imageFiles(image), true)
+			}
 			j.log.line(fmt.Sprintf("\x1b[0KUsing docker image %s for %s with digest %s@%s ...\x1b[0;m", image.Digest(), name, r.familiar(), image.Digest()))
 			continue
 		}

@@ -119,7 +119,7 @@ func (d *disk) open(name string, flag int, perm fs.FileMode) (io.ReadWriteCloser
 	if flag&(os.O_WRONLY|os.O_RDWR) == 0 {
 		return f, nil
 	}
-	return &limited{f, d.quota}, nil
+	return &limited{f: f, quota: d.quota}, nil
 }
 
 // fifo opens a pipe that the interpreter made.
@@ -135,17 +135,22 @@ func (d *disk) fifo(name string, flag int) (*os.File, bool, error) {
 	return f, true, err
 }
 
-// limited is a file whose writes count against the job's disk.
+// limited is a file whose writes count against the job's disk. It does not embed
+// the file, whose ReadFrom and WriteString would get around that.
 type limited struct {
-	*os.File
+	f     *os.File
 	quota *atomic.Int64
 }
 
+func (l *limited) Read(p []byte) (int, error) { return l.f.Read(p) }
+
+func (l *limited) Close() error { return l.f.Close() }
+
 func (l *limited) Write(p []byte) (int, error) {
 	if l.quota.Add(-int64(len(p))) < 0 {
-		return 0, &fs.PathError{Op: "write", Path: path.Base(l.Name()), Err: syscall.ENOSPC}
+		return 0, &fs.PathError{Op: "write", Path: path.Base(l.f.Name()), Err: syscall.ENOSPC}
 	}
-	return l.File.Write(p)
+	return l.f.Write(p)
 }
 
 func (d *disk) read(name string) ([]byte, error) {

@@ -127,14 +127,14 @@ func (c *call) run() int {
 			return c.file(full, info)
 		}
 		installed := slices.Contains(binaries, path.Dir(full))
-		if !installed && !builtTool(c.name) && (c.inside == nil || !c.inside.has(full)) {
+		if !installed && !builtTool(c.name) && !c.brought(full) {
 			return c.missing()
 		}
 	}
 	if f := commands[base]; f != nil && c.available(base) {
 		return f(c.with(base, c.args...))
 	}
-	if c.inside != nil && c.inside.has(c.name) {
+	if c.brought(c.name) {
 		c.printf("%s: done\n", base)
 		return 0
 	}
@@ -143,6 +143,16 @@ func (c *call) run() int {
 		return 0
 	}
 	return c.missing()
+}
+
+// brought tells whether the image that the command runs in has it: that of the
+// container, or of the job when it is one of the project's own.
+func (c *call) brought(name string) bool {
+	if c.inside != nil {
+		return c.inside.has(name)
+	}
+	main := c.j.main
+	return main != nil && (main.programs[path.Base(name)] || main.has(name) && (!strings.Contains(c.name, "/") || strings.HasPrefix(c.name, "/")))
 }
 
 func (c *call) missing() int {

@@ -129,7 +129,7 @@ func (r *Runner) Execute(ctx context.Context, e ci.Execution, trace io.Writer) (
 	err = j.stages(ctx)
 	result = ci.Result{Status: "success"}
 	if err == nil {
-		log.line("\x1b[32;1mJob succeeded\x1b[0;m")
+		log.always("\x1b[32;1mJob succeeded\x1b[0;m\n")
 	} else {
 		result = r.failure(ctx, log, err)
 	}
@@ -177,6 +177,7 @@ type job struct {
 	env       map[string]string
 	home      string // the checkout, CI_PROJECT_DIR
 	docker    *daemon
+	main      *container       // what the job's own image brings; nil for public ones
 	denied    map[string]error // registries whose login was refused
 	granted   map[string]login // credentials of the pipeline by registry
 	calls     counter

@@ -164,7 +164,6 @@ func (sh session) start() (*interp.Runner, error) {
 		interp.Env(env),
 		// Not interp.Dir: that looks for the directory on the host.
 		func(r *interp.Runner) error { r.Dir = sh.dir; return nil },
-		interp.Params(sh.args...),
 		interp.StdIO(sh.in, sh.out, sh.err),
 		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return sh.exec }),
 		interp.CallHandler(sh.call),
@@ -182,7 +181,8 @@ func (sh session) start() (*interp.Runner, error) {
 	if code, _ := execute(context.Background(), r, "TMPDIR=/tmp"); code != 0 {
 		return nil, errors.New("shell does not start")
 	}
-	return r, nil
+	// Options last, or -x would show the line above.
+	return r, interp.Params(sh.args...)(r)
 }
 
 // environ answers for every user's home, which the interpreter would otherwise
@@ -248,16 +248,13 @@ func (sh session) open(ctx context.Context, name string, flag int, perm fs.FileM
 	return f, asPathError(name, err)
 }
 
-// asPathError keeps the interpreter going: it ends at any other kind of error.
+// asPathError keeps the interpreter going, which ends at any other kind of error,
+// and makes it print the error as bash does.
 func asPathError(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p
-	}
-	return &fs.PathError{Op: "open", Path: name, Err: err}
+	return &fs.PathError{Op: "bash:", Path: name, Err: errors.New(reason(err))}
 }
 
 func (sh session) readDir(ctx context.Context, name string) ([]fs.DirEntry, error) {
