@@ -114,10 +114,14 @@ func TestRealProjects(t *testing.T) {
 				}
 				p := project
 				p.ConfigPath = name
-				for _, trigger := range triggers {
+				kinds := triggers
+				if name != ".gitlab-ci.yml" {
+					kinds = kinds[:1] // a part of a configuration, compiled alone
+				}
+				for _, trigger := range kinds {
 					start := time.Now()
 					got, err := Compile(p, trigger, Settings{}, world(files), nil)
-					if d := time.Since(start); d > 5*time.Second {
+					if d := time.Since(start); d > time.Minute { // well under a second on an idle machine
 						t.Errorf("%s took %s", name, d)
 					}
 					var invalid *ConfigError

@@ -43,8 +43,8 @@ func catch(err *error) {
 const tooBig = "The parsed YAML is too big"
 
 // work bounds what one compilation may do, whatever anchors, extends and
-// references multiply to. The corpus' largest project needs about 1 % of it.
-const work = 4_000_000
+// references multiply to. Real projects with 350 jobs need about a tenth of it.
+const work = 1_000_000
 
 // spend counts n steps of work and fails when a hostile input used them up.
 func (c *compiler) spend(n int) {

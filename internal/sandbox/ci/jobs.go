@@ -49,11 +49,11 @@ func (c *compiler) job(name string, h *hash, defaults *hash, workflowRuled bool)
 	if h.has("trigger") && !bridge {
 		c.problem(at, "config these keys cannot be used together: script, trigger")
 	}
+	allowed := jobKeys
 	if bridge {
-		c.unknown(at, h, bridgeKeys)
-	} else {
-		c.unknown(at, h, jobKeys)
+		allowed = bridgeKeys
 	}
+	c.unknown(at, h.without("trigger"), allowed)
 	c.common(d, at, h, workflowRuled)
 	inherit := c.inheritance(at, h.get("inherit"), d)
 	get := func(key string) any {
@@ -155,6 +155,7 @@ func (c *compiler) common(d *definition, at string, h *hash, workflowRuled bool)
 // warnRules gives GitLab's warning about jobs that may run twice for one push.
 func (c *compiler) warnRules(name string, v any, workflowRuled bool) {
 	list, _ := v.([]any)
+	list, _ = c.flatten(list, 0)
 	if workflowRuled || len(list) == 0 {
 		return
 	}

@@ -131,7 +131,7 @@ some: {script: x, inherit: {default: [image], variables: [B]}}
 		t.Errorf("own %+v", own)
 	}
 	none := find(t, p, "none")
-	if none.Image != nil || none.BeforeScript != nil || none.Tags != nil && len(none.Tags) > 0 || len(none.Variables) != 0 {
+	if none.Image != nil || none.BeforeScript != nil || len(none.Tags) > 0 || len(none.Variables) != 0 {
 		t.Errorf("none %+v", none)
 	}
 	some := find(t, p, "some")
