@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -24,16 +25,31 @@ var places = []string{
 	"/usr/local/opt/postgresql@*/bin",
 }
 
+// repository holds builds of PostgreSQL for many systems,
+// https://github.com/zonkyio/embedded-postgres-binaries.
+const repository = "https://repo1.maven.org/maven2"
+
 // binaries returns the directory of the programs to use: those that belong to
 // the data in dir if there are some, else the newest of the machine, else a
-// download that is kept in dir.
+// download that is kept in dir. The caller holds the lock of dir.
 func binaries(dir string, log *slog.Logger) (string, error) {
+	return source{places: places, look: exec.LookPath, repository: repository}.binaries(dir, log)
+}
+
+// source is where the programs may come from.
+type source struct {
+	places     []string                     // patterns of directories
+	look       func(string) (string, error) // finds a program in PATH
+	repository string                       // a Maven repository to download from
+}
+
+func (from source) binaries(dir string, log *slog.Logger) (string, error) {
 	var found []string
-	for _, p := range places {
+	for _, p := range from.places {
 		matches, _ := filepath.Glob(p) // the patterns are well formed
 		found = append(found, matches...)
 	}
-	if path, err := exec.LookPath("postgres"); err == nil {
+	if path, err := from.look("postgres"); err == nil {
 		if path, err = filepath.EvalSymlinks(path); err == nil {
 			found = append(found, filepath.Dir(path))
 		}
@@ -61,7 +77,7 @@ func binaries(dir string, log *slog.Logger) (string, error) {
 		return best, nil
 	}
 	log.Info("no PostgreSQL server on this machine, downloading one", "to", downloaded)
-	if err := download(dir, downloaded); err != nil {
+	if err := download(from.repository, dir, downloaded); err != nil {
 		return "", fmt.Errorf("no PostgreSQL 14 or newer on this machine and none to download (%w); "+
 			"install it (Debian: apt-get install postgresql) or set DATABASE_URL", err)
 	}
@@ -95,7 +111,7 @@ func majorOf(bin string) string {
 // download fetches the server's programs. The library knows how to fetch and
 // unpack only as part of starting a server of its own, which fails when we are
 // root; so it is asked to start one aside, and what counts is what it unpacked.
-func download(dir, to string) error {
+func download(repository, dir, to string) error {
 	aside, err := os.MkdirTemp(dir, "download-")
 	if err != nil {
 		return err
@@ -107,6 +123,7 @@ func download(dir, to string) error {
 		return err
 	}
 	trial := embedded.NewDatabase(embedded.DefaultConfig().
+		BinaryRepositoryURL(repository).
 		Port(port).
 		Logger(io.Discard).
 		CachePath(filepath.Join(aside, "cache")).
@@ -120,7 +137,7 @@ func download(dir, to string) error {
 		}
 	}
 	if !complete(filepath.Join(fresh, "bin")) {
-		return errors.Join(startErr, errors.New("the download holds no server"))
+		return cmp.Or(startErr, errors.New("the download holds no server"))
 	}
 	if err := os.RemoveAll(to); err != nil {
 		return err

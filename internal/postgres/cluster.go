@@ -30,7 +30,6 @@ log_timezone = 'UTC'
 
 // careless is added where a crash of the machine may cost the data.
 const careless = `fsync = off
-synchronous_commit = off
 full_page_writes = off
 max_connections = 400
 `

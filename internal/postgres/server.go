@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -61,15 +63,15 @@ func openServer(ctx context.Context, o Options) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.bin, err = binaries(s.dir, o.Log); err != nil {
-		return nil, err
-	}
 	held, err := acquire(ctx, s.path("lock"), exclusive)
 	if err != nil {
 		return nil, err
 	}
 	defer held.release()
 
+	if s.bin, err = binaries(s.dir, s.log); err != nil {
+		return nil, err
+	}
 	if err := s.ensureCluster(ctx); err != nil {
 		return nil, err
 	}
@@ -96,6 +98,9 @@ func find(o Options) (*server, error) {
 	u, err := serverUser()
 	if err != nil {
 		return nil, err
+	}
+	if err := os.MkdirAll(o.DataDir, 0o755); err != nil {
+		return nil, fmt.Errorf("%w; name another place in ECRFERRY_DATA_DIR", err)
 	}
 	dir, err := place(o.DataDir, u)
 	if err != nil {
@@ -126,6 +131,9 @@ func (s *server) start(ctx context.Context) error {
 	}
 	port, err := s.choosePort()
 	if err != nil {
+		return err
+	}
+	if err := s.disownPID(); err != nil {
 		return err
 	}
 	// pg_ctl puts the server into a session of its own, so that neither our
@@ -204,6 +212,28 @@ func (s *server) pidFile() (pid, port int) {
 		port, _ = strconv.Atoi(strings.TrimSpace(lines[3]))
 	}
 	return pid, port
+}
+
+// nobodysPID is above every system's limit of process ids.
+const nobodysPID = math.MaxInt32 - 1
+
+// disownPID corrects a lock file that a crash left behind and whose process id
+// belongs to another program by now, as is usual after the restart of a
+// container: the server would believe that program to be itself. The rest of
+// the file stays, since by it the server finds out whether backends of the
+// crashed one are still at work. The caller knows that the server does not run.
+func (s *server) disownPID() error {
+	pid, _ := s.pidFile()
+	if pid == 0 || syscall.Kill(pid, 0) != nil {
+		return nil
+	}
+	path := filepath.Join(s.path("data"), "postmaster.pid")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	_, rest, _ := strings.Cut(string(text), "\n")
+	return os.WriteFile(path, fmt.Appendf(nil, "%d\n%s", nobodysPID, rest), 0o600)
 }
 
 // close stops being a user of the server, and stops it if there is no other.

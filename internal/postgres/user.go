@@ -9,6 +9,7 @@ import (
 	osuser "os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 )
 
@@ -106,14 +107,27 @@ func (u user) enters(info fs.FileInfo) bool {
 }
 
 // alive says whether process pid exists and may be a PostgreSQL server. After a
-// restart of a container the number often belongs to somebody else.
+// restart of a container the number often belongs to somebody else; and where
+// nobody reaps orphans, the dead keep theirs.
 func alive(pid int) bool {
 	if err := syscall.Kill(pid, 0); err != nil && !errors.Is(err, syscall.EPERM) {
 		return false
 	}
-	name, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
+	// "pid (name) state ...", see proc_pid_stat(5).
+	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return true // no /proc here: believe the number
+		return errors.Is(err, fs.ErrNotExist) && !hasProc() // no /proc here: believe the number
 	}
-	return string(name) == "postgres\n" || string(name) == "postmaster\n"
+	text := string(stat)
+	open, end := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
+	if open < 0 || end < open {
+		return true
+	}
+	name, state := text[open+1:end], strings.TrimSpace(text[end+1:])
+	return (name == "postgres" || name == "postmaster") && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
+}
+
+func hasProc() bool {
+	_, err := os.Stat("/proc/self/stat")
+	return err == nil
 }
