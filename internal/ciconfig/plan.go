@@ -50,6 +50,7 @@ func (r *run) plan() []change {
 			break
 		}
 	}
+	r.allTags()
 	var out []change
 	seen := map[change]bool{}
 	for _, u := range r.uses {

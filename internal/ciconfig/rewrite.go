@@ -19,7 +19,7 @@ func Rewrite(in Input) (*Result, error) {
 	names := newRun(&in)
 	names.look()
 	changes := append(names.plan(), names.after...)
-	names.judge()
+	names.judge(changes)
 	names.summary(res)
 	res.Findings = names.findings
 	files, err := names.apply(changes)
@@ -71,8 +71,13 @@ func (r *run) apply(changes []change) ([]File, error) {
 }
 
 // judge turns what was not rewritten into findings.
-func (r *run) judge() {
+func (r *run) judge(changes []change) {
 	sortUses(r.uses)
+	for _, o := range r.operations {
+		if touched(o.value, changes) {
+			r.report("string-operation", o.at, o.value.String())
+		}
+	}
 	for _, u := range r.uses {
 		ref := u.ref
 		switch {
@@ -84,10 +89,24 @@ func (r *run) judge() {
 			r.report("foreign-image", u.at, ref.String())
 		case u.bad != "":
 			r.report(u.bad, u.at, ref.String())
+		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.role == unclearRole && u.lits != nil && !ref.joined:
+			r.report("base-handed-on", u.at, u.lits[0])
 		case u.unseen:
 			r.report("unseen-use", u.at, ref.String())
 		}
 	}
+}
+
+// touched says whether a change falls into what a text is made of.
+func touched(t text, changes []change) bool {
+	for _, p := range t {
+		for _, c := range changes {
+			if c.within(p.at) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // summary fills the lists of a result.
