@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/cluster"
@@ -38,8 +39,9 @@ func (s *survey) plan(ctx context.Context, t *Task, prop *proposal, vars []gitla
 		req.Sources = append(req.Sources, imagecopy.Source{Repository: r.Name, Name: r.ImageName})
 	}
 	for _, ref := range prop.result.References {
-		if name, ok := strings.CutPrefix(ref, s.Settings.OldHost+"/"); ok {
-			req.InUse[name] = "named in the project's files"
+		// A reference that holds a variable names no image by itself.
+		if name, ok := strings.CutPrefix(ref, s.Settings.OldHost+"/"); ok && !strings.Contains(name, "$") {
+			req.InUse[name] = named
 		}
 	}
 	workloads, err := s.workloads(ctx, t, vars)
@@ -56,8 +58,17 @@ func (s *survey) plan(ctx context.Context, t *Task, prop *proposal, vars []gitla
 	if req.Moving, err = s.moving(ctx, t, prop); err != nil {
 		return imagecopy.Plan{}, err
 	}
-	return s.Engine.Plan(ctx, req)
+	plan, err := s.Engine.Plan(ctx, req)
+	// What only a file names and the old registry does not hold is no loss:
+	// nothing runs it, and many such names are of images yet to be built.
+	plan.Images = slices.DeleteFunc(plan.Images, func(i imagecopy.Image) bool {
+		return i.State == imagecopy.Gone && req.InUse[i.SourceRepository+":"+i.SourceTag] == named
+	})
+	return plan, err
 }
+
+// named says why an image counts as in use.
+const named = "named in the project's files"
 
 // wandering are tags that by their name move from image to image.
 var wandering = map[string]bool{

@@ -178,7 +178,7 @@ func (s *Verify) observe(ctx context.Context, t *Task) (observation, error) {
 			return seen, err
 		}
 		seen.evidence.Deployments = append(seen.evidence.Deployments, deploy.Deployment{
-			Environment: e.Name, Status: d.Status, SHA: d.SHA, PipelineID: d.PipelineID,
+			ID: d.ID, Environment: e.Name, Status: d.Status, SHA: d.SHA, PipelineID: d.PipelineID, JobName: d.JobName,
 		})
 		if d.PipelineID == p.ID {
 			seen.ours = append(seen.ours, e.Name)
@@ -241,7 +241,10 @@ func deploys(j gitlab.Job) bool {
 }
 
 func workload(w cluster.Workload) deploy.Workload {
-	out := deploy.Workload{Kind: w.Kind, Name: w.Name, Environment: w.Environment, Complete: w.Complete}
+	out := deploy.Workload{
+		Kind: w.Kind, Name: w.Name, Environment: w.Environment,
+		Desired: w.Desired, Ready: w.Ready, Complete: w.Complete,
+	}
 	for _, c := range w.Containers {
 		out.Containers = append(out.Containers, deploy.Container{Name: c.Name, Image: c.Image, RunningDigests: c.RunningDigests})
 	}
