@@ -7,6 +7,8 @@ import (
 	"time"
 
 	api "gitlab.com/gitlab-org/api/client-go/v2"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 )
 
 // Job is a job of a pipeline. GitLab does not say here which environment it
@@ -50,13 +52,22 @@ func (c *Client) Job(ctx context.Context, project, id int64) (Job, error) {
 		})
 }
 
-// PlayJob starts a manual job. One that does not wait to be played is
-// ReasonJobUnplayable: look at it before calling that a failure.
+// PlayJob starts a manual job that waits to be played. Any other is
+// ReasonJobUnplayable: look at it before calling that a failure. It is looked at
+// here first, because GitLab runs a manual job that has finished once more.
 func (c *Client) PlayJob(ctx context.Context, project, id int64) (Job, error) {
-	return c.job(ctx, Developer, fmt.Sprintf("playing job %d of project %d", id, project),
-		func(opts ...api.RequestOptionFunc) (*api.Job, *api.Response, error) {
-			return c.api.Jobs.PlayJob(project, id, nil, opts...)
-		})
+	j, err := c.Job(ctx, project, id)
+	if err != nil {
+		return Job{}, err
+	}
+	doing := fmt.Sprintf("playing job %d of project %d", id, project)
+	if j.Status != "manual" {
+		return Job{}, fault.New(fault.Permanent, ReasonJobUnplayable, "%s: it is %s", doing, j.Status).
+			WithRemedy("look at the job: it was played already, or its pipeline is over")
+	}
+	return c.job(ctx, Developer, doing, func(opts ...api.RequestOptionFunc) (*api.Job, *api.Response, error) {
+		return c.api.Jobs.PlayJob(project, id, nil, opts...)
+	})
 }
 
 // RetryJob runs a finished job again and returns the new one.
