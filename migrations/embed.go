@@ -1,5 +1,5 @@
-// Package migrations holds the SQL migrations of schema ferry, embedded because
-// go:embed cannot reach upward from the package that runs them.
+// Package migrations holds the SQL migrations of schema ferry. It embeds them
+// itself because go:embed cannot reach upward from the package that runs them.
 //
 // A file is NNNN_theme.sql in goose's format, with an Up and a Down part. It
 // holds one theme, names every object with its schema, and is never edited

@@ -72,13 +72,13 @@ func watch(dir string) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("starting the watcher over the test server: %w", err)
 	}
-	alive = write
+	lifelines = append(lifelines, write)
 	return nil
 }
 
-// alive is the end of the pipe that tells the watcher that we live. It is never
-// closed, and a variable so that it is not collected.
-var alive *os.File
+// lifelines are the ends of the pipes that tell watchers that we live. They are
+// never closed, and kept here so that the collector does not do so.
+var lifelines []*os.File
 
 // exists says whether a process of this number lives on this machine.
 func exists(pid int) bool {
