@@ -19,13 +19,15 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 	standin "gitlab.sikt.no/platon/ecrferry/internal/sandbox/ecr"
+	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
 )
 
 func TestQuotaOfTenASecond(t *testing.T) {
 	t.Parallel()
 	w := newWorldWith(t, nil)
 	for n := range 25 {
-		w.push("group/app", fmt.Sprint("t", n), number(n))
+		// All on the same blobs, so that all manifests are ready at once.
+		w.push("group/app", fmt.Sprint("t", n), oci.Build(oci.Spec{Annotations: map[string]string{"n": fmt.Sprint(n)}}))
 	}
 	o := w.options()
 	o.Pace = copy.NewPacer(100) // ten times too fast
@@ -208,27 +210,23 @@ func TestSourceLies(t *testing.T) {
 	w.push("group/app", "good", number(2))
 	e := w.engine()
 	plan := w.plan(e, request())
-	digest := func(i int) string {
-		if m, err := []any{bad, lost}[i].(interface{ Digest() string }), error(nil); err == nil {
-			for _, p := range plan.Manifests {
-				if p.Digest == m.Digest() {
-					for _, b := range plan.Blobs {
-						if b.Shared == 1 && slices.Contains(p.Blobs, b.Digest) {
-							return b.Digest
-						}
-					}
+	own := func(image oci.Image) string {
+		for _, m := range plan.Manifests {
+			for _, b := range plan.Blobs {
+				if m.Digest == image.Digest() && b.Shared == 1 && slices.Contains(m.Blobs, b.Digest) {
+					return b.Digest
 				}
 			}
 		}
 		t.Fatal("no blob of its own")
 		return ""
 	}
-	damaged := bytes.Clone(bad.Blobs[digest(0)])
+	spoilt, gone := own(bad), own(lost)
+	damaged := bytes.Clone(bad.Blobs[spoilt])
 	damaged[len(damaged)/2] ^= 1
-	gone := digest(1)
 	w.old.Inject(func(r *http.Request) (int, string, bool) {
 		switch {
-		case strings.HasSuffix(r.URL.Path, "/blobs/"+digest(0)):
+		case strings.HasSuffix(r.URL.Path, "/blobs/"+spoilt):
 			return 200, string(damaged), true
 		case strings.HasSuffix(r.URL.Path, "/blobs/"+gone):
 			return 404, `{"errors":[{"code":"BLOB_UNKNOWN","message":"blob unknown to registry"}]}`, true
@@ -283,12 +281,17 @@ func TestWrongCredentials(t *testing.T) {
 func TestMissingRepository(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.push("group/app", "1", number(1))
 	r := request()
 	r.Target = "group/none"
-	_, err := w.engine().Plan(t.Context(), r)
-	if !errors.Is(err, ecr.ErrRepositoryNotFound) || fault.ClassOf(err) != fault.Attention || fault.RemedyOf(err) == "" {
+	e := w.engine()
+	plan := w.plan(e, r) // looking ahead needs no repository
+	want(t, byKey(plan.Images), map[string]string{"group/app:1": "planned"})
+	rows, err := w.execute(e, plan)
+	if fault.ReasonOf(err) != "ecr-repository-missing" || fault.ClassOf(err) != fault.Attention || fault.RemedyOf(err) == "" {
 		t.Errorf("%v (%s)", err, fault.ReasonOf(err))
 	}
+	want(t, rows, map[string]string{"group/app:1": "planned"})
 }
 
 func TestTargetIsDown(t *testing.T) {

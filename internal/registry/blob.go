@@ -107,6 +107,9 @@ func (b *blobReader) open() error {
 func (b *blobReader) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(p) == 0 {
+		return 0, nil
+	}
 	for b.err == nil {
 		if b.offset == b.want.Size {
 			b.err = b.finish()

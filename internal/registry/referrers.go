@@ -8,7 +8,7 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 )
 
-// ErrNoReferrers: the registry has no API for referrers. They are then found
+// ErrNoReferrers says that the registry has no API for referrers. They are then found
 // through the tag sha256-<hex>, which is in the list of tags.
 var ErrNoReferrers = errors.New("registry has no referrers API")
 
