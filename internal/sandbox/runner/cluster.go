@@ -1,13 +1,17 @@
 package runner
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/paas"
 )
@@ -341,7 +345,7 @@ func (c *call) kubeDelete(namespace string, args, files []string, given map[stri
 		return 0
 	}
 	if len(files) > 0 {
-		return 0
+		return c.deleteManifests(namespace, files, has(given, "--ignore-not-found"))
 	}
 	kind, name, more, err := target(args)
 	if err != nil {
@@ -357,4 +361,35 @@ func (c *call) kubeDelete(namespace string, args, files []string, given map[stri
 		c.printf("%s %q deleted\n", strings.ToLower(kind), n)
 	}
 	return 0
+}
+
+func (c *call) deleteManifests(namespace string, files []string, lenient bool) int {
+	raw, err := c.manifests(files, false)
+	if err != nil {
+		return c.fail("error: %s", err)
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(raw))
+	for {
+		var o struct {
+			Kind     string
+			Metadata struct{ Name string }
+		}
+		err := decoder.Decode(&o)
+		if errors.Is(err, io.EOF) {
+			return 0
+		}
+		if err != nil {
+			return c.fail("error: error parsing manifest: %s", err)
+		}
+		if o.Kind == "" {
+			continue
+		}
+		if err := c.j.o.PaaS.Delete(namespace, o.Kind, o.Metadata.Name); err != nil {
+			if !lenient {
+				return c.fail("%s", err)
+			}
+			continue
+		}
+		c.printf("%s %q deleted\n", strings.ToLower(o.Kind), o.Metadata.Name)
+	}
 }

@@ -164,6 +164,15 @@ func TestMultiStageBuilds(t *testing.T) {
 	w.expect(t, e, 0, "target refused", "parse refused", `target stage "nope" could not be found`)
 }
 
+// A program that one stage builds and another copies is there.
+func TestProgramOfAnotherStage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	e := w.job(`docker build -t x .`, `docker run --rm x /app/api selftest`, `docker run --rm x /app/other`)
+	e.Checkout = []ci.Artifact{{Path: "Dockerfile", Content: []byte("FROM golang:1.24 AS b\nCOPY . .\nRUN go build -o /app/api .\nFROM debian:12\nCOPY --from=b /app /app\n")}}
+	w.expect(t, e, 127, "api: done", "/app/other: No such file or directory")
+}
+
 func TestMissingCopySource(t *testing.T) {
 	t.Parallel()
 	e := func(w *world) ci.Execution {

@@ -115,7 +115,7 @@ func TestClusterCommands(t *testing.T) {
 		`kubectl set image deployment/hei-api api=$CI_REGISTRY_IMAGE:none || echo "rollout refused"`,
 		`helm upgrade --install staging ./chart -n "$KUBE_NAMESPACE" -f values.yaml --set image.repository=$CI_REGISTRY_IMAGE --set image.tag=a --wait`,
 		`helm upgrade --install staging ./chart --set image.repository=$CI_REGISTRY_IMAGE --set image.tag=none || echo "upgrade refused"`,
-		`kubectl delete deployment hei-api`,
+		`kubectl delete -f deployment.yaml`, `kubectl delete deployment hei-api || echo "already gone"`,
 	)
 	e.Job.Variables = append(e.Job.Variables, ci.Variable{Key: "REPLICAS", Value: "1"})
 	e.Checkout = append(e.Checkout,
@@ -126,7 +126,7 @@ func TestClusterCommands(t *testing.T) {
 		ci.Artifact{Path: "chart/templates/_helpers.tpl", Content: []byte(`{{- define "name" -}}{{ .Release.Name }}-hei{{- end -}}`)},
 		ci.Artifact{Path: "chart/templates/d.yaml", Content: []byte("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: {{ include \"name\" . | trunc 20 }}}\nspec:\n  replicas: {{ .Values.replicas | default 1 }}\n  template:\n    spec:\n      containers:\n        - name: hei\n          image: {{ printf \"%s:%s\" .Values.image.repository .Values.image.tag | quote }}\n")},
 	)
-	w.expect(t, e, 0, "deployment.apps/hei-api created", "image updated", "absent refused", "rollout refused", "upgrade refused", "ImagePullBackOff")
+	w.expect(t, e, 0, "deployment.apps/hei-api created", "image updated", "absent refused", "rollout refused", "upgrade refused", "already gone", "ImagePullBackOff")
 	got := w.paas.Workloads("team-hei")
 	if len(got) != 1 || got[0].Name != "staging-hei" || got[0].Replicas != 3 || !strings.HasSuffix(got[0].Containers[0].Image, ":a") {
 		t.Errorf("workloads: %+v", got)
