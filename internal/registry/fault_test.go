@@ -343,15 +343,21 @@ func TestRedirects(t *testing.T) {
 		_, _ = w.Write(body)
 	})
 	login := func(context.Context) (string, string, error) { return "AWS", "secret", nil }
-	front := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, storage+"/blob?signature=x", http.StatusTemporaryRedirect) })
+	front := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, storage+"/blob?signature=x", http.StatusTemporaryRedirect)
+	})
 	c := client(t, registry.Options{Name: "old.no", URL: front, Credentials: login})
 	got, err := c.Small(t.Context(), "g/p", d, 1<<20)
 	if err != nil || !bytes.Equal(got, body) || leaked.Load() {
 		t.Errorf("%d bytes, %v, authorization leaked: %v", len(got), err, leaked.Load())
 	}
 
-	loop := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect) })
-	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, storage, http.StatusTemporaryRedirect) }))
+	loop := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, r.URL.String(), http.StatusTemporaryRedirect)
+	})
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, storage, http.StatusTemporaryRedirect)
+	}))
 	t.Cleanup(secure.Close)
 	tests := map[string]registry.Options{
 		"loop":          {Name: "old.no", URL: loop},
