@@ -15,8 +15,6 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-const ecrHost = "123456789012.dkr.ecr.eu-north-1.amazonaws.com"
-
 // One log a case in testdata, in the runner's own format: sections, colours,
 // progress bars, and in some of them timestamps or neither.
 func TestLogs(t *testing.T) {
