@@ -111,7 +111,7 @@ type session struct {
 
 func (e *environment) open(cmd *cobra.Command) (*session, error) {
 	c, err := config.Load(e.getenv)
-	if err != nil {
+	if err = errors.Join(err, config.Typos(os.Environ())); err != nil {
 		return nil, err
 	}
 	log := c.Logger(cmd.ErrOrStderr())

