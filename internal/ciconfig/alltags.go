@@ -37,7 +37,7 @@ func (r *run) allTags() {
 // tags says whether the use gives a local image its name.
 func (u *use) tags() bool {
 	switch {
-	case strings.Contains(u.command, " tag") && u.arg == len(u.cmd.args)-1:
+	case strings.Contains(u.command, " tag") && u.arg == len(u.lits)-1:
 		return true
 	case strings.Contains(u.command, " build"):
 		prev := u.lits[max(u.arg-1, 0)]

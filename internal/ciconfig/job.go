@@ -124,6 +124,16 @@ type line struct {
 	list *yaml.Node // the list that holds it
 }
 
+// at is where the job's name is written.
+func (j *job) at(c *config) span {
+	d := j.own.doc
+	if k, ok := c.keyLines(d, deref(d.root), j.name); ok {
+		s := d.src.offset(k.key.Line, k.key.Column)
+		return span{d.src, s, s + len(j.name)}
+	}
+	return span{d.src, 0, 0}
+}
+
 // lines are the entries of a script, nested lists and !reference resolved.
 func (c *config) lines(t *tree) []line {
 	if t == nil {

@@ -1,6 +1,9 @@
 package ciconfig
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // kanikoCache gives kaniko's cache a place. Without --cache-repo it is
 // <destination>/cache, another repository, which ECR does not have.
@@ -18,14 +21,16 @@ func (r *run) kanikoCache(c *command, lits []string) {
 		case strings.HasPrefix(l, "--cache-repo"):
 			return
 		}
-		for _, ref := range r.references(c.args[i]) {
+	}
+	for _, a := range c.args {
+		for _, ref := range r.references(a) {
 			own = own || ref.own
 		}
 	}
 	if flag < 0 || !own {
 		return
 	}
-	at := c.argSpan(flag)
+	at := c.argSpan(slices.Index(c.pos, flag))
 	if at.text() != lits[flag] || !at.src.editable {
 		return // it comes out of a variable
 	}

@@ -51,20 +51,40 @@ func (r *run) plan() []change {
 		}
 	}
 	r.allTags()
+	r.movingTags()
+	return r.collect()
+}
+
+// collect puts the changes of all uses together. What was decided later wins
+// over what was decided for the same place before.
+func (r *run) collect() []change {
 	var out []change
-	seen := map[change]bool{}
+	index := map[span]int{}
+	put := func(c change) {
+		if i, ok := index[c.span]; ok {
+			out[i] = c
+			return
+		}
+		index[c.span] = len(out)
+		out = append(out, c)
+	}
 	for _, u := range r.uses {
 		if u.bad != "" {
 			continue
 		}
 		for _, c := range u.changes {
-			if !seen[c] {
-				seen[c] = true
-				out = append(out, c)
-			}
+			put(c)
 		}
 	}
-	return out
+	for _, c := range r.after {
+		put(c)
+	}
+	cut := r.cut(r.cuts)
+	r.dropped = cut.jobs
+	for _, j := range cut.jobs {
+		r.report("job-dropped", j.at(r.cfg), j.name)
+	}
+	return append(out, cut.changes...)
 }
 
 // otherStyle moves the definitions of contradicting uses to their next style.

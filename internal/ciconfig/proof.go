@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -11,7 +12,7 @@ import (
 // job and no key appeared or vanished except where a job was put into a
 // container, and no complete reference names the old registry or a second
 // repository unless a finding says so. An error is a fault of the rewriter.
-func prove(in Input, files []File, res *Result) error {
+func prove(in Input, files []File, res *Result, dropped []*job) error {
 	next := in
 	next.Files = files
 	for i, f := range files {
@@ -27,7 +28,7 @@ func prove(in Input, files []File, res *Result) error {
 	}
 	before, after := newRun(&in), newRun(&next)
 	before.cfg, after.cfg = load(&in, before.files), load(&next, after.files)
-	if err := sameJobs(before.cfg, after.cfg); err != nil {
+	if err := sameJobs(before.cfg, after.cfg, dropped); err != nil {
 		return err
 	}
 	after.look()
@@ -73,12 +74,15 @@ var containerKeys = map[string]bool{"image": true, "services": true, "before_scr
 
 // sameJobs checks that the merged configuration has the same jobs with the
 // same keys, and the same values where no reference can be.
-func sameJobs(before, after *config) error {
+func sameJobs(before, after *config, dropped []*job) error {
 	if before.root == nil || after.root == nil {
 		return nil
 	}
 	for _, name := range before.root.keys {
 		b, a := before.root.kids[name], after.root.kids[name]
+		if a == nil && slices.ContainsFunc(dropped, func(j *job) bool { return j.name == name }) {
+			continue
+		}
 		if a == nil {
 			return fmt.Errorf("the rewrite lost %q", name)
 		}

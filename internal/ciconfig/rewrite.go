@@ -18,7 +18,7 @@ func Rewrite(in Input) (*Result, error) {
 	res := &Result{}
 	names := newRun(&in)
 	names.look()
-	changes := append(names.plan(), names.after...)
+	changes := names.plan()
 	names.judge(changes)
 	names.summary(res)
 	res.Findings = names.findings
@@ -36,7 +36,7 @@ func Rewrite(in Input) (*Result, error) {
 	}
 	res.Findings = append(res.Findings, images.findings...)
 
-	if err := prove(in, files, res); err != nil {
+	if err := prove(in, files, res, names.dropped); err != nil {
 		return nil, fmt.Errorf("the rewrite of %s does not hold: %w", in.Project.Path, err)
 	}
 	for i, f := range in.Files {

@@ -32,6 +32,10 @@ type run struct {
 	truncated  bool
 	now        *job // the job whose script is followed
 	after      []change
+	cuts       []*use // commands and flags to take out
+	jobs       []*job
+	dropped    []*job
+	lineOf     map[*chunk]line
 }
 
 type declared struct {
@@ -55,7 +59,7 @@ type login struct {
 func newRun(in *Input) *run {
 	r := &run{in: in, files: map[string]*source{}, seen: map[string]bool{}, visited: map[string]bool{},
 		reported: map[Finding]bool{}, shells: map[*chunk]*syntax.File{}, wholes: map[*source]*chunk{},
-		following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}}
+		following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, lineOf: map[*chunk]line{}}
 	for _, f := range in.Files {
 		r.files[f.Path] = newSource(f.Path, f.Content, true)
 	}
@@ -69,6 +73,7 @@ func (r *run) look() {
 		r.report(p.code, p.at, p.detail)
 	}
 	jobs := r.cfg.jobs()
+	r.jobs = jobs
 	for _, d := range r.cfg.docs {
 		r.visited[d.src.path] = true
 	}
@@ -109,15 +114,12 @@ func (r *run) job(j *job) {
 			if ch == nil {
 				continue
 			}
-			sh.script(r.withInputs(ch, l.doc))
+			r.lineOf[ch] = l
+			sh.script(ch)
 		}
 	}
 	r.rest(j, e)
 }
-
-// withInputs is the script line; interpolated inputs stay text, which a shell
-// parser takes as arithmetic, so they are left alone.
-func (r *run) withInputs(ch *chunk, _ *document) *chunk { return ch }
 
 // imageOf evaluates the image of a job or of a service.
 func (r *run) imageOf(j *job, e *env, t *tree, what string) {

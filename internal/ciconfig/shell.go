@@ -324,10 +324,15 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr) {
 		if first && len(vals) > 1 {
 			vals = vals[:1]
 		}
-		for _, v := range vals {
-			for _, f := range v.fields() {
+		start := len(cmd.lits)
+		for k, v := range vals {
+			for n, f := range v.fields() {
 				cmd.args = append(cmd.args, f)
 				cmd.words = append(cmd.words, w)
+				if k == 0 {
+					cmd.lits = append(cmd.lits, f.String())
+				}
+				cmd.pos = append(cmd.pos, min(start+n, max(len(cmd.lits)-1, 0)))
 			}
 		}
 	}
@@ -346,6 +351,8 @@ type command struct {
 	call  *syntax.CallExpr
 	args  []text
 	words []*syntax.Word // the word that each arg came from
+	lits  []string       // the arguments of one run, where args has all values
+	pos   []int          // for each arg its place in lits
 	at    span
 }
 
@@ -360,7 +367,7 @@ func (c *command) lit(i int) string {
 func (sh *shell) command(c *command) {
 	name := path.Base(c.lit(0))
 	switch name {
-	case "sudo", "exec", "command", "time", "nohup", "env", "timeout", "retry", "nice":
+	case "sudo", "exec", "command", "proxychains", "proxychains4", "xvfb-run", "time", "nohup", "env", "timeout", "retry", "nice":
 		i := 1
 		for i < len(c.args) && (strings.HasPrefix(c.lit(i), "-") || strings.Contains(c.lit(i), "=") || digits(c.lit(i))) {
 			i++
@@ -368,6 +375,12 @@ func (sh *shell) command(c *command) {
 		if i < len(c.args) {
 			inner := *c
 			inner.args, inner.words = c.args[i:], c.words[i:]
+			skip := c.pos[i]
+			inner.lits = c.lits[skip:]
+			inner.pos = nil
+			for _, p := range c.pos[i:] {
+				inner.pos = append(inner.pos, max(p-skip, 0))
+			}
 			sh.command(&inner)
 			return
 		}

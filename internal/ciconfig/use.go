@@ -38,11 +38,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	if !any {
 		return
 	}
-	lits := make([]string, len(c.args))
-	for i := range c.args {
-		lits[i] = c.lit(i)
-	}
-	lits[0] = name
+	lits := append([]string{name}, c.lits[min(1, len(c.lits)):]...)
 	if isLogin(lits) {
 		r.login(c)
 		return
@@ -52,9 +48,9 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	for i := range c.args {
 		for _, ref := range r.references(c.args[i]) {
 			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true}
-			u.role = argRole(lits, i, ref)
-			u.push = pushes(lits, i)
-			u.cmd, u.arg, u.lits = c, i, lits
+			u.role = argRole(lits, c.pos[i], c.lit(i))
+			u.push = pushes(lits, c.pos[i], c.lit(i))
+			u.cmd, u.arg, u.lits = c, c.pos[i], lits
 			r.add(u)
 		}
 	}
@@ -113,8 +109,7 @@ var textTools = map[string]bool{
 }
 
 // argRole says what a missing tag means in an argument.
-func argRole(lits []string, i int, ref *reference) role {
-	arg := lits[i]
+func argRole(lits []string, i int, arg string) role {
 	flag := ""
 	if strings.HasPrefix(arg, "-") {
 		flag, _, _ = strings.Cut(arg, "=")
@@ -143,7 +138,7 @@ func argRole(lits []string, i int, ref *reference) role {
 }
 
 // pushes says whether the argument names an image that the command pushes.
-func pushes(lits []string, i int) bool {
+func pushes(lits []string, i int, arg string) bool {
 	all := " " + strings.Join(lits, " ") + " "
 	prev := lits[max(i-1, 0)]
 	switch lits[0] {
@@ -155,13 +150,13 @@ func pushes(lits []string, i int) bool {
 			return true
 		}
 		if strings.Contains(all, " imagetools create ") {
-			return prev == "-t" || prev == "--tag" || strings.HasPrefix(lits[i], "--tag=")
+			return prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag=")
 		}
 		if strings.Contains(all, " --push ") || strings.Contains(all, "type=registry") {
-			return prev == "-t" || prev == "--tag" || strings.HasPrefix(lits[i], "--tag=") || strings.Contains(lits[i], "name=")
+			return prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag=") || strings.Contains(arg, "name=")
 		}
 	case "executor":
-		return prev == "--destination" || prev == "-d" || strings.HasPrefix(lits[i], "--destination=")
+		return prev == "--destination" || prev == "-d" || strings.HasPrefix(arg, "--destination=")
 	case "skopeo":
 		return len(lits) > 1 && lits[1] == "copy" && i == len(lits)-1
 	case "crane":

@@ -1,0 +1,384 @@
+package ciconfig
+
+import (
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// cutting takes commands and flags out of scripts, and jobs of which nothing
+// is left.
+type cutting struct {
+	run     *run
+	calls   map[*syntax.CallExpr]bool
+	flags   []change
+	chunks  []*chunk
+	emptied map[*yaml.Node]int // script list -> entries taken out
+	changes []change
+	jobs    []*job
+	bad     bool
+}
+
+// droppable adds what becomes useless with the drops and says whether all of it
+// can be taken out.
+func (r *run) droppable(drops []*use) ([]*use, bool) {
+	if len(drops) == 0 {
+		return nil, true
+	}
+	all := append(slices.Clone(r.cuts), drops...)
+	all = append(all, r.idlePulls(all)...)
+	c := r.cut(all)
+	return all[len(r.cuts):], !c.bad
+}
+
+// idlePulls are the pulls of jobs that do nothing with images but move tags
+// which are dropped.
+func (r *run) idlePulls(drops []*use) []*use {
+	cut := map[*use]bool{}
+	jobs := map[*job]bool{}
+	for _, u := range drops {
+		cut[u] = true
+		if u.push && u.job != nil {
+			jobs[u.job] = true
+		}
+	}
+	var out []*use
+	for j := range jobs {
+		var pulls []*use
+		idle := true
+		for _, u := range r.uses {
+			if u.job != j || cut[u] || !u.ref.own {
+				continue
+			}
+			switch {
+			case u.lits != nil && strings.Contains(u.command, " pull"):
+				pulls = append(pulls, u)
+			case u.lits != nil && strings.Contains(u.command, " tag") && r.sourceOfCut(u, cut):
+			case u.role == textRole:
+			default:
+				idle = false
+			}
+		}
+		if idle {
+			out = append(out, pulls...)
+		}
+	}
+	return out
+}
+
+// sourceOfCut says whether the use is the source of a docker tag that goes.
+func (r *run) sourceOfCut(u *use, cut map[*use]bool) bool {
+	for v := range cut {
+		if v.cmd != nil && v.cmd.call == u.cmd.call {
+			return true
+		}
+	}
+	return false
+}
+
+// cut works out how all the drops are taken out.
+func (r *run) cut(drops []*use) *cutting {
+	c := &cutting{run: r, calls: map[*syntax.CallExpr]bool{}, emptied: map[*yaml.Node]int{}}
+	in := map[*use]bool{}
+	for _, u := range drops {
+		in[u] = true
+	}
+	for _, u := range drops {
+		if u.cmd == nil || u.at.src == nil || !u.at.src.editable {
+			c.bad = true
+			return c
+		}
+		for _, v := range r.uses { // the same word in another job or with another value stays
+			if !in[v] && v.cmd != nil && v.at == u.at && v.ref.own {
+				c.bad = true
+				return c
+			}
+		}
+		if !slices.Contains(c.chunks, u.cmd.ch) {
+			c.chunks = append(c.chunks, u.cmd.ch)
+		}
+		if !c.flag(u) {
+			c.calls[u.cmd.call] = true
+		}
+	}
+	for _, ch := range c.chunks {
+		f := r.shells[ch]
+		if f == nil {
+			c.bad = true
+			return c
+		}
+		c.stmts(ch, f.Stmts, true)
+	}
+	c.empty()
+	c.changes = append(c.changes, c.flags...)
+	return c
+}
+
+// flag takes out --cache-from X, -t X and the like; false when the use is what
+// the whole command is about.
+func (c *cutting) flag(u *use) bool {
+	lits := u.lits
+	name, _, joined := strings.Cut(lits[u.arg], "=")
+	prev := lits[max(u.arg-1, 0)]
+	var first int
+	switch {
+	case joined && (name == "--cache-from" || name == "--cache-to" || name == "--tag"):
+		first = u.arg
+	case prev == "--cache-from" || prev == "--cache-to" || prev == "-t" || prev == "--tag":
+		first = u.arg - 1
+	default:
+		return false
+	}
+	if flag := lits[first]; strings.HasPrefix(flag, "-t") || strings.HasPrefix(flag, "--tag") {
+		others := 0
+		for i, l := range lits {
+			if i != first && (l == "-t" || l == "--tag" || strings.HasPrefix(l, "--tag=")) {
+				others++
+			}
+		}
+		if others == 0 {
+			c.bad = true
+		}
+	}
+	a, b := slices.Index(u.cmd.pos, first-1), slices.Index(u.cmd.pos, first)
+	if a < 0 || b < 0 || u.cmd.words[a] == u.cmd.words[b] {
+		c.bad = true
+		return true
+	}
+	before, at := u.cmd.argSpan(a), u.at
+	ch := change{span: span{at.src, before.end, at.end}}
+	if before.src != at.src || before.end > at.start {
+		c.bad = true
+		return true
+	}
+	if !slices.Contains(c.flags, ch) {
+		c.flags = append(c.flags, ch)
+	}
+	return true
+}
+
+// gone says whether nothing is left of a statement.
+func (c *cutting) gone(s *syntax.Stmt) bool {
+	all := func(list []*syntax.Stmt) bool {
+		for _, x := range list {
+			if !c.gone(x) {
+				return false
+			}
+		}
+		return len(list) > 0
+	}
+	switch x := s.Cmd.(type) {
+	case *syntax.CallExpr:
+		return c.calls[x]
+	case *syntax.BinaryCmd:
+		if x.Op == syntax.OrStmt {
+			return c.gone(x.X)
+		}
+		return x.Op == syntax.AndStmt && c.gone(x.Y) && (c.gone(x.X) || onlyAsks(x.X))
+	case *syntax.ForClause:
+		return all(x.Do)
+	case *syntax.Block:
+		return all(x.Stmts)
+	case *syntax.Subshell:
+		return all(x.Stmts)
+	case *syntax.IfClause:
+		return all(x.Then) && (x.Else == nil || len(x.Else.Cond) == 0 && all(x.Else.Then))
+	}
+	return false
+}
+
+// onlyAsks says whether a statement only asks something.
+func onlyAsks(s *syntax.Stmt) bool {
+	switch x := s.Cmd.(type) {
+	case *syntax.TestClause:
+		return true
+	case *syntax.CallExpr:
+		return len(x.Args) > 0 && (x.Args[0].Lit() == "[" || x.Args[0].Lit() == "test")
+	}
+	return false
+}
+
+func (c *cutting) stmts(ch *chunk, list []*syntax.Stmt, top bool) {
+	left := 0
+	for _, s := range list {
+		if !c.gone(s) {
+			left++
+		}
+	}
+	if left == 0 && !top {
+		c.bad = true // a body cannot be empty
+		return
+	}
+	for _, s := range list {
+		switch {
+		case !c.gone(s):
+			c.inside(ch, s)
+		case top && left == 0:
+		default:
+			c.remove(ch, s)
+		}
+	}
+	if top && left == 0 && len(list) > 0 {
+		c.item(ch)
+	}
+}
+
+// inside looks for what goes within a statement that stays.
+func (c *cutting) inside(ch *chunk, s *syntax.Stmt) {
+	switch x := s.Cmd.(type) {
+	case *syntax.BinaryCmd:
+		switch {
+		case x.Op == syntax.AndStmt && c.gone(x.Y):
+			a, b := ch.span(int(x.X.Pos().Offset()), int(x.X.End().Offset())), ch.span(int(x.Y.Pos().Offset()), int(x.Y.End().Offset()))
+			c.changes = append(c.changes, change{span: span{a.src, a.end, b.end}})
+			c.inside(ch, x.X)
+		case x.Op == syntax.AndStmt && c.gone(x.X):
+			a, b := ch.span(int(x.X.Pos().Offset()), int(x.X.End().Offset())), ch.span(int(x.Y.Pos().Offset()), int(x.Y.End().Offset()))
+			c.changes = append(c.changes, change{span: span{a.src, a.start, b.start}})
+			c.inside(ch, x.Y)
+		case c.gone(x.X) || c.gone(x.Y):
+			c.bad = true
+		default:
+			c.inside(ch, x.X)
+			c.inside(ch, x.Y)
+		}
+	case *syntax.ForClause:
+		c.stmts(ch, x.Do, false)
+	case *syntax.WhileClause:
+		c.stmts(ch, x.Do, false)
+	case *syntax.Block:
+		c.stmts(ch, x.Stmts, false)
+	case *syntax.Subshell:
+		c.stmts(ch, x.Stmts, false)
+	case *syntax.FuncDecl:
+		c.inside(ch, x.Body)
+	case *syntax.IfClause:
+		for _, s := range x.Cond {
+			if c.gone(s) {
+				c.bad = true
+			}
+		}
+		c.stmts(ch, x.Then, false)
+		for e := x.Else; e != nil; e = e.Else {
+			c.stmts(ch, e.Then, false)
+		}
+	case *syntax.CaseClause:
+		for _, it := range x.Items {
+			if len(it.Stmts) > 0 {
+				c.stmts(ch, it.Stmts, false)
+			}
+		}
+	}
+}
+
+// remove takes a statement out of a list of several.
+func (c *cutting) remove(ch *chunk, s *syntax.Stmt) {
+	at := ch.span(int(s.Pos().Offset()), int(s.End().Offset()))
+	src := at.src
+	from, _ := src.line(at.start)
+	_, to := src.line(max(at.end-1, at.start))
+	before := strings.TrimSpace(string(src.data[from:at.start]))
+	after := strings.TrimSpace(string(src.data[at.end:to]))
+	if before == "" && (after == "" || after[0] == '#') {
+		c.changes = append(c.changes, change{span: span{src, from, to}})
+		return
+	}
+	end := at.end
+	for end < len(src.data) && (blank(src.data[end]) || src.data[end] == ';') {
+		end++
+	}
+	c.changes = append(c.changes, change{span: span{src, at.start, end}})
+}
+
+// item takes a whole entry out of a script list.
+func (c *cutting) item(ch *chunk) {
+	l, ok := c.run.lineOf[ch]
+	if !ok || l.list == nil || l.list.Style&yaml.FlowStyle != 0 {
+		c.bad = true
+		return
+	}
+	end, ok := c.run.cfg.nodeEnd(l.doc, l.node)
+	at := l.doc.src.offset(l.node.Line, l.node.Column)
+	from, _ := l.doc.src.line(at)
+	if !ok || strings.TrimSpace(string(l.doc.src.data[from:at])) != "-" {
+		c.bad = true
+		return
+	}
+	if end == 0 || lineBreak(l.doc.src.data[end-1:]) == 0 {
+		_, end = l.doc.src.line(end)
+	}
+	c.changes = append(c.changes, change{span: span{l.doc.src, from, end}})
+	c.emptied[l.list]++
+}
+
+// empty takes out jobs whose script has become empty.
+func (c *cutting) empty() {
+	for list, n := range c.emptied {
+		if n < len(list.Content) {
+			continue
+		}
+		j := c.run.jobOfScript(list)
+		if j == nil || c.run.wantedBy(j.name) {
+			c.bad = true
+			return
+		}
+		d := j.own.doc
+		k, ok := c.run.cfg.keyLines(d, deref(d.root), j.name)
+		if !ok {
+			c.bad = true
+			return
+		}
+		from := k.lines.start
+		for from > 0 { // the comment above goes with it
+			s, _ := d.src.line(from - 1)
+			if !strings.HasPrefix(string(d.src.data[s:from]), "#") {
+				break
+			}
+			from = s
+		}
+		end := k.lines.end
+		for end < len(d.src.data) && strings.TrimSpace(string(d.src.data[end:min(end+1, len(d.src.data))])) == "" {
+			_, next := d.src.line(end)
+			if strings.TrimSpace(string(d.src.data[end:next])) != "" {
+				break
+			}
+			end = next
+		}
+		var kept []change
+		for _, x := range c.changes {
+			if x.src != d.src || x.start < from || x.end > end {
+				kept = append(kept, x)
+			}
+		}
+		c.changes = append(kept, change{span: span{d.src, from, end}})
+		c.jobs = append(c.jobs, j)
+	}
+}
+
+// jobOfScript is the job whose own script the list is.
+func (r *run) jobOfScript(list *yaml.Node) *job {
+	for _, j := range r.jobs {
+		if t := j.own.kids["script"]; t != nil && t.node == list && j.own.doc != nil && has(j.own.node, "script") && !j.hidden {
+			return j
+		}
+	}
+	return nil
+}
+
+// wantedBy says whether another job names the job.
+func (r *run) wantedBy(name string) bool {
+	for _, j := range r.jobs {
+		for _, key := range []string{"needs", "dependencies", "extends"} {
+			if t := j.own.kids[key]; t != nil {
+				for _, n := range items(t.node) {
+					if n = deref(n); n != nil && (n.Value == name || child(n, "job") != nil && child(n, "job").Value == name) {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
+}
