@@ -17,6 +17,7 @@ func (r *run) documents() {
 		if r.visited[f.Path] || !r.mayMention(s) {
 			continue
 		}
+		mark := len(r.uses)
 		switch {
 		case isDockerfile(f.Path):
 			r.dockerfile(s)
@@ -25,6 +26,32 @@ func (r *run) documents() {
 		case isYAML(f.Path) && r.manifest(s, e):
 		default:
 			r.plain(s, e)
+		}
+		for _, u := range r.uses[mark:] {
+			u.document = true
+		}
+	}
+	r.unbuilt()
+}
+
+// unbuilt leaves references in files that no job reads alone when nothing
+// visible builds such an image: whoever does decides under what name.
+func (r *run) unbuilt() {
+	built := map[string]bool{}
+	compose := r.composes
+	for _, u := range r.uses {
+		if u.ref.own && (u.push || u.cmd != nil && u.tags()) {
+			name := u.ref.name()
+			built[name] = true
+			compose = compose || strings.Contains(name, "$")
+		}
+	}
+	if compose {
+		return
+	}
+	for _, u := range r.uses {
+		if u.document && u.ref.own && u.ref.sep >= 0 && !u.settled && !built[u.ref.name()] {
+			u.bad = "unseen-builder"
 		}
 	}
 }
@@ -83,7 +110,7 @@ func (r *run) manifest(s *source, e *env) bool {
 	}
 	compose := isCompose(s.path, docs)
 	d := &document{src: s}
-	substituted := compose || strings.Contains(string(s.data), "$")
+	substituted := compose || strings.Contains(string(s.data), "$") || r.fills(s.path)
 	seen := map[*yaml.Node]bool{}
 	var walk func(n *yaml.Node, key string, depth int)
 	walk = func(n *yaml.Node, key string, depth int) {
@@ -126,6 +153,29 @@ func (r *run) manifest(s *source, e *env) bool {
 		walk(n, "", 0)
 	}
 	return true
+}
+
+// recordSubstitution remembers which files a job puts its variables into.
+func (r *run) recordSubstitution(c *command, lits []string) {
+	switch lits[0] {
+	case "deploy":
+		for i := range c.args[1:] {
+			r.filled = append(r.filled, path.Clean(c.lit(i+1)))
+		}
+	case "envsubst":
+		r.filled = append(r.filled, c.reads...)
+	}
+}
+
+// fills says whether variables are put into a file before it is applied. The
+// platform's templates deploy deployment.yaml by themselves.
+func (r *run) fills(p string) bool {
+	for _, f := range r.filled {
+		if f == p || f == "." || strings.HasPrefix(p, f+"/") || strings.HasSuffix(p, "/"+f) {
+			return true
+		}
+	}
+	return path.Base(p) == "deployment.yaml" && r.platform()
 }
 
 func isCompose(p string, docs []*yaml.Node) bool {

@@ -372,10 +372,8 @@ func sameRules(a, b *job) bool {
 // uniqueName is the tag that takes the place of a moving one: the platform's,
 // where its templates or the project itself set it.
 func (r *run) uniqueName() string {
-	for _, inc := range append(r.cfg.wanted(), r.cfg.missing...) {
-		if strings.HasSuffix(inc.Project, "gitlab-ci-helpers") || strings.Contains(inc.Component, "/ci-components/") {
-			return "$CI_REGISTRY_TAG"
-		}
+	if r.platform() {
+		return "$CI_REGISTRY_TAG"
 	}
 	for _, f := range r.in.Files {
 		if strings.Contains(string(f.Content), "CI_REGISTRY_TAG") {
@@ -383,6 +381,16 @@ func (r *run) uniqueName() string {
 		}
 	}
 	return "$CI_COMMIT_SHA"
+}
+
+// platform says whether the platform's templates are included.
+func (r *run) platform() bool {
+	for _, inc := range append(r.cfg.wanted(), r.cfg.missing...) {
+		if strings.HasSuffix(inc.Project, "gitlab-ci-helpers") || strings.Contains(inc.Component, "/ci-components/") {
+			return true
+		}
+	}
+	return false
 }
 
 // tagChange replaces the tag of a use where name and tag are joined.

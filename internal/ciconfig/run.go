@@ -36,6 +36,9 @@ type run struct {
 	jobs       []*job
 	dropped    []*job
 	lineOf     map[*chunk]line
+	builds     []*build
+	composes   bool     // a job builds what a compose or bake file says
+	filled     []string // files and directories in which variables are put in
 }
 
 type declared struct {

@@ -99,7 +99,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 	}
 	switch c := s.Cmd.(type) {
 	case *syntax.CallExpr:
-		sh.call(ch, c)
+		sh.call(ch, c, s.Redirs)
 	case *syntax.DeclClause:
 		for _, a := range c.Args {
 			sh.assign(ch, a)
@@ -303,7 +303,7 @@ func (sh *shell) lookup(name string) ([]text, bool) {
 }
 
 // call follows a simple command.
-func (sh *shell) call(ch *chunk, c *syntax.CallExpr) {
+func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) {
 	if len(c.Args) == 0 {
 		for _, a := range c.Assigns {
 			sh.assign(ch, a)
@@ -339,6 +339,13 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr) {
 	if len(cmd.args) == 0 {
 		return
 	}
+	for _, r := range redirs {
+		if r.Op == syntax.RdrIn {
+			for _, v := range scope.word(ch, r.Word) {
+				cmd.reads = append(cmd.reads, path.Clean(v.String()))
+			}
+		}
+	}
 	scope.command(&cmd)
 	if scope != sh {
 		maps.Copy(sh.funcs, scope.funcs)
@@ -354,6 +361,7 @@ type command struct {
 	lits  []string       // the arguments of one run, where args has all values
 	pos   []int          // for each arg its place in lits
 	at    span
+	reads []string // files that are redirected into it
 }
 
 // lit is an argument as text, holes rendered as variables.

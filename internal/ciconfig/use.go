@@ -2,43 +2,43 @@ package ciconfig
 
 import (
 	"path"
+	"slices"
 	"strings"
 )
 
 // use is a place where a reference is complete.
 type use struct {
-	ref     *reference
-	role    role
-	cmd     *command // the command it is an argument of
-	arg     int
-	lits    []string
-	at      span   // the word, argument or value
-	command string // "docker push", "image", ...
-	push    bool
-	shell   bool // in a script: commands can be put in
-	expands bool // variables are expanded here
-	main    bool // part of the default branch's pipeline, as far as known
-	job     *job
-	style   int
-	changes []change
-	unseen  bool // a variable that nothing visible uses
-	settled bool // handled elsewhere, no change of its own
-	bad     Code // why it stays as it is
+	ref      *reference
+	role     role
+	cmd      *command // the command it is an argument of
+	arg      int
+	lits     []string
+	at       span   // the word, argument or value
+	command  string // "docker push", "image", ...
+	push     bool
+	shell    bool // in a script: commands can be put in
+	expands  bool // variables are expanded here
+	main     bool // part of the default branch's pipeline, as far as known
+	job      *job
+	style    int
+	changes  []change
+	unseen   bool // a variable that nothing visible uses
+	document bool // in a file that no job reads as configuration or script
+	settled  bool // handled elsewhere, no change of its own
+	bad      Code // why it stays as it is
 }
 
 // commandUses records the references in the words of a command.
 func (r *run) commandUses(sh *shell, c *command, name string) {
-	any := false
-	for _, a := range c.args {
-		if r.mentions(a) {
-			any = true
-			break
-		}
+	lits := append([]string{name}, c.lits[min(1, len(c.lits)):]...)
+	r.recordBuild(c, lits)
+	r.recordSubstitution(c, lits)
+	if all := strings.Join(lits, " "); strings.Contains(all, "compose") && (strings.Contains(all, " build") || strings.Contains(all, " push") || strings.Contains(all, " up")) || strings.Contains(all, " bake") {
+		r.composes = true
 	}
-	if !any {
+	if !slices.ContainsFunc(c.args, r.mentions) {
 		return
 	}
-	lits := append([]string{name}, c.lits[min(1, len(c.lits)):]...)
 	if isLogin(lits) {
 		r.login(c)
 		return
