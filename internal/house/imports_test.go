@@ -21,7 +21,7 @@ type room struct {
 
 var domain = []string{
 	"internal/naming", "internal/ciconfig", "internal/diagnose", "internal/deploy", "internal/copy",
-	"internal/gitlab", "internal/ecr", "internal/registry", "internal/cluster", "internal/console",
+	"internal/gitlab", "internal/ecr", "internal/registry", "internal/cluster", "internal/console", "internal/console",
 	"internal/store", "internal/fault",
 }
 
@@ -40,6 +40,9 @@ var rooms = map[string]room{
 	"internal/ecr":                   {[]string{"internal/fault"}, "a client room"},
 	"internal/registry":              {[]string{"internal/fault"}, "a client room"},
 	"internal/cluster":               {[]string{"internal/fault"}, "a client room"},
+	"internal/console":               {[]string{"internal/fault"}, "a client room"},
+	"internal/assembly":              {[]string{"internal/..."}, "what both programs are made of"},
+	"internal/metrics":               {nil, "observers for the rooms"},
 	"internal/store":                 {nil, "all SQL, nothing else"},
 	"internal/config":                {nil, "environment to values"},
 	"internal/postgres":              {[]string{"migrations"}, "connects, starts and migrates"},

@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -160,7 +159,14 @@ func (s *Verify) observe(ctx context.Context, t *Task) (observation, error) {
 	if err != nil {
 		return seen, err
 	}
-	seen.evidence.Pipeline = &deploy.Pipeline{ID: p.ID, SHA: p.SHA, Status: p.Status}
+	seen.evidence.Pipeline = &deploy.Pipeline{ID: p.ID, SHA: p.SHA, Status: p.Status, WebURL: p.WebURL}
+	bridges, err := s.GitLab.Bridges(ctx, t.Project.ID, p.ID)
+	if err != nil {
+		return seen, err
+	}
+	for _, b := range bridges {
+		seen.evidence.Pipeline.Downstream = append(seen.evidence.Pipeline.Downstream, downstream(b))
+	}
 	jobs, err := s.GitLab.Jobs(ctx, t.Project.ID, p.ID)
 	if err != nil {
 		return seen, err
@@ -170,17 +176,19 @@ func (s *Verify) observe(ctx context.Context, t *Task) (observation, error) {
 		return seen, err
 	}
 	for _, e := range environments {
-		d, err := s.GitLab.LatestDeployment(ctx, t.Project.ID, e.Name)
-		if errors.Is(err, gitlab.ErrNotFound) {
-			continue
-		}
+		recent, err := s.GitLab.Deployments(ctx, t.Project.ID, gitlab.DeploymentQuery{Environment: e.Name, Limit: 20})
 		if err != nil {
 			return seen, err
 		}
-		seen.evidence.Deployments = append(seen.evidence.Deployments, deploy.Deployment{
-			ID: d.ID, Environment: e.Name, Status: d.Status, SHA: d.SHA, PipelineID: d.PipelineID, JobName: d.JobName,
-		})
-		if d.PipelineID == p.ID {
+		ours := false
+		for _, d := range recent {
+			seen.evidence.Deployments = append(seen.evidence.Deployments, deploy.Deployment{
+				ID: d.ID, Environment: e.Name, Status: d.Status, SHA: d.SHA, PipelineID: d.PipelineID, JobName: d.JobName,
+			})
+			// A manual job that nobody has played has a deployment too, as "created".
+			ours = ours || d.PipelineID == p.ID && d.Status != "created" && d.Status != "blocked"
+		}
+		if ours {
 			seen.ours = append(seen.ours, e.Name)
 		}
 	}
@@ -240,10 +248,18 @@ func deploys(j gitlab.Job) bool {
 	return strings.Contains(text, "prod") && !strings.Contains(text, "stop")
 }
 
+func downstream(b gitlab.Bridge) deploy.Downstream {
+	d := deploy.Downstream{Job: b.Name, Status: b.Status, AllowFailure: b.AllowFailure}
+	if b.Downstream != nil {
+		d.Pipeline = &deploy.Pipeline{ID: b.Downstream.ID, SHA: b.Downstream.SHA, Status: b.Downstream.Status, WebURL: b.Downstream.WebURL}
+	}
+	return d
+}
+
 func workload(w cluster.Workload) deploy.Workload {
 	out := deploy.Workload{
 		Kind: w.Kind, Name: w.Name, Environment: w.Environment,
-		Desired: w.Desired, Ready: w.Ready, Complete: w.Complete,
+		Desired: w.Desired, Ready: w.Ready, Complete: w.Complete, Failed: w.Failed,
 	}
 	for _, c := range w.Containers {
 		out.Containers = append(out.Containers, deploy.Container{Name: c.Name, Image: c.Image, RunningDigests: c.RunningDigests})
