@@ -93,10 +93,8 @@ func (r *run) contain(s *site) (out []change, why string) {
 			return nil, "the job has " + key + ":"
 		}
 	}
-	for _, key := range decisive {
-		if s.job.own.kids[key] != nil && !has(m, key) && key != "script" {
-			return nil, key + ": comes by a merge key, which wins over extends"
-		}
+	if k := s.job.own.kids["after_script"]; k != nil && !has(m, "after_script") {
+		return nil, "after_script: comes by a merge key"
 	}
 	script, why := r.commands(t.kid("before_script"), t.kid("script"))
 	if why != "" {
@@ -140,7 +138,7 @@ func (r *run) commands(parts ...*tree) (lines []string, why string) {
 			}
 			if f := r.parseShell(ch); f == nil {
 				return nil, "a line of the script is not understood by a shell parser"
-			} else if tool := callsDocker(f); tool != "" {
+			} else if tool := r.callsDocker(f, 0); tool != "" {
 				return nil, "the script calls " + tool + " itself"
 			}
 		}
@@ -157,12 +155,31 @@ func commentsAbove(l line) []string {
 	return out
 }
 
-func callsDocker(f *syntax.File) (tool string) {
+// callsDocker says which container tool a script calls, itself or in a script
+// of the repository.
+func (r *run) callsDocker(f *syntax.File, depth int) (tool string) {
 	syntax.Walk(f, func(n syntax.Node) bool {
-		if c, ok := n.(*syntax.CallExpr); ok && len(c.Args) > 0 {
-			switch w := c.Args[0].Lit(); w {
+		c, ok := n.(*syntax.CallExpr)
+		if !ok || tool != "" {
+			return tool == ""
+		}
+		for i, a := range c.Args {
+			w := a.Lit()
+			switch w {
 			case "docker", "podman", "buildah", "docker-compose", "dockerd", "nerdctl", "kind", "k3d":
-				tool = w
+				if i == 0 || c.Args[0].Lit() == "sudo" {
+					tool = w
+				}
+			}
+			if i > 1 || !strings.Contains(w, ".") && !strings.Contains(w, "/") || depth >= maxCalls {
+				continue
+			}
+			if s := r.find(w); s != nil && isShell(s) {
+				if g := r.parseShell(r.wholeFile(s)); g != nil {
+					if t := r.callsDocker(g, depth+1); t != "" {
+						tool = t + " (in " + s.path + ")"
+					}
+				}
 			}
 		}
 		return tool == ""

@@ -2,8 +2,47 @@ package ciconfig
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 )
+
+// moved tells where the bytes of a changed file came from.
+type moved struct {
+	before *source
+	steps  []step
+}
+
+// step says that from offset after on, bytes were by bytes further on before.
+type step struct{ after, by int }
+
+// origin is the place in the file before the changes.
+func (m *moved) origin(offset int) int {
+	by := 0
+	for _, s := range m.steps {
+		if s.after > offset {
+			break
+		}
+		by = s.by
+	}
+	return max(0, min(offset+by, len(m.before.data)))
+}
+
+// trace records how changes moved the bytes of a source.
+func trace(src *source, changes []change) *moved {
+	m := &moved{before: src}
+	list := slices.Clone(changes)
+	sort.SliceStable(list, func(i, j int) bool { return list[i].start < list[j].start })
+	by, at := 0, 0
+	for _, c := range list {
+		if c.src != src || c.start < at {
+			continue
+		}
+		at = c.end
+		by += c.end - c.start - len(c.with)
+		m.steps = append(m.steps, step{c.end - by, by})
+	}
+	return m
+}
 
 // apply makes the changes and gives the new content of each changed file.
 // Changes must not overlap; a change inside a longer one is dropped, the longer

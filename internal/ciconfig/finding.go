@@ -59,6 +59,10 @@ func (r *run) report(code Code, at span, detail string) {
 	}
 	if at.src != nil {
 		f.File = at.src.path
+		if m := at.src.was; m != nil { // as the reader knows the file
+			at = span{m.before, m.origin(at.start), m.origin(at.end)}
+			at.end = max(at.start, at.end)
+		}
 		f.Line, f.Column = at.src.position(at.start)
 		f.Text = shorten(at.text())
 	}

@@ -18,14 +18,24 @@ import (
 func (r *run) jobImages() []change {
 	var out []change
 	sites := r.sites()
+	var fine []*site
+	changes := map[*site][]change{}
 	for _, s := range sites {
-		changes, why := r.contain(s)
-		if why != "" {
+		var why string
+		if changes[s], why = r.contain(s); why != "" {
 			r.report("job-image", s.at, s.job.name+": "+why)
 			continue
 		}
-		out = append(out, changes...)
+		fine = append(fine, s)
 	}
+	for _, s := range fine {
+		if !r.agreed(s, fine) {
+			r.report("job-image", s.at, s.job.name+": it shares its image by a merge key with a job that stays as it is")
+			continue
+		}
+		out = append(out, changes[s]...)
+	}
+	out = distinct(out)
 	if len(out) > 0 {
 		inc, why := r.dockerTemplate()
 		if why != "" {
@@ -37,6 +47,45 @@ func (r *run) jobImages() []change {
 	return out
 }
 
+// agreed says whether all jobs that merge the values which a site takes out are
+// put into containers too.
+func (r *run) agreed(s *site, fine []*site) bool {
+	if len(s.shared) == 0 {
+		return true
+	}
+	in := map[string]bool{}
+	for _, f := range fine {
+		in[f.job.name] = true
+		for _, u := range f.users {
+			in[u.name] = true
+		}
+	}
+	for _, j := range r.cfg.jobs() {
+		if j.hidden || in[j.name] {
+			continue
+		}
+		for _, k := range decisive {
+			if t := j.tree.kid(k); t != nil && slices.Contains(s.shared, t.node) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// distinct drops repeated changes.
+func distinct(list []change) []change {
+	seen := map[change]bool{}
+	var out []change
+	for _, c := range list {
+		if !seen[c] {
+			seen[c] = true
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // site is a job, or a template that holds all that matters of several jobs,
 // which is rewritten as one.
 type site struct {
@@ -44,6 +93,8 @@ type site struct {
 	at    span // where the image is named
 	image imageSpec
 	users []*job
+	// shared are values that come by a merge key and are taken out there.
+	shared []*yaml.Node
 }
 
 // sites finds the jobs in own images and gathers those of one template.

@@ -290,10 +290,7 @@ func (r *run) isCache(u *use) bool {
 	if u.lits == nil {
 		return false
 	}
-	if strings.HasPrefix(u.lits[u.arg], "--cache-from") || strings.HasPrefix(u.lits[u.arg], "--cache-to") {
-		return true
-	}
-	if prev := u.lits[max(u.arg-1, 0)]; prev == "--cache-from" || prev == "--cache-to" {
+	if cacheFlag(u) != "" {
 		return true
 	}
 	if !strings.HasSuffix(u.command, " pull") && !strings.Contains(u.command, " pull") {

@@ -51,6 +51,7 @@ func (r *run) plan() []change {
 		}
 	}
 	r.allTags()
+	r.registryCaches()
 	r.movingTags()
 	return r.collect()
 }

@@ -20,6 +20,7 @@ func Rewrite(in Input) (*Result, error) {
 	names.look()
 	changes := names.plan()
 	names.judge(changes)
+	names.expires()
 	names.summary(res)
 	res.Findings = names.findings
 	files, err := names.apply(changes)
@@ -30,6 +31,11 @@ func Rewrite(in Input) (*Result, error) {
 	next := in
 	next.Files = files
 	images := newRun(&next)
+	for p, s := range names.files {
+		if s.editable {
+			images.files[p].was = trace(s, changes)
+		}
+	}
 	images.cfg = load(&next, images.files)
 	if files, err = images.apply(images.jobImages()); err != nil {
 		return nil, err

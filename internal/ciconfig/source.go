@@ -11,7 +11,8 @@ type source struct {
 	path     string
 	data     []byte
 	editable bool
-	starts   []int // offset of the first byte of each line, as YAML counts lines
+	was      *moved // how an earlier pass moved the bytes, nil at first
+	starts   []int  // offset of the first byte of each line, as YAML counts lines
 }
 
 var bom = []byte("\xef\xbb\xbf")

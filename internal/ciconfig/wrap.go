@@ -60,29 +60,11 @@ func (r *run) layout(s *site, before []string, c container, script, after []stri
 		b.WriteString(inner + "'" + eol)
 		return b.String()
 	}
-	ext, why := r.extendDocker(s, indent, eol)
+	out, placed, why := r.extendAndClear(s, m, eol)
 	if why != "" {
 		return nil, why
 	}
-	placed := ext.src != nil
-	if placed {
-		out = append(out, ext)
-	}
 	line := indent + "extends: .docker" + eol
-	for _, key := range []string{"image", "services", "before_script"} {
-		if !has(m, key) {
-			continue
-		}
-		k, ok := r.cfg.keyLines(d, m, key)
-		if !ok {
-			return nil, key + ": is not understood"
-		}
-		with := ""
-		if !placed {
-			with, placed = line, true
-		}
-		out = append(out, change{span: k.lines, with: with})
-	}
 	text := write("script", before, script)
 	if !placed {
 		text = line + text
@@ -124,6 +106,75 @@ func (r *run) layout(s *site, before []string, c container, script, after []stri
 	return out, ""
 }
 
+// extendAndClear makes the job extend .docker and takes out what .docker
+// brings. A key that comes by a merge key would win over extends, so it is
+// changed where it is written; shared then asks whether all who merge it agree.
+func (r *run) extendAndClear(s *site, m *yaml.Node, eol string) (out []change, placed bool, why string) {
+	d := s.job.own.doc
+	home := m // the mapping that gets the extends
+	if !has(m, "extends") {
+		if o := mergeOwner(m, "extends", 0); o != nil {
+			home = o
+		} else if o := mergeOwner(m, "image", 0); o != nil {
+			home = o
+		}
+	}
+	ext, why := r.extendDocker(d, home)
+	if why != "" {
+		return nil, false, why
+	}
+	if placed = ext.src != nil; placed {
+		out = append(out, ext)
+	}
+	for _, key := range []string{"image", "services", "before_script"} {
+		if s.job.own.kids[key] == nil {
+			continue
+		}
+		owner := mergeOwner(m, key, 0)
+		if owner == nil {
+			return nil, false, key + ": is not found"
+		}
+		k, ok := r.cfg.keyLines(d, owner, key)
+		if !ok {
+			return nil, false, key + ": is not understood"
+		}
+		if owner != m {
+			s.shared = append(s.shared, deref(k.value))
+			if owner != home && len(owner.Content) == 2 {
+				return nil, false, key + ": is all that a merged mapping holds"
+			}
+		}
+		with := ""
+		if !placed && owner == home {
+			with, placed = k.indent+"extends: .docker"+eol, true
+		}
+		out = append(out, change{span: k.lines, with: with})
+	}
+	return out, placed, ""
+}
+
+// mergeOwner is the mapping that has the key itself: m, or what it merges.
+func mergeOwner(m *yaml.Node, key string, depth int) *yaml.Node {
+	m = deref(m)
+	if m == nil || m.Kind != yaml.MappingNode || depth > maxDepth {
+		return nil
+	}
+	if has(m, key) {
+		return m
+	}
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value != "<<" {
+			continue
+		}
+		for _, x := range items(m.Content[i+1]) {
+			if o := mergeOwner(x, key, depth+1); o != nil {
+				return o
+			}
+		}
+	}
+	return nil
+}
+
 // keyIndent is the indentation of the job's keys.
 func (r *run) keyIndent(d *document, m *yaml.Node) (string, string) {
 	if len(m.Content) == 0 {
@@ -140,12 +191,8 @@ func (r *run) keyIndent(d *document, m *yaml.Node) (string, string) {
 
 // extendDocker adds .docker to what the job extends. Without extends: the
 // change is empty and the caller writes the key.
-func (r *run) extendDocker(s *site, indent, eol string) (change, string) {
-	d, m := s.job.own.doc, s.job.own.node
+func (r *run) extendDocker(d *document, m *yaml.Node) (change, string) {
 	if !has(m, "extends") {
-		if s.job.own.kids["extends"] != nil {
-			return change{}, "extends: comes by a merge key"
-		}
 		return change{}, ""
 	}
 	k, ok := r.cfg.keyLines(d, m, "extends")
@@ -175,7 +222,7 @@ func (r *run) extendDocker(s *site, indent, eol string) (change, string) {
 		from, next := d.src.line(item)
 		lead := string(d.src.data[from:item])
 		if strings.TrimSpace(lead) == "-" {
-			return change{span: span{d.src, next, next}, with: lead + ".docker" + eol}, ""
+			return change{span: span{d.src, next, next}, with: lead + ".docker" + d.src.eol()}, ""
 		}
 	}
 	return change{}, "extends: is not understood"

@@ -1,0 +1,77 @@
+package ciconfig
+
+import "strings"
+
+// expires warns of own images that are used and that the pipeline is not sure
+// to push: CI tools, base images, old releases. ECR drops within a day what the
+// PaaS does not run, so the next pipeline would not find them.
+func (r *run) expires() {
+	pushes := map[string][]*use{}
+	any, open := false, false
+	for _, u := range r.uses {
+		if u.ref.own && !u.ref.host && (u.push || u.cmd != nil && u.tags()) {
+			name := u.ref.name()
+			pushes[name] = append(pushes[name], u)
+			any = true
+			open = open || strings.Contains(name, "$") // it may be any name
+		}
+	}
+	if r.composes || open || !any && r.platform() {
+		return // built by a compose file or by the platform's own job
+	}
+	for _, u := range r.uses {
+		if !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole || u.document || u.push || u.settled || cacheFlag(u) != "" {
+			continue
+		}
+		name := u.ref.name()
+		if name == "" && r.platform() && len(pushes[name]) == 0 {
+			continue // .docker-build pushes the nameless image
+		}
+		if !r.dependable(pushes[name], u) {
+			r.report("expires", u.at, u.ref.String())
+		}
+	}
+}
+
+// registryCaches takes out build caches that are kept in the registry under a
+// tag: it would be pushed again and again. The result of a build is the same
+// without its cache.
+func (r *run) registryCaches() {
+	pushed := map[string]bool{}
+	for _, u := range r.uses {
+		if u.push && u.ref.own && cacheFlag(u) == "" {
+			pushed[u.ref.name()+"\x00"+tagOf(u)] = true
+		}
+	}
+	for _, u := range r.uses {
+		flag := cacheFlag(u)
+		if flag == "" || !u.ref.own || u.ref.host || u.role == repositoryRole || pushed[u.ref.name()+"\x00"+tagOf(u)] {
+			continue
+		}
+		cut, ok := r.droppable([]*use{u})
+		for _, v := range r.uses { // the values of one word go together
+			if v != u && v.at == u.at && v.cmd != nil && cacheFlag(v) != "" {
+				cut, ok = r.droppable([]*use{u, v})
+			}
+		}
+		if !ok {
+			r.report("registry-cache", u.at, u.ref.String())
+			continue
+		}
+		r.cuts = append(r.cuts, cut...)
+	}
+}
+
+// cacheFlag is the flag that makes a use a build cache, or "".
+func cacheFlag(u *use) string {
+	if u.lits == nil {
+		return ""
+	}
+	for _, l := range []string{u.lits[u.arg], u.lits[max(u.arg-1, 0)]} {
+		flag, _, _ := strings.Cut(l, "=")
+		if flag == "--cache-from" || flag == "--cache-to" || flag == "--import-cache" || flag == "--export-cache" {
+			return flag
+		}
+	}
+	return ""
+}
