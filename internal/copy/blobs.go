@@ -3,6 +3,7 @@ package copy
 import (
 	"context"
 	"errors"
+	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
@@ -43,7 +44,10 @@ func (r *run) stream(ctx context.Context) {
 	work := func(queues ...<-chan *transfer) {
 		for _, q := range queues {
 			for t := range q {
-				t.err = r.move(ctx, t.blob)
+				if t.err = r.slot(ctx); t.err == nil {
+					t.err = r.move(ctx, t.blob)
+					<-r.engine.slots
+				}
 				close(t.done)
 				r.strike(t.err)
 			}
@@ -60,6 +64,16 @@ func (r *run) stream(ctx context.Context) {
 	}
 }
 
+// slot waits for one of the engine's streams.
+func (r *run) slot(ctx context.Context) error {
+	select {
+	case r.engine.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 func queue(list []*transfer) <-chan *transfer {
 	c := make(chan *transfer, len(list))
 	for _, t := range list {
@@ -71,11 +85,22 @@ func queue(list []*transfer) <-chan *transfer {
 
 // move copies one blob from the old registry to the target, through memory only.
 func (r *run) move(ctx context.Context, b Blob) error {
+	var refused time.Time // since when
 	for try := 1; ; try++ {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		err := r.moveOnce(ctx, b)
+		if errors.Is(err, registry.ErrThrottled) && fault.RetryAfter(err) <= r.engine.patience {
+			// The pacer knows how long to wait, and refusals are no failures.
+			if refused.IsZero() {
+				refused = time.Now()
+			}
+			if time.Since(refused) < r.engine.patience {
+				try--
+				continue
+			}
+		}
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return err
@@ -92,13 +117,35 @@ func (r *run) move(ctx context.Context, b Blob) error {
 }
 
 func (r *run) moveOnce(ctx context.Context, b Blob) error {
+	if err := r.engine.uploads.Wait(ctx); err != nil {
+		return err
+	}
 	d := registry.Descriptor{MediaType: b.MediaType, Digest: b.Digest, Size: b.Size}
 	body, err := r.engine.source.Blob(ctx, b.Repository, d)
 	if err != nil {
+		if errors.Is(err, registry.ErrThrottled) { // not by ECR
+			return pauseThen(ctx, err)
+		}
 		return err
 	}
 	defer body.Close()
-	return r.engine.target.PushBlob(ctx, r.plan.Target, d, body)
+	count := &counted{Reader: body, meter: &r.meter}
+	err = r.engine.target.PushBlob(ctx, r.plan.Target, d, count)
+	r.engine.uploads.Report(errors.Is(err, registry.ErrThrottled), fault.RetryAfter(err))
+	if err != nil {
+		count.undo()
+		return err
+	}
+	r.meter.blobs.Add(1)
+	return nil
+}
+
+// pauseThen waits as long as an error asks for, and gives it back.
+func pauseThen(ctx context.Context, err error) error {
+	if e := pause(ctx, 1, err); e != nil {
+		return e
+	}
+	return err
 }
 
 // heal sends again what the target says it does not have, although it was seen

@@ -40,6 +40,10 @@ func (p *planner) list(ctx context.Context) error {
 			r.TargetTag, _ = naming.Tag(s.Name, tag)
 		}
 	}
+	for _, pair := range p.req.Pairs {
+		r := p.row(Source{Repository: pair.Repository}, pair.Tag, pair.Digest)
+		r.pinned, r.TargetTag, r.TargetDigest = true, pair.TargetTag, pair.Digest
+	}
 	p.inUseMissing()
 	return nil
 }
@@ -100,7 +104,7 @@ func (p *planner) choose(ctx context.Context) error {
 	byName := make(map[string][]*row)
 	var names []string
 	for _, r := range p.rows {
-		if r.settled || r.digestTag {
+		if r.settled || r.digestTag || r.pinned {
 			continue
 		}
 		if r.inUse == "" {

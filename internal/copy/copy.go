@@ -21,6 +21,7 @@ package copy
 import (
 	"cmp"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
@@ -66,10 +67,26 @@ type Source struct {
 	Name       string // of the image within the project, see package naming
 }
 
+// Pair names one image to copy and its target tag, instead of a whole
+// repository and the mapping of package naming. Tag and Digest may both be set:
+// the digest then says what is copied, whatever the tag has come to mean.
+type Pair struct {
+	Repository string
+	Tag        string
+	Digest     string
+	TargetTag  string // empty: by digest only
+}
+
 // Request says what to plan.
 type Request struct {
 	Sources []Source
-	Target  string // name of the ECR repository
+	// Pairs are copied as they stand, without a list of tags or a policy.
+	Pairs  []Pair
+	Target string // name of the ECR repository
+	// Trust takes a target tag that exists for done, without asking the old
+	// registry whether its tag still means the same: no request a tag. Without
+	// it one HEAD a tag finds the tags that have moved since.
+	Trust bool
 	// InUse holds what something refers to: "repository:tag" or
 	// "repository@digest" with the reason. It is copied whatever the policy.
 	InUse map[string]string
@@ -88,12 +105,15 @@ type Options struct {
 	Target *registry.Client // ECR's registry door, for writing
 	ECR    *ecr.Client      // ECR's API, for looking
 	// Pace holds back manifest writes. Engines of one process should share one;
-	// without it an engine has its own, of 8 a second.
+	// without it an engine has its own, just below PutImage's published quota.
 	Pace Pacer
-	// Readers is how many small requests run side by side while planning; 0 means 16.
+	// Uploads holds back the writes of blobs likewise; without it they go
+	// freely until the first refusal, see NewAdaptivePacer.
+	Uploads Pacer
+	// Readers is how many small requests run side by side while planning; 0 means 32.
 	Readers int
-	// Streams is how many blobs move side by side; 0 means 8. Each takes a
-	// connection at both ends and about 100 KiB.
+	// Streams is how many blobs move side by side, over all copies of the
+	// engine; 0 means 16. Each takes a connection at both ends and about 200 KiB.
 	Streams int
 	// Patience is how long refusals for too many requests are waited out before
 	// Execute returns them; 0 means 2 minutes.
@@ -108,8 +128,11 @@ type Engine struct {
 	target   *registry.Client
 	ecr      *ecr.Client
 	pace     Pacer
+	uploads  Pacer
 	readers  int
 	streams  int
+	slots    chan struct{} // of the streams
+	noAPI    atomic.Int64  // when the old registry was seen to have no referrers API, Unix time
 	patience time.Duration
 	log      *slog.Logger
 	now      func() time.Time
@@ -118,13 +141,17 @@ type Engine struct {
 // New makes an engine.
 func New(o Options) *Engine {
 	e := &Engine{
-		source: o.Source, target: o.Target, ecr: o.ECR, pace: o.Pace,
-		readers: cmp.Or(o.Readers, 16), streams: cmp.Or(o.Streams, 8), patience: cmp.Or(o.Patience, 2*time.Minute),
+		source: o.Source, target: o.Target, ecr: o.ECR, pace: o.Pace, uploads: o.Uploads,
+		readers: cmp.Or(o.Readers, 32), streams: cmp.Or(o.Streams, 16), patience: cmp.Or(o.Patience, 2*time.Minute),
 		log: o.Log, now: o.Now,
 	}
 	if e.pace == nil {
-		e.pace = NewPacer(8)
+		e.pace = NewPacer(PutImageQuota * 0.98)
 	}
+	if e.uploads == nil {
+		e.uploads = NewAdaptivePacer(LayerQuota)
+	}
+	e.slots = make(chan struct{}, e.streams)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}

@@ -20,15 +20,26 @@ import (
 // The error says that trying again may help, or that a human has to act, or
 // that ctx ended. What an image itself is to blame for is only its state. After
 // an error plan again: whatever arrived will be seen as present.
-func (e *Engine) Execute(ctx context.Context, plan Plan, report func(Image)) (err error) {
+func (e *Engine) Execute(ctx context.Context, plan Plan, report func(Image)) error {
+	return e.Watch(ctx, plan, report, nil)
+}
+
+// Watch is Execute, and tells progress how far it is: at the start, then about
+// once a second, and at the end. Calls do not overlap; progress may be nil.
+func (e *Engine) Watch(ctx context.Context, plan Plan, report func(Image), progress func(Progress)) (err error) {
 	defer fault.Wrap(&err, "copying to %s", plan.Target)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r := &run{
 		engine: e, plan: plan, report: report, cancel: cancel,
-		images: slices.Clone(plan.Images), nodes: make(map[string]*node, len(plan.Manifests)), blobs: make(map[string]*transfer, len(plan.Blobs)),
+		images: slices.Clone(plan.Images), rows: make(map[string][]int), nodes: make(map[string]*node, len(plan.Manifests)), blobs: make(map[string]*transfer, len(plan.Blobs)),
+	}
+	for i, image := range r.images {
+		r.rows[image.SourceDigest] = append(r.rows[image.SourceDigest], i)
 	}
 	start := time.Now()
+	stop := r.watch(progress)
+	defer stop()
 	r.start(ctx)
 	r.wait.Wait()
 	if ctx.Err() == nil && r.copied > 0 {
@@ -52,6 +63,8 @@ type run struct {
 	nodes  map[string]*node     // by manifest digest
 	blobs  map[string]*transfer // by blob digest
 	wait   sync.WaitGroup
+	rows   map[string][]int // places in images, by source digest
+	meter  meter
 
 	mu      sync.Mutex // guards what follows, and serialises report
 	images  []Image
@@ -166,9 +179,9 @@ func (r *run) needs(ctx context.Context, n *node) error {
 func (r *run) settle(digest, tag string, state State, held string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i := range r.images {
+	for _, i := range r.rows[digest] {
 		image := &r.images[i]
-		if image.State != Planned || image.SourceDigest != digest || image.TargetTag != tag {
+		if image.State != Planned || image.TargetTag != tag {
 			continue
 		}
 		image.State = state
@@ -210,9 +223,9 @@ func (r *run) fail(ctx context.Context, digest string, err error) {
 	if class != fault.Permanent && state == Failed && r.err == nil {
 		r.err = err
 	}
-	for i := range r.images {
+	for _, i := range r.rows[digest] {
 		image := &r.images[i]
-		if image.State == Planned && image.SourceDigest == digest {
+		if image.State == Planned {
 			image.State, image.Reason = state, reason(err)
 			r.tell(*image)
 		}

@@ -1,10 +1,12 @@
 package copy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/naming"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
@@ -16,6 +18,9 @@ import (
 func (p *planner) follow(ctx context.Context) error {
 	f := &follower{planner: p, known: make(map[string]Source)}
 	for _, r := range p.rows {
+		if r.digestTag && !r.settled {
+			p.trust(r)
+		}
 		f.learn(r)
 	}
 	for len(f.fresh) > 0 {
@@ -53,7 +58,7 @@ func (f *follower) learn(r *row) {
 		return
 	}
 	s := Source{Repository: r.SourceRepository, Name: r.Name}
-	f.note(r.SourceDigest, s)
+	f.note(cmp.Or(r.SourceDigest, r.TargetDigest), s)
 	var walk func(*tree)
 	walk = func(t *tree) {
 		f.note(t.manifest.Digest, s)
@@ -144,21 +149,21 @@ func (f *follower) referrers(ctx context.Context, subjects []string) error {
 	if f.asked == nil {
 		f.asked = make(map[string]bool)
 	}
+	var open []string
 	for _, subject := range subjects {
-		if f.asked[subject] || f.reader.noAPI {
-			continue
+		_, held := f.held[subject]
+		if !f.asked[subject] && !(held && f.req.Trust) {
+			f.asked[subject] = true
+			open = append(open, subject)
 		}
-		f.asked[subject] = true
+	}
+	found, err := f.refer(ctx, open)
+	if err != nil {
+		return err
+	}
+	for _, subject := range open {
 		s := f.known[subject]
-		list, err := f.engine.source.Referrers(ctx, s.Repository, subject)
-		if errors.Is(err, registry.ErrNoReferrers) {
-			f.reader.noAPI = true
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		for _, d := range list {
+		for _, d := range found[subject] {
 			if _, known := f.known[d.Digest]; known {
 				continue
 			}
@@ -178,6 +183,43 @@ func (f *follower) referrers(ctx context.Context, subjects []string) error {
 	return nil
 }
 
+// forgetNoAPI is how long an engine remembers that the old registry has no API
+// for referrers: registries get updated while a worker runs.
+const forgetNoAPI = time.Hour
+
+// refer asks for the referrers of many subjects. The first question is alone:
+// most old registries answer it by not knowing the API.
+func (f *follower) refer(ctx context.Context, subjects []string) (map[string][]registry.Descriptor, error) {
+	e := f.engine
+	found := make(map[string][]registry.Descriptor)
+	ask := func(ctx context.Context, subject string) error {
+		if time.Since(time.Unix(e.noAPI.Load(), 0)) < forgetNoAPI {
+			return nil
+		}
+		release, err := f.reader.slot(ctx)
+		if err != nil {
+			return err
+		}
+		defer release()
+		list, err := e.source.Referrers(ctx, f.known[subject].Repository, subject)
+		if errors.Is(err, registry.ErrNoReferrers) {
+			e.noAPI.Store(time.Now().Unix())
+			return nil
+		}
+		f.reader.mu.Lock()
+		defer f.reader.mu.Unlock()
+		found[subject] = list
+		return err
+	}
+	if len(subjects) == 0 {
+		return nil, nil
+	}
+	if err := ask(ctx, subjects[0]); err != nil {
+		return nil, err
+	}
+	return found, each(ctx, f.limit, subjects[1:], ask)
+}
+
 // subjects sets what each manifest must not precede: what it is about, by its
 // subject field or by the tag that leads to it.
 func (p *planner) subjects(manifests []Manifest, at map[string]int) {
@@ -194,7 +236,7 @@ func (p *planner) subjects(manifests []Manifest, at map[string]int) {
 		}
 	}
 	for _, r := range p.rows {
-		if r.digestTag && r.State == Planned {
+		if naming.IsDigestTag(r.SourceTag) && r.State == Planned {
 			subject, _ := naming.Subject(r.SourceTag)
 			after(at[r.SourceDigest], subject)
 		}

@@ -8,7 +8,19 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Pacer holds back requests of one kind so that a quota is not run over.
+// Quotas of ECR's actions a second, for an account and region.
+// https://docs.aws.amazon.com/AmazonECR/latest/userguide/service-quotas.html
+const (
+	PutImageQuota = 10
+	LayerQuota    = 100 // InitiateLayerUpload and CompleteLayerUpload, each
+)
+
+// Pacer holds back requests of one kind so that a quota is not run over. An
+// implementation may keep its budget outside the process, so that all workers
+// of a fleet share it: Wait then takes a token from there (one UPDATE of a row
+// with the tokens left and the time they were counted, or a lease of a second's
+// worth at once, which costs a request a second and not one a manifest), and
+// Report lowers the rate for everybody.
 type Pacer interface {
 	// Wait returns when the next request may be sent.
 	Wait(ctx context.Context) error
@@ -17,15 +29,23 @@ type Pacer interface {
 	Report(throttled bool, after time.Duration)
 }
 
-// NewPacer paces to at most perSecond. A refusal halves the rate, and every
+// NewPacer paces to at most perSecond. A refusal lowers the rate, and every
 // success adds a little again, so that it finds what others leave of a quota
-// that belongs to the whole account. ECR's PutImage allows 10 a second there.
+// that belongs to the whole account.
 func NewPacer(perSecond float64) Pacer {
-	return &pacer{limit: rate.NewLimiter(rate.Limit(perSecond), 1), most: rate.Limit(perSecond)}
+	return &pacer{limit: rate.NewLimiter(rate.Limit(perSecond), 1), quota: rate.Limit(perSecond), most: rate.Limit(perSecond)}
+}
+
+// NewAdaptivePacer does not hold back until the first refusal, then starts from
+// the published quota, and feels its way up slowly from there: accounts may
+// have been given more.
+func NewAdaptivePacer(quota float64) Pacer {
+	return &pacer{limit: rate.NewLimiter(rate.Inf, 1), quota: rate.Limit(quota), most: rate.Inf}
 }
 
 type pacer struct {
 	limit *rate.Limiter
+	quota rate.Limit // where a first refusal leads to
 	most  rate.Limit
 
 	mu     sync.Mutex
@@ -33,21 +53,35 @@ type pacer struct {
 }
 
 func (p *pacer) Wait(ctx context.Context) error {
-	if err := p.limit.Wait(ctx); err != nil {
-		return err
-	}
 	for {
+		if err := p.open(ctx); err != nil {
+			return err
+		}
+		if err := p.limit.Wait(ctx); err != nil {
+			return err
+		}
 		p.mu.Lock()
 		d := time.Until(p.closed)
 		p.mu.Unlock()
 		if d <= 0 {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(d):
-		}
+	}
+}
+
+// open waits until the pause after a refusal is over.
+func (p *pacer) open(ctx context.Context) error {
+	p.mu.Lock()
+	d := time.Until(p.closed)
+	p.mu.Unlock()
+	if d <= 0 {
+		return nil
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
 	}
 }
 
@@ -56,8 +90,11 @@ func (p *pacer) Report(throttled bool, after time.Duration) {
 	defer p.mu.Unlock()
 	now := p.limit.Limit()
 	if !throttled {
-		if now < p.most {
-			p.limit.SetLimit(min(p.most, now+p.most/50))
+		switch {
+		case now < p.quota:
+			p.limit.SetLimit(min(p.quota, now+p.quota/50))
+		case now < p.most:
+			p.limit.SetLimit(now + p.quota/400)
 		}
 		return
 	}
@@ -65,6 +102,10 @@ func (p *pacer) Report(throttled bool, after time.Duration) {
 	if time.Now().Before(p.closed) {
 		return
 	}
-	p.limit.SetLimit(max(now/2, p.most/20))
+	if now > p.quota {
+		p.limit.SetLimit(p.quota * 0.98)
+	} else {
+		p.limit.SetLimit(max(now*0.7, p.quota/20))
+	}
 	p.closed = time.Now().Add(max(after, 300*time.Millisecond))
 }

@@ -44,10 +44,22 @@ type Blob struct {
 
 // Forecast is what executing the plan costs, if nothing has to be repeated.
 type Forecast struct {
-	Bytes     int64         `json:"bytes"`     // of blobs to move
-	Blobs     int           `json:"blobs"`     // to move: one read, one POST, one PUT each
-	Manifests int           `json:"manifests"` // writes of manifests and tags, which PutImage's quota counts
-	Count     map[State]int `json:"count"`     // rows by state
+	Bytes     int64    `json:"bytes"`     // of blobs to move
+	Blobs     int      `json:"blobs"`     // to move: one read, one POST, one PUT each
+	Manifests int      `json:"manifests"` // writes of manifests and tags, which PutImage's quota counts
+	Requests  Requests `json:"requests"`
+	// Seconds is how long the manifests alone take at PutImage's published quota.
+	Seconds float64       `json:"put_image_seconds"`
+	Count   map[State]int `json:"count"` // rows by state
+}
+
+// Requests are those that executing a plan makes, by kind.
+type Requests struct {
+	BlobReads           int `json:"blob_reads"` // at the old registry
+	InitiateLayerUpload int `json:"initiate_layer_upload"`
+	CompleteLayerUpload int `json:"complete_layer_upload"`
+	PutImage            int `json:"put_image"`
+	DescribeImages      int `json:"describe_images"` // to verify: a thousand images a page
 }
 
 // Plan looks at both registries and says what a copy would do. It changes
@@ -74,7 +86,7 @@ func (e *Engine) Plan(ctx context.Context, req Request) (plan Plan, err error) {
 	if err := e.availability(ctx, &plan); err != nil {
 		return Plan{}, err
 	}
-	plan.count()
+	plan.count(len(p.held))
 	return plan, nil
 }
 
@@ -98,6 +110,7 @@ type row struct {
 	Image
 	inUse     string // why, or ""
 	digestTag bool
+	pinned    bool // by a Pair: no policy applies
 	settled   bool // its state will not change any more
 }
 
@@ -138,7 +151,8 @@ func (e *Engine) availability(ctx context.Context, plan *Plan) error {
 	return nil
 }
 
-func (plan *Plan) count() {
+// count forecasts, with the number of images that are at the target already.
+func (plan *Plan) count(held int) {
 	plan.Forecast = Forecast{Count: make(map[State]int)}
 	for _, i := range plan.Images {
 		plan.Forecast.Count[i.State]++
@@ -151,7 +165,16 @@ func (plan *Plan) count() {
 	}
 	for _, m := range plan.Manifests {
 		plan.Forecast.Manifests += max(len(m.Tags), 1)
+		if !m.There {
+			held++
+		}
 	}
+	f := &plan.Forecast
+	f.Requests = Requests{BlobReads: f.Blobs, InitiateLayerUpload: f.Blobs, CompleteLayerUpload: f.Blobs, PutImage: f.Manifests}
+	if f.Manifests > 0 {
+		f.Requests.DescribeImages = (held + 999) / 1000
+	}
+	f.Seconds = float64(f.Manifests) / PutImageQuota
 }
 
 // assemble gathers what the planned rows need.

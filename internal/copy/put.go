@@ -23,6 +23,7 @@ func (r *run) put(ctx context.Context, n *node, reference string) (state State, 
 		err := r.send(ctx, n, reference)
 		switch {
 		case err == nil:
+			r.meter.manifests.Add(1)
 			return Copied, n.Digest, nil
 		case ctx.Err() != nil:
 			return "", "", context.Cause(ctx)
@@ -48,7 +49,7 @@ func (r *run) put(ctx context.Context, n *node, reference string) (state State, 
 // send writes a manifest at the pace that the quota allows. Refusals for too
 // many requests are waited out for as long as patience lasts.
 func (r *run) send(ctx context.Context, n *node, reference string) error {
-	start := time.Now()
+	var refused time.Time // since when
 	m := registry.Manifest{Descriptor: registry.Descriptor{MediaType: n.MediaType, Digest: n.Digest, Size: int64(len(n.Body))}, Body: n.Body}
 	for {
 		if err := r.engine.pace.Wait(ctx); err != nil {
@@ -57,7 +58,13 @@ func (r *run) send(ctx context.Context, n *node, reference string) error {
 		err := r.engine.target.PutManifest(ctx, r.plan.Target, reference, m)
 		throttled := errors.Is(err, registry.ErrThrottled)
 		r.engine.pace.Report(throttled, fault.RetryAfter(err))
-		if !throttled || time.Since(start) > r.engine.patience {
+		if !throttled {
+			return err
+		}
+		if refused.IsZero() {
+			refused = time.Now()
+		}
+		if time.Since(refused) > r.engine.patience {
 			return err
 		}
 	}

@@ -20,8 +20,8 @@ type reader struct {
 	mu        sync.Mutex
 	manifests map[string]registry.Manifest // by digest
 	created   map[string]time.Time         // by manifest digest
-	noAPI     bool                         // the registry has no referrers API
-	flights   singleflight.Group
+
+	flights singleflight.Group
 }
 
 func newReader(source *registry.Client, width int) *reader {

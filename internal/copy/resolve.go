@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/naming"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
@@ -11,13 +12,35 @@ import (
 
 // resolve finds out which digest is behind each chosen tag.
 func (p *planner) resolve(ctx context.Context) error {
-	var open []*row
+	rivals := make(map[string]int) // rows that want a target tag
 	for _, r := range p.rows {
 		if !r.settled && !r.digestTag {
-			open = append(open, r)
+			rivals[r.TargetTag]++
 		}
 	}
+	var open []*row
+	for _, r := range p.rows {
+		if r.settled || r.digestTag {
+			continue
+		}
+		if rivals[r.TargetTag] == 1 && p.trust(r) {
+			continue
+		}
+		open = append(open, r)
+	}
 	return each(ctx, p.limit, open, p.ask)
+}
+
+// trust settles a row whose target tag exists, if the request says that this
+// is enough.
+func (p *planner) trust(r *row) bool {
+	held := p.tags[r.TargetTag]
+	if !p.req.Trust || r.TargetTag == "" || held == "" || r.SourceDigest != "" && r.SourceDigest != held {
+		return false
+	}
+	r.TargetDigest, r.MediaType, r.Bytes = held, p.held[held].MediaType, p.held[held].Bytes
+	r.settle(Present, "the target has the tag; it was not compared with the old registry")
+	return true
 }
 
 // ask reads the manifest of a tag, or only its digest if the target tag exists:
@@ -80,6 +103,7 @@ func (p *planner) collisions(ctx context.Context) error {
 			unknown = append(unknown, r)
 		}
 	}
+	rows, unknown = p.tagged(rows), p.tagged(unknown)
 	err := each(ctx, p.limit, unknown, func(ctx context.Context, r *row) error {
 		d, err := p.reader.head(ctx, r.SourceRepository, r.SourceTag)
 		if err != nil && !registry.IsGone(err) {
@@ -92,7 +116,30 @@ func (p *planner) collisions(ctx context.Context) error {
 		return err
 	}
 	p.assign(rows)
+	clash(rows)
 	return nil
+}
+
+// tagged drops the rows that go to the target by digest.
+func (p *planner) tagged(rows []*row) []*row {
+	return slices.DeleteFunc(rows, func(r *row) bool { return r.TargetTag == "" })
+}
+
+// clash settles rows of different digests on one target tag, where that tag was
+// named and not derived.
+func clash(rows []*row) {
+	byTarget := make(map[string][]*row)
+	for _, r := range rows {
+		byTarget[r.TargetTag] = append(byTarget[r.TargetTag], r)
+	}
+	for _, r := range rows {
+		for _, o := range byTarget[r.TargetTag] {
+			if !r.settled && r.SourceDigest != "" && o.SourceDigest != "" && o.SourceDigest != r.SourceDigest {
+				r.settle(Collision, fmt.Sprintf("target tag %s would mean %s (%s:%s) and %s (%s:%s)",
+					r.TargetTag, r.SourceDigest, r.SourceRepository, r.SourceTag, o.SourceDigest, o.SourceRepository, o.SourceTag))
+			}
+		}
+	}
 }
 
 // assign settles the rows that naming finds a problem with.
@@ -100,7 +147,7 @@ func (p *planner) assign(rows []*row) {
 	var entries []naming.Entry
 	var known []*row
 	for _, r := range rows {
-		if r.SourceDigest != "" {
+		if r.SourceDigest != "" && !r.pinned {
 			entries = append(entries, naming.Entry{Repository: r.SourceRepository, Name: r.Name, Tag: r.SourceTag, Digest: r.SourceDigest})
 			known = append(known, r)
 		}
@@ -144,6 +191,11 @@ func (p *planner) weigh(ctx context.Context, r *row) error {
 		}
 		r.TargetDigest = held
 		r.settle(Conflict, fmt.Sprintf("the target tag holds %s, the old registry has %s", held, r.SourceDigest))
+		return nil
+	}
+	if i, ok := p.held[r.SourceDigest]; ok && r.TargetTag == "" {
+		r.MediaType, r.Bytes = i.MediaType, i.Bytes
+		r.settle(Present, "")
 		return nil
 	}
 	t, err := p.grow(ctx, r.SourceRepository, r.SourceDigest, 0)

@@ -58,8 +58,21 @@ func (p *planner) grow(ctx context.Context, repository, digest string, depth int
 }
 
 func (p *planner) growChildren(ctx context.Context, t *tree, depth int) error {
-	for _, d := range t.manifest.Children {
-		child, err := p.grow(ctx, t.repository, d.Digest, depth+1)
+	type grown struct {
+		tree *tree
+		err  error
+	}
+	children := make([]grown, len(t.manifest.Children))
+	places := make([]int, len(children))
+	for i := range places {
+		places[i] = i
+	}
+	_ = each(ctx, p.limit, places, func(ctx context.Context, i int) error {
+		children[i].tree, children[i].err = p.grow(ctx, t.repository, t.manifest.Children[i].Digest, depth+1)
+		return nil
+	})
+	for i, d := range t.manifest.Children {
+		child, err := children[i].tree, children[i].err
 		switch {
 		case errors.Is(err, registry.ErrNotFound):
 			t.refuse(Invalid, fmt.Sprintf("the index names %s (%s), which the old registry does not have", d.Digest, d.Platform))
