@@ -10,19 +10,20 @@ type chunk struct {
 	segs []segment
 }
 
-// segment maps a run of decoded bytes to a run of source bytes. When both have
-// the same length the bytes are the same, else it is an escape or a line break.
+// segment maps a run of decoded bytes to a run of source bytes. They are the
+// same bytes, or an escape or a line break and what it stands for.
 type segment struct {
 	at, n      int // in chunk.text
 	start, end int // in chunk.src
+	same       bool
 }
 
-func (g segment) exact() bool { return g.end-g.start == g.n }
+func (g segment) exact() bool { return g.same }
 
 // whole is the chunk of a source's bytes from start to end, unchanged.
 func whole(src *source, start, end int) *chunk {
 	c := &chunk{src: src, text: string(src.data[start:end])}
-	c.segs = []segment{{0, end - start, start, end}}
+	c.segs = []segment{{0, end - start, start, end, true}}
 	return c
 }
 
@@ -30,14 +31,15 @@ func whole(src *source, start, end int) *chunk {
 func (c *chunk) add(b *[]byte, text string, start, end int) {
 	at := len(*b)
 	*b = append(*b, text...)
-	if n := len(c.segs); n > 0 && end-start == len(text) {
+	same := string(c.src.data[start:end]) == text
+	if n := len(c.segs); n > 0 && same {
 		if last := &c.segs[n-1]; last.exact() && last.end == start && last.at+last.n == at {
 			last.n += len(text)
 			last.end = end
 			return
 		}
 	}
-	c.segs = append(c.segs, segment{at, len(text), start, end})
+	c.segs = append(c.segs, segment{at, len(text), start, end, same})
 }
 
 // pieces are the bytes from i to j with their origin.

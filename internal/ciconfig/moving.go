@@ -3,6 +3,8 @@ package ciconfig
 import (
 	"regexp"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Tags in ECR are immutable: a second pipeline that pushes latest, a branch
@@ -75,7 +77,7 @@ func onlyTags(j *job) bool {
 	return len(list) > 0
 }
 
-var release = regexp.MustCompile(`^v?[0-9]+([.-][0-9]+)*$`)
+var release = regexp.MustCompile(`(^|-)v?[0-9]+([.-][0-9]+)*$`)
 
 // stability of the use's tag; no tag is latest.
 func (u *use) stability() stability {
@@ -220,7 +222,7 @@ func (r *run) settleMoving(cluster []*movings, siblings map[string][]*use) bool 
 		}
 		var sibling *use
 		for _, s := range siblings[g.name] {
-			if s.bad == "" && s.stability() == uniqueTag {
+			if s.bad == "" && s.stability() == uniqueTag && sameImage(g, s) {
 				sibling = s
 				break
 			}
@@ -231,7 +233,7 @@ func (r *run) settleMoving(cluster []*movings, siblings map[string][]*use) bool 
 		switch {
 		case sibling != nil:
 			c, d, ok = r.dropMoving(g, sibling)
-		case len(siblings[g.name]) == 0: // a tag that nobody can judge would be there else
+		case len(siblings[g.name]) == 0 && !prefixed(g): // a tag that nobody can judge would be there else
 			c, d, ok = r.replaceMoving(g)
 		}
 		if !ok {
@@ -246,6 +248,21 @@ func (r *run) settleMoving(cluster []*movings, siblings map[string][]*use) bool 
 	r.after = append(r.after, changes...)
 	r.cuts = append(r.cuts, cut...)
 	return true
+}
+
+// prefixed says whether a tag of the nameless image looks like that of a named
+// one which has its prefix already: api-latest.
+func prefixed(g *movings) bool { return g.name == "" && strings.Contains(g.tag, "-") }
+
+// sameImage says whether a push with a unique tag is of the same image. Where
+// names are prefixes already, that is the text before what makes it unique.
+func sameImage(g *movings, s *use) bool {
+	if g.name != "" {
+		return true
+	}
+	prefix, _, _ := strings.Cut(s.ref.tag(), "$")
+	rest, ok := strings.CutPrefix(g.tag, prefix)
+	return ok && !strings.Contains(rest, "-")
 }
 
 // replaceMoving puts a unique tag in the place of the only one.
@@ -359,7 +376,24 @@ func sometimes(t *tree, depth int) bool {
 func sameRules(a, b *job) bool {
 	for _, k := range []string{"rules", "only", "except", "when"} {
 		x, y := a.tree.kid(k), b.tree.kid(k)
-		if (x == nil) != (y == nil) || x != nil && x.node != y.node && x.value() != y.value() {
+		if (x == nil) != (y == nil) || x != nil && !equal(x.node, y.node, 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// equal says whether two nodes say the same.
+func equal(a, b *yaml.Node, depth int) bool {
+	a, b = deref(a), deref(b)
+	if a == b {
+		return true
+	}
+	if a == nil || b == nil || a.Kind != b.Kind || a.Value != b.Value || a.Tag != b.Tag || len(a.Content) != len(b.Content) || depth > maxDepth {
+		return false
+	}
+	for i := range a.Content {
+		if !equal(a.Content[i], b.Content[i], depth+1) {
 			return false
 		}
 	}

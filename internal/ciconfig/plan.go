@@ -26,6 +26,10 @@ const (
 	thirdStyle
 )
 
+// maxUses bounds what is compared with one another. The largest real project
+// seen has 1200.
+const maxUses = 5000
+
 // plan decides the changes of every use and drops those that contradict each
 // other. Where the first way of joining contradicts itself, the next is tried
 // for that definition.
@@ -51,6 +55,10 @@ func (r *run) plan() []change {
 		}
 	}
 	r.allTags()
+	if len(r.uses) > maxUses {
+		r.report("too-many", r.uses[0].at, "")
+		return r.collect()
+	}
 	r.registryCaches()
 	r.movingTags()
 	return r.collect()

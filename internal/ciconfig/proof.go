@@ -32,12 +32,13 @@ func prove(in Input, files []File, res *Result, dropped []*job) error {
 		return err
 	}
 	after.look()
-	told := map[string]bool{}
+	told := map[string]bool{} // what a finding names, and the lines with a finding
 	for _, f := range res.Findings {
 		if f.Severity == Blocking {
 			return nil // nothing will be written; the leftovers are told already
 		}
 		told[f.Message] = true
+		told[f.File+"\x00"+f.Text] = true
 	}
 	for _, u := range after.uses {
 		if u.ref.host || u.settled {
@@ -47,7 +48,7 @@ func prove(in Input, files []File, res *Result, dropped []*job) error {
 		if u.ref.own && u.ref.sep < 0 && !u.ref.joined && (u.ref.baseIsVariable || !literalBase(u.ref)) {
 			continue
 		}
-		reported := false
+		reported := told[u.at.src.path+"\x00"+shorten(u.at.text())]
 		for m := range told {
 			reported = reported || strings.Contains(m, name)
 		}

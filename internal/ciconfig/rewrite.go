@@ -20,7 +20,9 @@ func Rewrite(in Input) (*Result, error) {
 	names.look()
 	changes := names.plan()
 	names.judge(changes)
-	names.expires()
+	if len(names.uses) <= maxUses {
+		names.expires()
+	}
 	names.summary(res)
 	res.Findings = names.findings
 	files, err := names.apply(changes)
@@ -79,6 +81,9 @@ func (r *run) apply(changes []change) ([]File, error) {
 // judge turns what was not rewritten into findings.
 func (r *run) judge(changes []change) {
 	sortUses(r.uses)
+	if r.truncated && len(r.uses) > 0 {
+		r.report("truncated", r.uses[0].at, "")
+	}
 	for _, o := range r.operations {
 		if touched(o.value, changes) {
 			r.report("string-operation", o.at, o.value.String())

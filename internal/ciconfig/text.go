@@ -23,7 +23,7 @@ const unknown = "?"
 
 // exact says whether each byte of the text was written as itself.
 func (p piece) exact() bool {
-	return p.hole == "" && p.at.end-p.at.start == len(p.text) && p.at.src != nil
+	return p.hole == "" && p.at.src != nil && p.at.end-p.at.start == len(p.text) && string(p.at.src.data[p.at.start:p.at.end]) == p.text
 }
 
 // outer is where the piece enters the text that was evaluated.
@@ -108,6 +108,18 @@ func writeInt(b *strings.Builder, n int) {
 // is a hole: a bound on time, reported where it matters.
 const most = 48
 
+// longest is how many pieces a text may have. A variable that doubles another
+// that doubles another would have no end.
+const longest = 1000
+
+// blot is a text that is not followed any further: one hole.
+func (t text) blot() text {
+	if len(t) == 0 {
+		return t
+	}
+	return text{{hole: unknown, at: t[0].outer()}}
+}
+
 // product joins every left value with every right value.
 func product(left, right []text) []text {
 	if len(left) == 0 {
@@ -115,16 +127,20 @@ func product(left, right []text) []text {
 	}
 	if len(right) == 1 {
 		for i := range left {
+			if len(left[i])+len(right[0]) > longest {
+				right = []text{right[0].blot()}
+			}
+		}
+		for i := range left {
+			if len(left[i]) > longest {
+				continue
+			}
 			left[i] = append(left[i][:len(left[i]):len(left[i])], right[0]...)
 		}
 		return left
 	}
 	if len(left)*len(right) > most {
-		hole := text{}
-		if len(right) > 0 && len(right[0]) > 0 {
-			hole = text{{hole: unknown, at: right[0][0].outer()}}
-		}
-		return product(left, []text{hole})
+		return product(left, []text{right[0].blot()})
 	}
 	out := make([]text, 0, len(left)*len(right))
 	for _, l := range left {

@@ -21,6 +21,8 @@ type env struct {
 	settings map[string]string // CI/CD settings, which win over files
 	cache    map[string][]text
 	busy     map[string]bool
+	asked    int
+	circular bool // a variable led back to itself
 }
 
 // env gathers the variables of a job, of the whole pipeline when j is nil.
@@ -121,7 +123,11 @@ func (e *env) lookup(name string) ([]text, bool) {
 	if v, ok := e.cache[name]; ok {
 		return v, len(v) > 0
 	}
-	if predefined(name) || e.busy[name] {
+	if predefined(name) {
+		return nil, false
+	}
+	if e.asked++; e.busy[name] || e.asked > maxLookups {
+		e.circular = true
 		return nil, false
 	}
 	if v, ok := e.settings[name]; ok {
@@ -134,6 +140,8 @@ func (e *env) lookup(name string) ([]text, bool) {
 		return nil, false
 	}
 	e.busy[name] = true
+	outer := e.circular
+	e.circular = false
 	var out []text
 	for _, d := range defs {
 		ch := e.cfg.scalar(d.doc, d.node)
@@ -143,22 +151,15 @@ func (e *env) lookup(name string) ([]text, bool) {
 		out = union(out, e.expand(ch, d.doc))
 	}
 	delete(e.busy, name)
-	if len(e.busy) == 0 || !recursive(out) {
-		e.cache[name] = out
+	if !e.circular || len(e.busy) == 0 {
+		e.cache[name] = out // what a circle leaves out depends on where it was entered
 	}
+	e.circular = e.circular || outer
 	return out, len(out) > 0
 }
 
-func recursive(ts []text) bool {
-	for _, t := range ts {
-		for _, p := range t {
-			if p.hole != "" && !predefined(p.hole) {
-				return true
-			}
-		}
-	}
-	return false
-}
+// maxLookups bounds the variables that are put in for one job.
+const maxLookups = 50_000
 
 // predefined says whether the value comes from GitLab or the platform.
 func predefined(name string) bool {

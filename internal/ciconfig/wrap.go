@@ -167,6 +167,9 @@ func mergeOwner(m *yaml.Node, key string, depth int) *yaml.Node {
 			continue
 		}
 		for _, x := range items(m.Content[i+1]) {
+			if depth > 8 {
+				return nil
+			}
 			if o := mergeOwner(x, key, depth+1); o != nil {
 				return o
 			}

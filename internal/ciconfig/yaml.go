@@ -91,6 +91,20 @@ func entries(n *yaml.Node, depth int) []entry {
 	if n == nil || n.Kind != yaml.MappingNode || depth > maxDepth {
 		return nil
 	}
+	return mergedEntries(n, depth, map[*yaml.Node][]entry{})
+}
+
+// mergedEntries looks at each merged mapping once, so a bomb of merge keys costs
+// no more than its text.
+func mergedEntries(n *yaml.Node, depth int, memo map[*yaml.Node][]entry) []entry {
+	n = deref(n)
+	if n == nil || n.Kind != yaml.MappingNode || depth > maxDepth {
+		return nil
+	}
+	if got, ok := memo[n]; ok {
+		return got
+	}
+	memo[n] = nil // a mapping that merges itself
 	var out, merged []entry
 	index := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -99,10 +113,10 @@ func entries(n *yaml.Node, depth int) []entry {
 			m := deref(v)
 			if m != nil && m.Kind == yaml.SequenceNode {
 				for _, x := range m.Content {
-					merged = append(merged, entries(x, depth+1)...)
+					merged = append(merged, mergedEntries(x, depth+1, memo)...)
 				}
 			} else {
-				merged = append(merged, entries(v, depth+1)...)
+				merged = append(merged, mergedEntries(v, depth+1, memo)...)
 			}
 			continue
 		}
@@ -119,6 +133,7 @@ func entries(n *yaml.Node, depth int) []entry {
 			out = append(out, e)
 		}
 	}
+	memo[n] = out
 	return out
 }
 

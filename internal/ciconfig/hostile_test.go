@@ -1,0 +1,86 @@
+package ciconfig
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestHostile: bad input ends soon and with a word, never in a panic.
+func TestHostile(t *testing.T) {
+	t.Parallel()
+	bomb := "a0: &a0 [x]\n"
+	for i := 1; i < 60; i++ {
+		bomb += fmt.Sprintf("a%d: &a%d [*a%d, *a%d, *a%d]\n", i, i, i-1, i-1, i-1)
+	}
+	bomb += "job:\n  script: *a59\n  image: $CI_REGISTRY_IMAGE/x:1\n"
+	merge := "m0: &m0 {k: $CI_REGISTRY_IMAGE/x}\n"
+	for i := 1; i < 40; i++ {
+		merge += fmt.Sprintf("m%d: &m%d\n  <<: [*m%d, *m%d]\n", i, i, i-1, i-1)
+	}
+	vars := "variables:\n  V0: $CI_REGISTRY_IMAGE/x:1\n"
+	for i := 1; i < 60; i++ {
+		vars += fmt.Sprintf("  V%d: $V%d$V%d\n", i, i-1, i-1)
+	}
+	vars += "job:\n  script: [docker push $V59]\n"
+	calls := ""
+	for i := range 40 {
+		calls += fmt.Sprintf("    f%d() { f%d; f%d; }\n", i, i+1, i+1)
+	}
+	cases := map[string]struct {
+		files []File
+		code  Code
+	}{
+		"alias bomb":     {one(bomb), ""},
+		"merge bomb":     {one(merge), ""},
+		"variable bomb":  {one(vars), ""},
+		"function bomb":  {one("job:\n  script:\n  - |\n" + calls + "    f0\n    docker push $CI_REGISTRY_IMAGE/x:1\n"), ""},
+		"large file":     {[]File{{".gitlab-ci.yml", bytes.Repeat([]byte("# $CI_REGISTRY_IMAGE/x\n"), 100<<20/23)}}, "yaml-invalid"},
+		"large script":   {append(one("job: {script: [make]}\n"), File{"x.sh", bytes.Repeat([]byte("docker push $CI_REGISTRY_IMAGE/x:1\n"), 60_000)}), ""},
+		"deep flow":      {one("a: " + strings.Repeat("[", 100_000)), "yaml-invalid"},
+		"deep block":     {one(deep(3000)), ""},
+		"invalid UTF-8":  {one("job:\n  script: [\"docker push $CI_REGISTRY_IMAGE/\xff:1\"]\n"), "yaml-invalid"},
+		"include cycle":  {append(one("include: a.yml\n"), File{"a.yml", []byte("include: [.gitlab-ci.yml, a.yml]\njob:\n  script: [docker push $CI_REGISTRY_IMAGE/x:1]\n")}), ""},
+		"extends cycle":  {one("a: {extends: b, script: [x]}\nb: {extends: a, script: [y]}\n"), ""},
+		"self variable":  {one("variables: {A: $B, B: $A/x, C: $C-x}\njob: {script: [docker push $CI_REGISTRY_IMAGE/$A:$C], image: $A}\n"), ""},
+		"reference loop": {one("a: {script: [!reference [b, script]]}\nb: {script: [!reference [a, script]]}\n"), ""},
+		"empty":          {one(""), ""},
+		"scalar":         {one("hello"), ""},
+		"list":           {one("- a\n- b\n"), ""},
+		"odd types":      {one("job: {script: {a: b}, image: [a], services: x, variables: [a], extends: {a: b}, parallel: x, rules: y, include: {local: [a]}}\ninclude: {local: {a: b}}\n"), ""},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			start := time.Now()
+			res, err := Rewrite(input(c.files, rule{Project: "group/project"}))
+			if took := time.Since(start); took > 10*time.Second {
+				t.Errorf("took %v", took)
+			}
+			if err != nil {
+				t.Fatalf("a fault of the rewriter: %v", err)
+			}
+			if c.code == "" {
+				return
+			}
+			for _, f := range res.Findings {
+				if f.Code == c.code {
+					return
+				}
+			}
+			t.Errorf("no finding %s in %+v", c.code, res.Findings)
+		})
+	}
+}
+
+func one(content string) []File { return []File{{".gitlab-ci.yml", []byte(content)}} }
+
+func deep(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(strings.Repeat(" ", i) + "a:\n")
+	}
+	return b.String()
+}
