@@ -1,0 +1,157 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/postgres/postgrestest"
+	"gitlab.sikt.no/platon/ecrferry/internal/store"
+	"gitlab.sikt.no/platon/ecrferry/reports"
+)
+
+// terminal runs commands as an operator would, on a database of its own.
+type terminal struct {
+	*testing.T
+	env   map[string]string
+	store *store.Store
+}
+
+func newTerminal(t *testing.T, projects ...store.Project) *terminal {
+	t.Helper()
+	db := postgrestest.Open(t)
+	st := store.New(db.Pool)
+	if len(projects) > 0 {
+		if err := st.UpsertProjects(t.Context(), projects); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &terminal{T: t, store: st, env: map[string]string{"DATABASE_URL": db.URL, "ECRFERRY_LOG_LEVEL": "ERROR"}}
+}
+
+// run returns the exit code and what was printed.
+func (tt *terminal) run(args ...string) (code int, out, errs string) {
+	tt.Helper()
+	var o, e strings.Builder
+	code = run(tt.Context(), args, func(k string) string { return tt.env[k] }, &o, &e)
+	return code, o.String(), e.String()
+}
+
+func TestProjectTwice(t *testing.T) {
+	t.Parallel()
+	tt := newTerminal(t, store.Project{ID: 7, Path: "kurs/skjema"})
+	if code, out, errs := tt.run("project", "kurs/skjema"); code != 0 || !strings.Contains(out, "is enqueued: migration 1, attempt 1, from step discover") {
+		t.Fatalf("first: exit %d\n%s%s", code, out, errs)
+	}
+	code, out, errs := tt.run("project", "kurs/skjema")
+	if code != exitNothing || !strings.Contains(errs, "is under way already: migration 1, attempt 1, queued at step discover; nothing was started") {
+		t.Errorf("second: exit %d\n%s%s", code, out, errs)
+	}
+	code, out, _ = tt.run("project", "Kurs/Skjema", "--json")
+	var row enqueued
+	if err := json.Unmarshal([]byte(out), &row); err != nil || code != exitNothing || row.Enqueued || row.Migration != 1 {
+		t.Errorf("second, as JSON: exit %d, %v\n%s", code, err, out)
+	}
+	all, err := tt.store.Migrations(t.Context(), 7)
+	if err != nil || len(all) != 1 {
+		t.Errorf("%d migrations, %v; want 1", len(all), err)
+	}
+
+	if code, out, errs := tt.run("cancel", "kurs/skjema", "--note", "next week"); code != 0 || !strings.Contains(out, "is cancelled at step discover") {
+		t.Errorf("cancel: exit %d\n%s%s", code, out, errs)
+	}
+	if code, _, _ := tt.run("cancel", "kurs/skjema"); code != exitNothing {
+		t.Errorf("cancelling again: exit %d, want %d", code, exitNothing)
+	}
+	if code, out, errs := tt.run("project", "kurs/skjema"); code != 0 || !strings.Contains(out, "attempt 2") {
+		t.Errorf("after the cancelling: exit %d\n%s%s", code, out, errs)
+	}
+}
+
+func TestFailed(t *testing.T) {
+	t.Parallel()
+	tt := newTerminal(t, store.Project{ID: 1, Path: "a/one"}, store.Project{ID: 2, Path: "a/two"}, store.Project{ID: 3, Path: "b/three"})
+	if code, _, errs := tt.run("failed"); code != exitNothing {
+		t.Errorf("nothing failed: exit %d, want %d: %s", code, exitNothing, errs)
+	}
+	for id, reason := range map[int64]string{1: "ecr-throttled", 2: "tag-collision", 3: "ecr-throttled"} {
+		m, err := tt.store.CreateMigration(t.Context(), store.NewMigration{ProjectID: id, Origin: store.KindAll})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.State, m.Step, m.Reason, m.Message = store.StateFailed, store.StepCopy, reason, "it did not work"
+		m.Repository = "a/one"
+		if _, err := tt.store.SaveMigration(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if code, out, _ := tt.run("failed", "--dry-run"); code != 0 || strings.Count(out, "would be enqueued") != 3 {
+		t.Errorf("dry run: exit %d\n%s", code, out)
+	}
+	if code, out, _ := tt.run("failed", "--reason", "ecr-throttled", "--group", "a"); code != 0 || out != "a/one is enqueued from step copy (ecr-throttled)\n" {
+		t.Errorf("by reason and group: exit %d\n%s", code, out)
+	}
+	m, err := tt.store.LatestMigration(t.Context(), 1)
+	if err != nil || m.Attempt != 2 || m.Step != store.StepCopy || m.Repository != "a/one" {
+		t.Errorf("the new attempt: %+v, %v", m, err)
+	}
+	if code, out, _ := tt.run("failed", "--from", "discover", "--json"); code != 0 || strings.Count(out, `"step": "discover"`) != 2 {
+		t.Errorf("from the start: exit %d\n%s", code, out)
+	}
+}
+
+func TestAllAndStatus(t *testing.T) {
+	t.Parallel()
+	tt := newTerminal(t, store.Project{ID: 1, Path: "a/one"})
+	code, out, errs := tt.run("all", "--group", "a", "--limit", "10", "--json")
+	if code != 0 || !strings.Contains(out, `"run": 1`) {
+		t.Fatalf("all: exit %d\n%s%s", code, out, errs)
+	}
+	code, out, _ = tt.run("status", "--json")
+	var r reports.Report
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 {
+		t.Fatalf("status: exit %d, %v\n%s", code, err, out)
+	}
+	if r.Run == nil || r.Run.State != "queued" || len(r.Projects) != 1 || r.Projects[0].State != "none" {
+		t.Errorf("status: %+v", r)
+	}
+	if code, out, _ := tt.run("status"); code != 0 || !strings.Contains(out, "a/one") {
+		t.Errorf("table: exit %d\n%s", code, out)
+	}
+	if code, out, _ := tt.run("status", "a/one"); code != 0 || !strings.Contains(out, "a/one") {
+		t.Errorf("story: exit %d\n%s", code, out)
+	}
+	if code, _, errs := tt.run("status", "no/such"); code != exitError || !strings.Contains(errs, "is not known") {
+		t.Errorf("unknown project: exit %d\n%s", code, errs)
+	}
+}
+
+func TestWrongUse(t *testing.T) {
+	t.Parallel()
+	tt := newTerminal(t, store.Project{ID: 1, Path: "a/one"})
+	for _, args := range [][]string{
+		{"project"},
+		{"project", "a/one", "--from", "nowhere"},
+		{"project", "a/one", "--delivery", "pigeon"},
+		{"all", "--images", "some"},
+		{"all", "extra"},
+		{"status", "--state", "happy"},
+		{"status", "--nonsense"},
+	} {
+		if code, out, errs := tt.run(args...); code != exitUsage || errs == "" {
+			t.Errorf("%v: exit %d, want %d\n%s%s", args, code, exitUsage, out, errs)
+		}
+	}
+	if code, _, errs := tt.run("project", "un/known"); code != exitError || !strings.Contains(errs, "ECRFERRY_GITLAB_TOKEN") {
+		t.Errorf("a project that is not known, without a token: exit %d\n%s", code, errs)
+	}
+}
+
+func TestHelpHasExamples(t *testing.T) {
+	t.Parallel()
+	for _, cmd := range root(func(string) string { return "" }).Commands() {
+		if cmd.Example == "" || cmd.Short == "" {
+			t.Errorf("%s has no example or no short help", cmd.Name())
+		}
+	}
+}
