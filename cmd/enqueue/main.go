@@ -75,7 +75,8 @@ project that is under way already).`,
   enqueue project kurs/skjema       one project, from the step where it failed
   enqueue failed --reason gitlab-unavailable
   enqueue status                    one line a project
-  enqueue status kurs/skjema        its whole story`,
+  enqueue status kurs/skjema        its whole story
+  enqueue copy --map images.tsv     images by a list, without database or GitLab`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -85,7 +86,7 @@ project that is under way already).`,
 		return &coded{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	env := &environment{getenv: getenv}
-	for _, sub := range []*cobra.Command{allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), statusCommand(env)} {
+	for _, sub := range []*cobra.Command{allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), statusCommand(env), copyCommand(env)} {
 		check := sub.Args
 		sub.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {

@@ -40,6 +40,8 @@ type Options struct {
 	// URL is where the registry is reached, such as https://registry.uninett.no.
 	// It differs from Name behind a proxy and in tests.
 	URL string
+	// ECR says that this is ECR although its name does not.
+	ECR bool
 	// User and Password are sent when the registry asks for them. Without them
 	// it is read anonymously.
 	User, Password string
@@ -101,7 +103,7 @@ func New(o Options) (*Client, error) {
 	}
 	base.Path = ""
 	c := &Client{
-		name: o.Name, base: base, ecr: ecrName.MatchString(o.Name),
+		name: o.Name, base: base, ecr: o.ECR || ecrName.MatchString(o.Name),
 		tries: or(o.Tries, 4), timeout: or(o.Timeout, 30*time.Second),
 		stall: or(o.Stall, time.Minute), delay: or(o.Delay, 250*time.Millisecond),
 		log: o.Log, observe: o.Observe,
