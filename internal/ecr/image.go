@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"golang.org/x/sync/errgroup"
 )
 
 // Sizes of a page and of a batch, as ECR's API model allows at most.
@@ -16,6 +18,8 @@ const (
 	imagesPage  = 1000
 	imagesBatch = 100
 	layersBatch = 100
+
+	layersAbreast = 8 // batches side by side
 )
 
 // Image is one manifest in a repository: an image, an index or any artifact.
@@ -101,18 +105,26 @@ func (c *Client) byTag(ctx context.Context, name string, tags []string, found ma
 func (c *Client) Layers(ctx context.Context, name string, digests []string) (available map[string]bool, err error) {
 	defer wrap(&err, "layers of %s", name)
 	available = make(map[string]bool, len(digests))
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(layersAbreast)
 	for _, batch := range chunks(digests, layersBatch) {
-		out, err := call(ctx, c, "BatchCheckLayerAvailability", c.api.BatchCheckLayerAvailability, &sdk.BatchCheckLayerAvailabilityInput{
-			RepositoryName: aws.String(name), LayerDigests: batch,
+		g.Go(func() error {
+			out, err := call(ctx, c, "BatchCheckLayerAvailability", c.api.BatchCheckLayerAvailability, &sdk.BatchCheckLayerAvailabilityInput{
+				RepositoryName: aws.String(name), LayerDigests: batch,
+			})
+			if err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			for _, l := range out.Layers {
+				available[aws.ToString(l.LayerDigest)] = l.LayerAvailability == types.LayerAvailabilityAvailable
+			}
+			return nil
 		})
-		if err != nil {
-			return nil, err
-		}
-		for _, l := range out.Layers {
-			available[aws.ToString(l.LayerDigest)] = l.LayerAvailability == types.LayerAvailabilityAvailable
-		}
 	}
-	return available, nil
+	return available, g.Wait()
 }
 
 func image(d types.ImageDetail) Image {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -26,6 +27,11 @@ type authority struct {
 	credentials    func(context.Context) (string, string, error)
 	refused        func(password string)
 
+	// first is held by the request that goes ahead to learn the scheme: the
+	// others would only learn the same by a refusal each.
+	first   chan struct{}
+	learned atomic.Bool
+
 	mu             sync.Mutex
 	scheme         string // "", "basic" or "bearer"
 	realm, service string
@@ -40,10 +46,33 @@ type bearer struct {
 
 func newAuthority(c *Client, o Options) *authority {
 	a := &authority{client: c, user: o.User, password: o.Password, credentials: o.Credentials, refused: o.Refused, tokens: make(map[string]bearer)}
+	a.first = make(chan struct{}, 1)
 	if o.Credentials != nil {
 		a.scheme = "basic"
+		a.learned.Store(true)
 	}
 	return a
+}
+
+// ahead lets one request go first while nothing is known of the registry.
+// What it returns is called when that request has been answered.
+func (a *authority) ahead(ctx context.Context) (answered func(), err error) {
+	if a.learned.Load() {
+		return func() {}, nil
+	}
+	select {
+	case a.first <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if a.learned.Load() {
+		<-a.first
+		return func() {}, nil
+	}
+	return sync.OnceFunc(func() {
+		a.learned.Store(true)
+		<-a.first
+	}), nil
 }
 
 // login returns user and password; both are empty for an anonymous reader.

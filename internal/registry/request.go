@@ -31,6 +31,11 @@ type request struct {
 // send sends a request once, and once more if only the authorization was stale.
 // The answer is a success, or else an error with a class.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
+	answered, err := c.auth.ahead(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer answered()
 	authorization, err := c.auth.header(ctx, r.scope)
 	if err != nil {
 		return nil, err
@@ -39,6 +44,9 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		resp, err := c.exchange(ctx, r, authorization)
 		if err != nil {
 			return nil, c.classifyTransport(ctx, err)
+		}
+		if resp.StatusCode != http.StatusUnauthorized {
+			answered()
 		}
 		if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 			return resp, nil
