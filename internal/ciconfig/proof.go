@@ -12,10 +12,8 @@ import (
 // job and no key appeared or vanished except where a job was put into a
 // container, and no complete reference names the old registry or a second
 // repository unless a finding says so. An error is a fault of the rewriter.
-func prove(in Input, files []File, res *Result, dropped []*job) error {
-	next := in
-	next.Files = files
-	for i, f := range files {
+func prove(in Input, names, after *run, res *Result) error {
+	for i, f := range after.in.Files {
 		if string(f.Content) == string(in.Files[i].Content) {
 			continue
 		}
@@ -26,9 +24,7 @@ func prove(in Input, files []File, res *Result, dropped []*job) error {
 			}
 		}
 	}
-	before, after := newRun(&in), newRun(&next)
-	before.cfg, after.cfg = load(&in, before.files), load(&next, after.files)
-	if err := sameJobs(before.cfg, after.cfg, dropped); err != nil {
+	if err := sameJobs(names.cfg, after.cfg, names.dropped); err != nil {
 		return err
 	}
 	after.look()

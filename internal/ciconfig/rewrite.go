@@ -39,12 +39,20 @@ func Rewrite(in Input) (*Result, error) {
 		}
 	}
 	images.cfg = load(&next, images.files)
-	if files, err = images.apply(images.jobImages()); err != nil {
+	contained := images.jobImages()
+	if files, err = images.apply(contained); err != nil {
 		return nil, err
 	}
 	res.Findings = append(res.Findings, images.findings...)
 
-	if err := prove(in, files, res, names.dropped); err != nil {
+	after := images
+	if len(contained) > 0 {
+		last := in
+		last.Files = files
+		after = newRun(&last)
+		after.cfg = load(&last, after.files)
+	}
+	if err := prove(in, names, after, res); err != nil {
 		return nil, fmt.Errorf("the rewrite of %s does not hold: %w", in.Project.Path, err)
 	}
 	for i, f := range in.Files {

@@ -71,7 +71,9 @@ func newRun(in *Input) *run {
 
 // look evaluates everything: jobs, then the files that no job reads.
 func (r *run) look() {
-	r.cfg = load(r.in, r.files)
+	if r.cfg == nil {
+		r.cfg = load(r.in, r.files)
+	}
 	for _, p := range r.cfg.problems {
 		r.report(p.code, p.at, p.detail)
 	}
