@@ -100,6 +100,10 @@ func (r *run) cut(drops []*use) *cutting {
 			c.chunks = append(c.chunks, u.cmd.ch)
 		}
 		if !c.flag(u) {
+			if !singlePurpose(u.lits) {
+				c.bad = true
+				return c
+			}
 			c.calls[u.cmd.call] = true
 		}
 	}
@@ -116,6 +120,27 @@ func (r *run) cut(drops []*use) *cutting {
 	return c
 }
 
+// singlePurpose says whether a command does nothing but push, pull or tag one
+// image, so that it can go as a whole.
+func singlePurpose(lits []string) bool {
+	if len(lits) < 3 {
+		return false
+	}
+	switch lits[0] {
+	case "docker", "podman", "nerdctl", "buildah":
+		verb := lits[1]
+		if verb == "image" {
+			verb = lits[2]
+		}
+		return verb == "push" || verb == "pull" || verb == "tag"
+	case "crane":
+		return lits[1] == "tag" || lits[1] == "cp" || lits[1] == "copy"
+	case "skopeo":
+		return lits[1] == "copy"
+	}
+	return false
+}
+
 // flag takes out --cache-from X, -t X and the like; false when the use is what
 // the whole command is about.
 func (c *cutting) flag(u *use) bool {
@@ -124,17 +149,20 @@ func (c *cutting) flag(u *use) bool {
 	prev := lits[max(u.arg-1, 0)]
 	var first int
 	switch {
-	case joined && (name == "--cache-from" || name == "--cache-to" || name == "--tag"):
+	case joined && (name == "--cache-from" || name == "--cache-to" || name == "--tag" || name == "--destination"):
 		first = u.arg
-	case prev == "--cache-from" || prev == "--cache-to" || prev == "-t" || prev == "--tag":
+	case prev == "--cache-from" || prev == "--cache-to" || prev == "-t" || prev == "--tag" || prev == "--destination":
 		first = u.arg - 1
 	default:
 		return false
 	}
-	if flag := lits[first]; strings.HasPrefix(flag, "-t") || strings.HasPrefix(flag, "--tag") {
+	naming := func(l string) bool {
+		return l == "-t" || l == "--tag" || l == "--destination" || strings.HasPrefix(l, "--tag=") || strings.HasPrefix(l, "--destination=")
+	}
+	if naming(lits[first]) {
 		others := 0
 		for i, l := range lits {
-			if i != first && (l == "-t" || l == "--tag" || strings.HasPrefix(l, "--tag=")) {
+			if i != first && naming(l) {
 				others++
 			}
 		}

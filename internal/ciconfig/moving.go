@@ -283,6 +283,11 @@ func (r *run) replaceMoving(g *movings) (changes []change, drops []*use, ok bool
 
 // dropMoving drops a tag that is pushed beside a unique one.
 func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*use, ok bool) {
+	for _, p := range g.pushes { // who builds the image must push it under another tag
+		if r.buildsIn(p.job, g.name) && !r.pushesUnique(p.job, g) {
+			return nil, nil, false
+		}
+	}
 	with, portable := sibling.tagSource()
 	for _, u := range g.all {
 		if r.isCache(u) || u.push || u.cmd != nil && u.tags() {
@@ -299,6 +304,39 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 		changes = append(changes, c)
 	}
 	return changes, drops, true
+}
+
+// buildsIn says whether a job builds an image.
+func (r *run) buildsIn(j *job, name string) bool {
+	for _, u := range r.uses {
+		if u.job != j || !u.ref.own || u.cmd == nil || !u.tags() || u.ref.name() != name {
+			continue
+		}
+		if strings.Contains(u.command, " build") || !r.fromSame(u) {
+			return true
+		}
+	}
+	return false
+}
+
+// fromSame says whether a docker tag only gives another tag to the same image.
+func (r *run) fromSame(u *use) bool {
+	for _, v := range r.uses {
+		if v != u && v.cmd != nil && v.cmd.call == u.cmd.call && v.ref.own && v.ref.name() == u.ref.name() && !v.tags() {
+			return true
+		}
+	}
+	return false
+}
+
+// pushesUnique says whether a job pushes the image under a tag of the build.
+func (r *run) pushesUnique(j *job, g *movings) bool {
+	for _, u := range r.uses {
+		if u.job == j && u.ref.own && u.push && u.ref.name() == g.name && u.stability() == uniqueTag && sameImage(g, u) {
+			return true
+		}
+	}
+	return false
 }
 
 // isCache says whether the use only warms a build cache: --cache-from, or a

@@ -154,7 +154,7 @@ func (r *run) changesOf(u *use) {
 	u.replace(ref.sep, ":", base)
 	for i := ref.sep + 1; i < ref.nameEnd && u.bad == ""; i++ {
 		c := f.s[i]
-		if c == gap && branchy(f.t[f.piece[i]].hole) {
+		if h := f.t[f.piece[i]].hole; c == gap && (branchy(h) || h == unknown && u.shell) {
 			r.dashedHole(u, i)
 			continue
 		}

@@ -110,10 +110,22 @@ func (r *run) judge(changes []change) {
 			r.report(u.bad, u.at, ref.String())
 		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.role == unclearRole && u.lits != nil && !ref.joined:
 			r.report("base-handed-on", u.at, u.lits[0])
+		case ref.sep >= 0 && u.role != textRole && unknownName(ref):
+			r.report("name-open", u.at, ref.String())
 		case u.unseen:
 			r.report("unseen-use", u.at, ref.String())
 		}
 	}
+}
+
+// unknownName says whether a variable of unknown value is part of the name.
+func unknownName(ref *reference) bool {
+	for i := ref.sep + 1; i < ref.nameEnd; i++ {
+		if h := ref.f.t[ref.f.piece[i]].hole; ref.f.s[i] == gap && h != unknown && !strings.HasPrefix(h, "CI_") {
+			return true
+		}
+	}
+	return false
 }
 
 // touched says whether a change falls into what a text is made of.
