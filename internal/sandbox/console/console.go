@@ -74,7 +74,7 @@ func Start(o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	st, err := load(o.Dir)
+	st, err := load(o.file())
 	if err != nil {
 		return nil, err
 	}

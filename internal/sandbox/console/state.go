@@ -2,11 +2,9 @@ package console
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
+
+	files "gitlab.sikt.no/platon/ecrferry/internal/sandbox/state"
 )
 
 // state is what console.json holds.
@@ -21,47 +19,24 @@ type registration struct {
 	Repository string
 }
 
-const stateFile = "console.json"
-
-func load(dir string) (state, error) {
+func load(path string) (state, error) {
 	st := state{Projects: map[int64]registration{}}
-	if dir == "" {
-		return st, nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return st, err
-	}
-	b, err := os.ReadFile(filepath.Join(dir, stateFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return st, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &st)
-	}
-	if err != nil {
-		return st, fmt.Errorf("state of the console: %w", err)
-	}
-	return st, nil
+	return st, files.Load(path, &st)
 }
 
-// save replaces the file in one step, so that a killed process leaves a whole
-// one. The caller holds s.mu.
+// file is where the state is kept; "" keeps it in memory.
+func (o Options) file() string {
+	if o.Dir == "" {
+		return ""
+	}
+	return filepath.Join(o.Dir, "console.json")
+}
+
+// save writes the state. The caller holds s.mu.
 func (s *Server) save() error {
-	if s.opts.Dir == "" {
-		return nil
-	}
-	b, err := json.Marshal(s.state)
+	content, err := json.Marshal(s.state)
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(s.opts.Dir, stateFile+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), filepath.Join(s.opts.Dir, stateFile))
+	return files.Write(s.opts.file(), content)
 }

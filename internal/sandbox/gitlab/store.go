@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	files "gitlab.sikt.no/platon/ecrferry/internal/sandbox/state"
 )
 
 // created is when everything of a new server came to be.
@@ -60,14 +62,14 @@ func (v *saver) flush() error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 
-	files := map[string][]byte{}
+	texts := map[string][]byte{}
 	v.s.mu.Lock()
 	v.pending = false
 	var errs []error
 	add := func(name string, value any) {
 		text, err := json.Marshal(value)
 		errs = append(errs, err)
-		files[filepath.Join(v.s.opt.Dir, name)] = text
+		texts[filepath.Join(v.s.opt.Dir, name)] = text
 	}
 	for id := range v.dirty {
 		add(projectFile(id), v.s.st.projects[id])
@@ -79,8 +81,8 @@ func (v *saver) flush() error {
 	v.server = false
 	v.s.mu.Unlock()
 
-	for name, text := range files {
-		errs = append(errs, replaceFile(name, text))
+	for name, text := range texts {
+		errs = append(errs, files.Write(name, text))
 	}
 	return errors.Join(errs...)
 }
@@ -93,13 +95,6 @@ func (v *saver) close() error {
 }
 
 func projectFile(id int64) string { return fmt.Sprintf("project-%d.json", id) }
-
-func replaceFile(name string, text []byte) error {
-	if err := os.WriteFile(name+".new", text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(name+".new", name)
-}
 
 // load reads the state, or makes a new one with the bot and a human developer.
 func (s *Server) load() error {

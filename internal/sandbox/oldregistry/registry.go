@@ -26,7 +26,7 @@ import (
 
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/clock"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci/distribution"
-	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci/state"
+	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/state"
 )
 
 // Options of the registry.

@@ -2,13 +2,11 @@ package paas
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
+
+	files "gitlab.sikt.no/platon/ecrferry/internal/sandbox/state"
 )
 
 // Workload is a workload and what it runs.
@@ -52,53 +50,30 @@ type state struct {
 	Writes     int
 }
 
-const stateFile = "paas.json"
-
-func load(dir string) (state, error) {
+func load(path string) (state, error) {
 	st := state{
 		Workloads:  map[string]*Workload{},
 		Others:     map[string]json.RawMessage{},
 		Namespaces: map[string]time.Time{},
 	}
-	if dir == "" {
-		return st, nil
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return st, err
-	}
-	b, err := os.ReadFile(filepath.Join(dir, stateFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return st, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(b, &st)
-	}
-	if err != nil {
-		return st, fmt.Errorf("state of the cluster: %w", err)
-	}
-	return st, nil
+	return st, files.Load(path, &st)
 }
 
-// save writes the state so that a killed process leaves either the old or the
-// new file. The caller holds s.mu.
+// file is where the state is kept; "" keeps it in memory.
+func (o Options) file() string {
+	if o.Dir == "" {
+		return ""
+	}
+	return filepath.Join(o.Dir, "paas.json")
+}
+
+// save writes the state. The caller holds s.mu.
 func (s *Server) save() error {
-	if s.opts.Dir == "" {
-		return nil
-	}
-	b, err := json.Marshal(s.state) // not indented: that would rewrite the manifests
+	content, err := json.Marshal(s.state) // not indented: that would rewrite the manifests
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(s.opts.Dir, stateFile+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(b)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), filepath.Join(s.opts.Dir, stateFile))
+	return files.Write(s.opts.file(), content)
 }
 
 func key(namespace, kind, name string) string { return namespace + "/" + kind + "/" + name }

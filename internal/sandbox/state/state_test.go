@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci/state"
+	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/state"
 )
 
 func TestSaver(t *testing.T) {

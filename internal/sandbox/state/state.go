@@ -1,6 +1,6 @@
-// Package state keeps what a registry stand-in must remember beside its blobs
-// in one JSON file: written whole, under another name first, soon after every
-// change and at Close.
+// Package state keeps what a stand-in must remember in one JSON file: written
+// whole, under another name first, so that a killed process leaves the old one
+// or the new one.
 package state
 
 import (
@@ -36,7 +36,7 @@ func Load(path string, v any) error {
 	return nil
 }
 
-// Saver writes a state file.
+// Saver writes a state file soon after every change and at Close.
 type Saver struct {
 	path     string
 	snapshot func() ([]byte, error)
@@ -92,14 +92,23 @@ func (s *Saver) Save() error {
 	if err != nil {
 		return fmt.Errorf("save %s: %w", s.path, err)
 	}
-	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
+	return Write(s.path, content)
+}
+
+// Write replaces a file in one step. Writers of one file take turns. An empty
+// path keeps nothing.
+func Write(path string, content []byte) error {
+	if path == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	draft := s.path + ".new"
+	draft := path + ".new"
 	if err := os.WriteFile(draft, content, 0o600); err != nil {
 		return err
 	}
-	return os.Rename(draft, s.path)
+	return os.Rename(draft, path)
 }
 
 // Close stops the timer and writes the state a last time.
