@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/config"
+	"gitlab.sikt.no/platon/ecrferry/internal/postgres"
 )
 
 func main() {
@@ -51,11 +52,10 @@ Configuration comes from the environment:
 			return serve(cmd.Context(), c, c.Logger(stderr))
 		},
 	}
-	cmd.AddCommand(&cobra.Command{
-		Use:   "migrate",
-		Short: "Bring the database up to date and end",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+	// onDatabase is a command that opens the database, which brings it up to
+	// date, and does one thing with it.
+	onDatabase := func(use, short string, do func(*postgres.DB)) *cobra.Command {
+		return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := config.Load(getenv)
 			if err != nil {
 				return err
@@ -64,27 +64,18 @@ Configuration comes from the environment:
 			if err != nil {
 				return err
 			}
+			do(db)
+			return db.Close()
+		}}
+	}
+	cmd.AddCommand(
+		onDatabase("migrate", "Bring the database up to date and end", func(*postgres.DB) {
 			fmt.Fprintln(stdout, "the database is up to date")
-			return db.Close()
-		},
-	})
-	cmd.AddCommand(&cobra.Command{
-		Use:   "database-url",
-		Short: "Print how to reach the database, with its password, for psql",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := config.Load(getenv)
-			if err != nil {
-				return err
-			}
-			db, err := open(cmd.Context(), c, c.Logger(stderr))
-			if err != nil {
-				return err
-			}
+		}),
+		onDatabase("database-url", "Print how to reach the database, with its password, for psql", func(db *postgres.DB) {
 			fmt.Fprintln(stdout, db.URL)
-			return db.Close()
-		},
-	})
+		}),
+	)
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
