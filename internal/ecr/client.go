@@ -12,6 +12,7 @@ package ecr
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
@@ -66,6 +68,8 @@ func New(ctx context.Context, o Options) (*Client, error) {
 	}
 	if o.HTTPClient != nil {
 		load = append(load, config.WithHTTPClient(o.HTTPClient))
+	} else {
+		load = append(load, config.WithHTTPClient(trusting()))
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
@@ -88,6 +92,17 @@ func New(ctx context.Context, o Options) (*Client, error) {
 	return c, nil
 }
 
+// trusting is the SDK's own client, but one that trusts the system's
+// authorities (SSL_CERT_FILE) also where AWS_CA_BUNDLE names others: the SDK
+// would replace them, and add to them if they are set.
+func trusting() *awshttp.BuildableClient {
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		return awshttp.NewBuildableClient()
+	}
+	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.TLSClientConfig.RootCAs = pool.Clone() })
+}
+
 // retryer differs from the SDK's own in two codes. A full quota
 // (LimitExceededException) does not empty itself while we wait, and
 // ThrottleException is how ECR's pages spell what the SDK knows as
@@ -99,7 +114,7 @@ func retryer(attempts int) aws.Retryer {
 		o.MaxBackoff = 8 * time.Second
 		o.Retryables = append([]retry.IsErrorRetryable{
 			retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-				if _, ok := errors.AsType[*types.LimitExceededException](err); ok {
+				if _, ok := errors.AsType[*types.LimitExceededException](err); ok || distrusted(err) {
 					return aws.FalseTernary
 				}
 				return aws.UnknownTernary

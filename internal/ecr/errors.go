@@ -2,6 +2,7 @@ package ecr
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/url"
@@ -79,6 +80,9 @@ func classify(ctx context.Context, operation string, err error) error {
 	}
 	text := err.Error()
 	switch {
+	case distrusted(err):
+		return fault.New(fault.Attention, "ecr-certificate", "%s: %w", operation, err).
+			WithRemedy("add the certificate authority before ECR to SSL_CERT_FILE, or to AWS_CA_BUNDLE where that is set")
 	case strings.Contains(text, "get credentials") || strings.Contains(text, "failed to refresh cached credentials"):
 		return fault.New(fault.Attention, "aws-credentials", "%s: no AWS credentials were found", operation).
 			WithRemedy("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run the worker with a role")
@@ -86,6 +90,12 @@ func classify(ctx context.Context, operation string, err error) error {
 		return fault.New(fault.Transient, "ecr-unavailable", "%s: %w", operation, err).WithRemedy("wait until ECR answers again")
 	}
 	return fault.New(fault.Unclassified, "ecr-answer-unknown", "%s: %w", operation, err)
+}
+
+// distrusted tells whether the other side's certificate was not accepted.
+func distrusted(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
 }
 
 // transport tells whether ECR was not reached, or answered with a 5xx that

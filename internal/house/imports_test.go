@@ -29,6 +29,7 @@ var rooms = map[string]room{
 	"cmd/worker":                     {[]string{"internal/...", "reports"}, "the wiring of the process"},
 	"cmd/enqueue":                    {[]string{"internal/...", "reports"}, "the wiring of the command line"},
 	"cmd/sandbox":                    {[]string{"internal/sandbox/..."}, "the stand-ins know nothing of the domain"},
+	"cmd/bench":                      {[]string{"internal/sandbox/..."}, "measures programs from outside, ours like the others"},
 	"internal/jobs":                  {domain, "where pure rooms and clients meet"},
 	"internal/copy":                  {[]string{"internal/naming", "internal/registry", "internal/ecr", "internal/fault"}, "the engine stands on two client rooms"},
 	"internal/naming":                {nil, "pure: the one mapping that copier, rewriter and reconciler share"},
