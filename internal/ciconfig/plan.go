@@ -34,6 +34,10 @@ const maxUses = 5000
 // other. Where the first way of joining contradicts itself, the next is tried
 // for that definition.
 func (r *run) plan() []change {
+	if len(r.uses) > maxUses {
+		r.report("too-many", r.uses[0].at, "")
+		return nil
+	}
 	style := r.styles()
 	was := make([]Code, len(r.uses))
 	for i, u := range r.uses {
@@ -55,10 +59,6 @@ func (r *run) plan() []change {
 		}
 	}
 	r.allTags()
-	if len(r.uses) > maxUses {
-		r.report("too-many", r.uses[0].at, "")
-		return r.collect()
-	}
 	r.registryCaches()
 	r.movingTags()
 	return r.collect()
@@ -317,12 +317,9 @@ func branchy(name string) bool {
 // dashedHole turns the slashes of a branch name into dashes.
 func (r *run) dashedHole(u *use, i int) {
 	p := u.ref.f.t[u.ref.f.piece[i]]
-	at := p.outer()
-	if n := len(u.ref.f.via(u.ref.base - 1)); len(p.via) <= n {
-		at = p.at
-		if len(p.via) > 0 && !above(p.via, u.ref.f.via(u.ref.base-1)) {
-			at = p.outer()
-		}
+	at := p.at
+	if n := len(commonVia(p.via, u.ref.f.via(u.ref.base-1))); n < len(p.via) {
+		at = p.via[n] // where the name alone is put in
 	}
 	if !u.shell || at.src == nil {
 		u.bad = "name-with-slash"

@@ -27,7 +27,6 @@ func prove(in Input, names, after *run, res *Result) error {
 	if err := sameJobs(names.cfg, after.cfg, names.dropped); err != nil {
 		return err
 	}
-	after.look()
 	told := map[string]bool{} // what a finding names, and the lines with a finding
 	for _, f := range res.Findings {
 		if f.Severity == Blocking {
@@ -36,6 +35,7 @@ func prove(in Input, names, after *run, res *Result) error {
 		told[f.Message] = true
 		told[f.File+"\x00"+f.Text] = true
 	}
+	after.look()
 	for _, u := range after.uses {
 		if u.ref.host || u.settled {
 			continue

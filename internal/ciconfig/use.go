@@ -153,7 +153,12 @@ func pushes(lits []string, i int, arg string) bool {
 			return prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag=")
 		}
 		if strings.Contains(all, " --push ") || strings.Contains(all, "type=registry") {
-			return prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag=") || strings.Contains(arg, "name=")
+			for _, other := range []string{"--build-arg", "--cache-from", "--cache-to", "--build-context", "--label"} {
+				if prev == other || strings.HasPrefix(arg, other) {
+					return false
+				}
+			}
+			return true // a tag, perhaps together with its flag out of a variable
 		}
 	case "executor":
 		return prev == "--destination" || prev == "-d" || strings.HasPrefix(arg, "--destination=")
