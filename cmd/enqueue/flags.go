@@ -19,7 +19,7 @@ type policyFlags struct{ delivery, production, images string }
 
 func (p *policyFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&p.delivery, "delivery", "", "push or merge-request (default from ECRFERRY_DELIVERY)")
+	f.StringVar(&p.delivery, "delivery", "", "push, merge-request or merge-request+auto-merge (default from ECRFERRY_DELIVERY)")
 	f.StringVar(&p.production, "production", "", "wait, play or skip (default from ECRFERRY_PRODUCTION)")
 	f.StringVar(&p.images, "images", "", "which images: all, or in-use and newest=N (default from ECRFERRY_IMAGES)")
 }
@@ -30,7 +30,7 @@ func (p *policyFlags) apply(to *jobs.Policy) error {
 		to          *string
 		choices     []string
 	}{
-		{"delivery", p.delivery, &to.Delivery, []string{"push", "merge-request"}},
+		{"delivery", p.delivery, &to.Delivery, []string{"push", "merge-request", "merge-request+auto-merge"}},
 		{"production", p.production, &to.Production, []string{"wait", "play", "skip"}},
 		{"images", p.images, &to.Images, nil},
 	} {

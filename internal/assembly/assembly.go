@@ -120,7 +120,7 @@ func Clients(ctx context.Context, c config.Config, log *slog.Logger, m *metrics.
 	return out, jobs.Settings{
 		OldHost: c.OldRegistry, ECRHost: name, Aliases: c.Aliases, Configure: string(c.Configure),
 		PipelineAppears: c.PipelineAppears, PipelineDeadline: c.PipelineDeadline, DeployDeadline: c.DeployDeadline,
-		MergeDeadline: c.MergeDeadline, ProductionPoll: c.ProductionInterval,
+		MergeDeadline: c.MergeDeadline, ProductionPoll: c.ProductionInterval, PipelinesPerHour: c.PipelinesPerHour,
 	}, nil
 }
 

@@ -60,7 +60,7 @@ func (c Config) Need(parts ...Part) error {
 func (ps *problems) check(c *Config) {
 	choose(ps, "ECRFERRY_LOG_FORMAT", c.LogFormat, Text, JSON)
 	choose(ps, "ECRFERRY_CONFIGURE", c.Configure, ConfigureConsole, ConfigureSelf, ConfigureCheck)
-	choose(ps, "ECRFERRY_DELIVERY", c.Delivery, Push, MergeRequest)
+	choose(ps, "ECRFERRY_DELIVERY", c.Delivery, Push, MergeRequest, AutoMerge)
 	choose(ps, "ECRFERRY_PRODUCTION", c.Production, ProductionWait, ProductionSkip, ProductionPlay)
 	choose(ps, "ECRFERRY_CONSOLE_METHOD", c.ConsoleMethod, "POST", "PUT", "PATCH", "GET")
 
@@ -74,6 +74,7 @@ func (ps *problems) check(c *Config) {
 	}
 
 	between(ps, "ECRFERRY_WORKERS", c.Workers, 1, 10_000) // River's own bounds
+	between(ps, "ECRFERRY_PIPELINES_PER_HOUR", c.PipelinesPerHour, 0, 1_000_000)
 	between(ps, "ECRFERRY_COPY_WORKERS", c.CopyWorkers, 1, 1_000)
 	for name, d := range map[string]time.Duration{
 		"ECRFERRY_POLL":              c.Poll,

@@ -44,13 +44,14 @@ type Config struct {
 	ConsoleMethod string    `env:"ECRFERRY_CONSOLE_METHOD" envDefault:"POST" doc:"the HTTP method to call it with"`
 	ConsoleToken  Secret    `env:"ECRFERRY_CONSOLE_TOKEN" doc:"bearer token for it"`
 
-	Delivery   Delivery   `env:"ECRFERRY_DELIVERY" envDefault:"push" doc:"how the rewrite reaches the default branch: push (a merge request only where the branch is protected) or merge-request"`
+	Delivery   Delivery   `env:"ECRFERRY_DELIVERY" envDefault:"push" doc:"how the rewrite reaches the default branch: push (a merge request only where the branch is protected), merge-request, or merge-request+auto-merge (merged when its checks pass)"`
 	Production Production `env:"ECRFERRY_PRODUCTION" envDefault:"wait" doc:"what to do about a manual production job: wait for a human, skip it, or play it"`
 	Images     string     `env:"ECRFERRY_IMAGES" envDefault:"in-use,newest=10" doc:"which images to copy: all, or in-use and newest=N (of each image name)"`
 
 	Poll               time.Duration `env:"ECRFERRY_POLL" envDefault:"15s" doc:"first interval between two looks at something outside; it grows"`
 	PollMax            time.Duration `env:"ECRFERRY_POLL_MAX" envDefault:"5m" doc:"the interval at which it stops growing"`
 	PipelineAppears    time.Duration `env:"ECRFERRY_PIPELINE_APPEARS" envDefault:"1m" doc:"how long to wait for a commit's own pipeline before creating one"`
+	PipelinesPerHour   int           `env:"ECRFERRY_PIPELINES_PER_HOUR" envDefault:"0" doc:"how many pipelines all workers together may start within an hour; 0 for any number"`
 	PipelineDeadline   time.Duration `env:"ECRFERRY_PIPELINE_DEADLINE" envDefault:"3h" doc:"how long a pipeline may take"`
 	DeployDeadline     time.Duration `env:"ECRFERRY_DEPLOY_DEADLINE" envDefault:"30m" doc:"how long a deployment may take to run the new image"`
 	MergeDeadline      time.Duration `env:"ECRFERRY_MERGE_DEADLINE" envDefault:"336h" doc:"how long a merge request may stay open"`
@@ -83,6 +84,7 @@ type Delivery string
 const (
 	Push         Delivery = "push"
 	MergeRequest Delivery = "merge-request"
+	AutoMerge    Delivery = "merge-request+auto-merge"
 )
 
 // Production says what to do about a manual production job.

@@ -41,6 +41,7 @@ const (
 	CheckRunning     = "running"      // the pods run exactly that image
 	CheckRollout     = "rollout"      // the rollout is complete
 	CheckOldRegistry = "old-registry" // nothing runs from the old registry
+	CheckECR         = "ecr"          // of a rollback: nothing runs from ECR any more
 	CheckURL         = "url"          // the environment's address answers
 )
 

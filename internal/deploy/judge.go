@@ -32,12 +32,12 @@ func Judge(e Expectation, v Evidence) Verdict {
 	if v.ClusterAsked {
 		checks = append(checks, checkStrays(e, v)...)
 	}
-	return conclude(e, checks)
+	return conclude(e, checks, "ECR")
 }
 
 // conclude draws the verdict: one no refutes, else something pending makes it
 // pending, else something unknown makes it unproven.
-func conclude(e Expectation, checks []Check) Verdict {
+func conclude(e Expectation, checks []Check, where string) Verdict {
 	var no, pending, unknown, accepted []Check
 	for _, c := range checks {
 		switch {
@@ -57,7 +57,7 @@ func conclude(e Expectation, checks []Check) Verdict {
 	switch {
 	case len(no) > 0:
 		v.Outcome = Refuted
-		v.Summary = "it does not run from ECR as it should: " + tell(no)
+		v.Summary = "it does not run from " + where + " as it should: " + tell(no)
 	case len(pending) > 0:
 		v.Outcome = Pending
 		v.Summary = "not finished yet: " + tell(pending)
@@ -75,7 +75,7 @@ func conclude(e Expectation, checks []Check) Verdict {
 		v.Summary = strings.Join(e.Environments, " and ") + " was deployed by the pipeline, on GitLab's word alone: " + tell(accepted)
 	default:
 		v.Outcome = Proven
-		v.Summary = strings.Join(e.Environments, " and ") + " runs from ECR at " + short(e.SHA)
+		v.Summary = strings.Join(e.Environments, " and ") + " runs from " + where + " at " + short(e.SHA)
 	}
 	return v
 }

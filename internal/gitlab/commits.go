@@ -31,8 +31,11 @@ type CommitRequest struct {
 	// StartBranch makes Branch new from the head of this one; it is refused
 	// with ReasonBranchExists when Branch exists.
 	StartBranch string
-	Message     string
-	Edits       []Edit
+	// Force makes Branch anew from StartBranch even if it exists: what it held
+	// is gone, so look first whose commits these are.
+	Force   bool
+	Message string
+	Edits   []Edit
 	// AuthorName and AuthorEmail default to the account's.
 	AuthorName, AuthorEmail string
 }
@@ -52,6 +55,9 @@ func (c *Client) Commit(ctx context.Context, project int64, r CommitRequest) (sh
 		CommitMessage: new(r.Message),
 		AuthorName:    optional(r.AuthorName),
 		AuthorEmail:   optional(r.AuthorEmail),
+	}
+	if r.Force {
+		opt.Force = new(true)
 	}
 	for _, e := range r.Edits {
 		a, err := action(e)

@@ -38,13 +38,19 @@ type Settings struct {
 	DeployDeadline   time.Duration
 	MergeDeadline    time.Duration
 	ProductionPoll   time.Duration
+	// RunnerDeadline is how long a pipeline may stand still with jobs that no
+	// runner takes; an hour when zero.
+	RunnerDeadline time.Duration
+	// PipelinesPerHour is how many pipelines the whole fleet may start within an
+	// hour; 0 for any number.
+	PipelinesPerHour int
 }
 
 // Policy holds the choices that a migration starts with. It is stored with the
 // migration, so that a change of the worker's configuration does not change
 // what is under way.
 type Policy struct {
-	Delivery   string `json:"delivery"`   // push or merge-request
+	Delivery   string `json:"delivery"`   // push, merge-request or merge-request+auto-merge
 	Production string `json:"production"` // wait, play or skip
 	Images     string `json:"images"`     // see copy.ParsePolicy
 }

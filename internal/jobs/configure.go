@@ -10,6 +10,7 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
 	"gitlab.sikt.no/platon/ecrferry/internal/naming"
+	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
 // Configure makes sure that the project has its ECR repository and that its
@@ -32,6 +33,9 @@ func (s *Configure) Run(ctx context.Context, t *Task) (Outcome, error) {
 		return Done("the repository and the variables are there"), nil
 	}
 
+	if err := s.keepVariables(ctx, t); err != nil {
+		return Outcome{}, err
+	}
 	switch s.Settings.Configure {
 	case "console":
 		if err := t.Record(ctx, "console", "update-configuration", "", "%s: %s", t.Project.Path, lack); err != nil {
@@ -59,6 +63,38 @@ func (s *Configure) Run(ctx context.Context, t *Task) (Outcome, error) {
 			WithRemedy("look at the project in the PaaS console: its configuration did not take effect")
 	}
 	return Done("configured: " + lack), nil
+}
+
+// switchedKeys are the variables that Update configuration changes.
+var switchedKeys = []string{"CI_REGISTRY", "CI_REGISTRY_IMAGE", "KUBE_NAMESPACE"}
+
+// keepVariables stores the variables as they are now, for a rollback. Those that
+// point to ECR already are not what was before: an earlier attempt set them, or
+// the project's owners, who did not get them from us.
+func (s *Configure) keepVariables(ctx context.Context, t *Task) error {
+	vars, err := s.GitLab.Variables(ctx, t.Project.ID)
+	if err != nil {
+		return err
+	}
+	if strings.HasPrefix(value(vars, "CI_REGISTRY_IMAGE"), s.Settings.ECRHost+"/") {
+		return nil
+	}
+	var rows []store.Variable
+	for _, key := range switchedKeys {
+		row := store.Variable{Key: key}
+		for _, v := range vars {
+			if v.Key == key && (v.Scope == "" || v.Scope == gitlab.EveryEnvironment) {
+				row = store.Variable{Key: key, Existed: true, Value: v.Value, Protected: v.Protected, Raw: v.Raw}
+				if v.Masked || v.Hidden {
+					row.Key = ""
+				}
+			}
+		}
+		if row.Key != "" {
+			rows = append(rows, row)
+		}
+	}
+	return t.store.KeepVariables(ctx, t.Migration.ID, rows)
 }
 
 // lacking says what is missing between the project and its repository, "" for

@@ -3,10 +3,12 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	imagecopy "gitlab.sikt.no/platon/ecrferry/internal/copy"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -28,42 +30,9 @@ func (s *Copy) Run(ctx context.Context, t *Task) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	plan, err := s.plan(ctx, t, prop, vars)
+	rows, err := s.copyImages(ctx, t, prop, vars, "copy-images")
 	if err != nil {
 		return Outcome{}, err
-	}
-	rows := &imageRows{task: t, latest: map[string]store.Image{}}
-	for _, i := range plan.Images {
-		rows.note(i)
-	}
-	if err := rows.save(ctx); err != nil {
-		return Outcome{}, err
-	}
-	if n := rows.count(store.ImagePlanned); n > 0 {
-		if err := t.Record(ctx, "ecr", "copy-images", "", "%d images to %s", n, t.Migration.RepositoryURI); err != nil {
-			return Outcome{}, err
-		}
-	}
-	var saveErr error
-	last := time.Now()
-	err = s.Engine.Execute(ctx, plan, func(i imagecopy.Image) {
-		rows.note(i)
-		if saveErr == nil && time.Since(last) > saveEvery {
-			saveErr = rows.save(ctx)
-			last = time.Now()
-		}
-	})
-	// What is done is done: its rows are written even when the copy broke off.
-	bg, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if e := rows.save(bg); e != nil && saveErr == nil {
-		saveErr = e
-	}
-	if err != nil {
-		return Outcome{}, err
-	}
-	if saveErr != nil {
-		return Outcome{}, saveErr
 	}
 	if failed := rows.first(store.ImageFailed); failed != nil {
 		return Outcome{}, fault.New(fault.Unclassified, "images-failed", "%d images could not be copied, such as %s:%s: %s",
@@ -79,6 +48,97 @@ func (s *Copy) Run(ctx context.Context, t *Task) (Outcome, error) {
 	return o, nil
 }
 
+// copyImages copies what the project's images in ECR lack, and keeps a row for
+// each image.
+func (s *survey) copyImages(ctx context.Context, t *Task, prop *proposal, vars []gitlab.Variable, event string) (*imageRows, error) {
+	plan, err := s.plan(ctx, t, prop, vars)
+	if err != nil {
+		return nil, err
+	}
+	return s.execute(ctx, t, plan, event)
+}
+
+// execute carries out a plan and keeps a row for each of its images.
+func (s *survey) execute(ctx context.Context, t *Task, plan imagecopy.Plan, event string) (*imageRows, error) {
+	rows := &imageRows{task: t, latest: map[string]store.Image{}}
+	for _, i := range plan.Images {
+		rows.note(i)
+	}
+	if err := rows.save(ctx); err != nil {
+		return nil, err
+	}
+	if n := rows.count(store.ImagePlanned); n > 0 {
+		if err := t.Record(ctx, "ecr", event, "", "%d images to %s", n, t.Migration.RepositoryURI); err != nil {
+			return nil, err
+		}
+	}
+	var saveErr error
+	last := time.Now()
+	err := s.Engine.Execute(ctx, plan, func(i imagecopy.Image) {
+		rows.note(i)
+		if saveErr == nil && time.Since(last) > saveEvery {
+			saveErr = rows.save(ctx)
+			last = time.Now()
+		}
+	})
+	// What is done is done: its rows are written even when the copy broke off.
+	bg, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if e := rows.save(bg); e != nil && saveErr == nil {
+		saveErr = e
+	}
+	if err != nil {
+		return nil, err
+	}
+	return rows, saveErr
+}
+
+// delta copies what was pushed to the old registry since the copy, right before
+// the project switches: a short second copy, nothing if nothing is new.
+func (s *survey) delta(ctx context.Context, t *Task, prop *proposal, vars []gitlab.Variable) error {
+	plan, err := s.plan(ctx, t, prop, vars)
+	if err != nil {
+		return err
+	}
+	before, err := t.store.Images(ctx, t.Migration.ID)
+	if err != nil {
+		return err
+	}
+	known := map[string]store.ImageState{}
+	for _, i := range before {
+		known[i.SourceRepository+":"+i.SourceTag+" "+i.SourceDigest] = i.State
+	}
+	// What stands in the rows as it was found by the copy keeps its state: an
+	// image that the copy copied is present now, which is no news.
+	fresh := false
+	plan.Images = slices.DeleteFunc(plan.Images, func(i imagecopy.Image) bool {
+		state, ok := known[i.SourceRepository+":"+rowTag(i)+" "+i.SourceDigest]
+		fresh = fresh || i.State == imagecopy.Planned
+		return ok && i.State != imagecopy.Planned && (string(state) == string(i.State) || i.State == imagecopy.Present)
+	})
+	if len(plan.Images) == 0 && !fresh {
+		return nil
+	}
+	rows, err := s.execute(ctx, t, plan, "copy-delta")
+	if err != nil {
+		return err
+	}
+	if failed := rows.first(store.ImageFailed); failed != nil {
+		return fault.New(fault.Unclassified, "images-failed", "an image that was pushed since the copy could not be copied: %s:%s: %s",
+			failed.SourceRepository, failed.SourceTag, failed.Reason)
+	}
+	return nil
+}
+
+// rowTag is the tag by which a row knows an image: a referrer has none, its
+// digest identifies it.
+func rowTag(i imagecopy.Image) string {
+	if i.SourceTag == "" {
+		return "@" + i.SourceDigest
+	}
+	return i.SourceTag
+}
+
 // imageRows gathers the states of images between two writes to Postgres.
 type imageRows struct {
 	task   *Task
@@ -87,10 +147,7 @@ type imageRows struct {
 }
 
 func (r *imageRows) note(i imagecopy.Image) {
-	tag := i.SourceTag
-	if tag == "" {
-		tag = "@" + i.SourceDigest // a referrer has no tag; its digest identifies it
-	}
+	tag := rowTag(i)
 	key := i.SourceRepository + ":" + tag
 	r.latest[key] = store.Image{
 		SourceRepository: i.SourceRepository, SourceTag: tag, SourceDigest: i.SourceDigest, Name: i.Name,

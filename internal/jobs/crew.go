@@ -63,6 +63,7 @@ func New(o Options) (*Crew, error) {
 	add[ConfigureArgs](workers, runner, store.StepConfigure, &Configure{look})
 	add[CopyArgs](workers, runner, store.StepCopy, &Copy{look})
 	add[RewriteArgs](workers, runner, store.StepRewrite, &Rewrite{look})
+	add[RestoreArgs](workers, runner, store.StepRestore, &Restore{look})
 	add[PipelineArgs](workers, runner, store.StepPipeline, &Pipeline{look})
 	add[VerifyArgs](workers, runner, store.StepVerify, &Verify{look})
 

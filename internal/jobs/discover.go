@@ -11,7 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
-	"gitlab.sikt.no/platon/ecrferry/internal/diagnose"
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
@@ -234,39 +233,6 @@ func (s *Discover) alreadyBroken(ctx context.Context, t *Task, b Baseline) (bool
 		}
 	}
 	return len(failures) == 0, nil
-}
-
-// failure is a failed job and its diagnosis.
-type failure struct {
-	Job, URL string
-	ID       int64
-	diagnose.Diagnosis
-}
-
-// logBytes is how much of a job's log is read, from its end.
-const logBytes = 256 << 10
-
-// failures diagnoses the failed jobs of a pipeline, those that may fail aside.
-func (s *survey) failures(ctx context.Context, t *Task, pipeline int64) ([]failure, error) {
-	jobs, err := s.GitLab.Jobs(ctx, t.Project.ID, pipeline)
-	if err != nil {
-		return nil, err
-	}
-	var out []failure
-	for _, j := range jobs {
-		if j.Status != "failed" || j.AllowFailure {
-			continue
-		}
-		log, err := s.GitLab.JobLog(ctx, t.Project.ID, j.ID, logBytes)
-		if err != nil && !errors.Is(err, gitlab.ErrNotFound) {
-			return nil, err
-		}
-		out = append(out, failure{Job: j.Name, URL: j.WebURL, ID: j.ID, Diagnosis: diagnose.Diagnose(diagnose.Failure{
-			Job: j.Name, Stage: j.Stage, FailureReason: j.FailureReason, Log: log,
-			Project: t.Project.Path, Repository: t.Migration.Repository,
-		})})
-	}
-	return out, nil
 }
 
 // newest returns the index of the newest pipeline that want accepts, -1 for none.

@@ -82,15 +82,24 @@ func (e *Enqueuer) again(ctx context.Context, o Order, kind store.RunKind, p sto
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
-		start := from
+		start, way := from, store.Migrate
+		if start == "" && before.Kind == store.Rollback && kind == store.KindFailed {
+			// What failed was the way back: it goes on where it stopped.
+			start, way = store.StepRestore, store.Rollback
+		}
 		if start == "" {
 			start = resumeAt(before)
 		}
-		m, err = tx.CreateMigration(ctx, store.NewMigration{ProjectID: p.ID, Origin: kind, Step: start, Policy: policy})
+		m, err = tx.CreateMigration(ctx, store.NewMigration{ProjectID: p.ID, Origin: kind, Kind: way, Step: start, Policy: policy})
 		if err != nil {
 			return err
 		}
-		if start != store.StepDiscover {
+		if way == store.Rollback {
+			m.Repository, m.RepositoryURI, m.Baseline = before.Repository, before.RepositoryURI, before.Baseline
+			if m, err = tx.SaveMigration(ctx, m); err != nil {
+				return err
+			}
+		} else if start != store.StepDiscover {
 			if m, err = carryOver(ctx, tx, before, m); err != nil {
 				return err
 			}
@@ -139,6 +148,9 @@ func (e *Enqueuer) insert(ctx context.Context, tx *store.Store, m store.Migratio
 // attempt failed, but never past configure. Discover looks anew whenever the
 // attempt before did not get through it, or ended well.
 func resumeAt(before store.Migration) store.StepName {
+	if before.Kind == store.Rollback {
+		return store.StepDiscover
+	}
 	switch before.State {
 	case store.StateFailed, store.StateAttention, store.StateCancelled:
 		if slices.Contains(store.StepOrder, before.Step) {

@@ -2,6 +2,10 @@
 //
 //	discover -> configure -> copy -> rewrite -> pipeline -> verify -> done
 //
+// or back again, by a rollback:
+//
+//	restore -> pipeline -> verify -> done
+//
 // A step (one file each) does its one thing and returns an Outcome: done, wait,
 // needs attention, stop, or an error with a class. The Runner does the
 // bookkeeping of all of them: it records the try before the step acts, keeps a
@@ -37,11 +41,12 @@ const (
 	QueueCopy  = "copy"
 )
 
-// after returns the step that follows.
-func after(step store.StepName) store.StepName {
-	i := slices.Index(store.StepOrder, step)
-	if i+1 < len(store.StepOrder) {
-		return store.StepOrder[i+1]
+// after returns the step that follows in a migration of this kind.
+func after(kind store.Kind, step store.StepName) store.StepName {
+	order := kind.Order()
+	i := slices.Index(order, step)
+	if i+1 < len(order) {
+		return order[i+1]
 	}
 	return store.StepDone
 }
@@ -62,6 +67,7 @@ type (
 	ConfigureArgs struct{ Ref }
 	CopyArgs      struct{ Ref }
 	RewriteArgs   struct{ Ref }
+	RestoreArgs   struct{ Ref }
 	PipelineArgs  struct{ Ref }
 	VerifyArgs    struct{ Ref }
 )
@@ -70,6 +76,7 @@ func (DiscoverArgs) Kind() string  { return string(store.StepDiscover) }
 func (ConfigureArgs) Kind() string { return string(store.StepConfigure) }
 func (CopyArgs) Kind() string      { return string(store.StepCopy) }
 func (RewriteArgs) Kind() string   { return string(store.StepRewrite) }
+func (RestoreArgs) Kind() string   { return string(store.StepRestore) }
 func (PipelineArgs) Kind() string  { return string(store.StepPipeline) }
 func (VerifyArgs) Kind() string    { return string(store.StepVerify) }
 
@@ -85,6 +92,8 @@ func argsOf(step store.StepName, migration int64) river.JobArgs {
 		return CopyArgs{ref}
 	case store.StepRewrite:
 		return RewriteArgs{ref}
+	case store.StepRestore:
+		return RestoreArgs{ref}
 	case store.StepPipeline:
 		return PipelineArgs{ref}
 	case store.StepVerify:
@@ -101,9 +110,10 @@ var timeouts = map[store.StepName]time.Duration{
 	store.StepDiscover:  10 * time.Minute,
 	store.StepConfigure: 5 * time.Minute,
 	store.StepCopy:      6 * time.Hour,
-	store.StepRewrite:   10 * time.Minute,
+	store.StepRewrite:   2 * time.Hour, // it copies what came since the copy
+	store.StepRestore:   10 * time.Minute,
 	store.StepPipeline:  5 * time.Minute,
-	store.StepVerify:    5 * time.Minute,
+	store.StepVerify:    time.Hour, // it copies again what was cleaned up
 }
 
 // activeStates are the states in which a job counts as there. River's default

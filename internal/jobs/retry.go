@@ -46,9 +46,14 @@ func interval(n int, first, longest time.Duration) time.Duration {
 
 // streak is what came right before the present try of a step.
 type streak struct {
-	waits    int        // looks of the present wait
-	first    *time.Time // when the first of them began
-	failures int        // failures in a row; lost tries count, interrupted ones do not
+	waits    []look // the latest first
+	failures int    // failures in a row; lost tries count, interrupted ones do not
+}
+
+// look is an earlier try that ended with a wait.
+type look struct {
+	reason string
+	at     time.Time
 }
 
 // streakOf reads the streak before try from the tries of a migration, oldest first.
@@ -63,9 +68,7 @@ func streakOf(tries []store.Step, try store.Step) streak {
 		switch t.Outcome {
 		case store.OutcomeWaiting:
 			counting = false
-			s.waits++
-			started := t.StartedAt
-			s.first = &started
+			s.waits = append(s.waits, look{t.Reason, t.StartedAt})
 		case store.OutcomeRetry, store.OutcomeLost:
 			if counting {
 				s.failures++
@@ -75,11 +78,22 @@ func streakOf(tries []store.Step, try store.Step) streak {
 	return s
 }
 
-func (s streak) waitingSince(now time.Time) time.Time {
-	if s.first == nil {
-		return now
+// looks counts the looks of the present wait: one that another wait came
+// between begins anew, so that a deadline counts only what it is about.
+func (s streak) looks(reason string) int {
+	for n, l := range s.waits {
+		if l.reason != reason {
+			return n
+		}
 	}
-	return *s.first
+	return len(s.waits)
+}
+
+func (s streak) waitingSince(reason string, now time.Time) time.Time {
+	if n := s.looks(reason); n > 0 {
+		return s.waits[n-1].at
+	}
+	return now
 }
 
 func stack() string { return string(debug.Stack()) }

@@ -72,10 +72,10 @@ func TestStreak(t *testing.T) {
 	if got.failures != 2 {
 		t.Errorf("failures = %d, want 2: the retry and the lost one since the last wait", got.failures)
 	}
-	if got.waits != 2 || !got.waitingSince(at(9)).Equal(at(2)) {
-		t.Errorf("waits = %d since %v, want 2 since %v", got.waits, got.waitingSince(at(9)), at(2))
+	if got.looks("") != 2 || !got.waitingSince("", at(9)).Equal(at(2)) {
+		t.Errorf("waits = %d since %v, want 2 since %v", got.looks(""), got.waitingSince("", at(9)), at(2))
 	}
-	if s := streakOf(nil, tries[0]); !s.waitingSince(at(9)).Equal(at(9)) {
+	if s := streakOf(nil, tries[0]); !s.waitingSince("", at(9)).Equal(at(9)) {
 		t.Error("a wait without looks does not begin now")
 	}
 }

@@ -2,13 +2,12 @@ package jobs
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
+	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
 // Rewrite brings the new image names into the project's files: as a commit to
@@ -17,12 +16,8 @@ import (
 // need no edit any more, the branch, the merge request.
 type Rewrite struct{ *survey }
 
-const (
-	// branchName is fixed, so that every try finds what another one made.
-	branchName = "ecrferry/move-images-to-ecr"
-	// trailer marks our commits, whoever looks for them.
-	trailer = "Ecrferry-Migration:"
-)
+// branchName is fixed, so that every try finds what another one made.
+const branchName = "ecrferry/move-images-to-ecr"
 
 // recomputes is how often the rewrite starts over within a try because somebody
 // pushed meanwhile.
@@ -38,17 +33,27 @@ func (s *Rewrite) Run(ctx context.Context, t *Task) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	return startingOver(ctx, t, func() (Outcome, error) { return s.rewrite(ctx, t, policy, vars) })
+}
+
+// startingOver repeats f when somebody pushed between its look and its commit,
+// so that it computes its change anew from the new head.
+func startingOver(ctx context.Context, t *Task, f func() (Outcome, error)) (Outcome, error) {
 	for try := 1; ; try++ {
-		o, err := s.deliver(ctx, t, policy, vars)
-		if err != nil && fault.ReasonOf(err) == gitlab.ReasonFileChanged && try < recomputes {
-			t.Log.InfoContext(ctx, "the default branch moved while we worked; starting over", "try", try)
+		o, err := f()
+		if err == nil || try == recomputes {
+			return o, err
+		}
+		switch fault.ReasonOf(err) {
+		case gitlab.ReasonFileChanged, gitlab.ReasonFileMissing, gitlab.ReasonConflict:
+			t.Log.InfoContext(ctx, "the branch moved while we worked; starting over", "try", try)
 			continue
 		}
 		return o, err
 	}
 }
 
-func (s *Rewrite) deliver(ctx context.Context, t *Task, policy Policy, vars []gitlab.Variable) (Outcome, error) {
+func (s *Rewrite) rewrite(ctx context.Context, t *Task, policy Policy, vars []gitlab.Variable) (Outcome, error) {
 	prop, err := s.propose(ctx, t, vars)
 	if err != nil {
 		return Outcome{}, err
@@ -61,31 +66,61 @@ func (s *Rewrite) deliver(ctx context.Context, t *Task, policy Policy, vars []gi
 	}
 	t.Migration.Branch = t.Project.DefaultBranch
 	if len(prop.result.Edits) == 0 {
-		// Nothing to change: it was never needed, or our commit is in already.
-		t.Migration.CommitSHA = prop.head.SHA
-		o := Done("no file needs a change")
-		o.Findings = findings
-		return o, nil
+		return s.nothingLeft(ctx, t, prop, vars, findings)
 	}
 	t.Migration.BaseSHA = prop.head.SHA
-	if o, ended, err := s.lint(ctx, t, prop); ended || err != nil {
+	o, note, ended, err := s.lint(ctx, t, prop, findings)
+	if ended || err != nil {
+		o.Findings = findings
 		return o, err
 	}
+	findings = append(findings, note...)
 
-	commit := gitlab.CommitRequest{Branch: t.Project.DefaultBranch, Message: commitMessage(t, prop)}
+	// What would take the change back is kept before it is written: a worker
+	// that dies in between leaves a commit that can still be taken back.
+	var inverse []store.Inverse
+	c := change{head: prop.head, branch: branchName, title: "Move container images to ECR", message: commitMessage(t, prop)}
 	for _, e := range prop.result.Edits {
-		commit.Edits = append(commit.Edits, gitlab.Edit{
-			Path: e.Path, Content: e.After, LastCommitID: prop.files[e.Path].LastCommitID,
-		})
+		inverse = append(inverse, store.Inverse{Path: e.Path, Before: e.Before, After: e.After})
+		c.edits = append(c.edits, gitlab.Edit{Path: e.Path, Content: e.After, LastCommitID: prop.files[e.Path].LastCommitID})
 	}
-	o, err := s.push(ctx, t, prop, commit, policy)
-	o.Findings = findings
+	if err := t.store.ReplaceInverses(ctx, t.Migration.ID, inverse); err != nil {
+		return Outcome{}, err
+	}
+	if t.Migration.MergeRequestIID == 0 {
+		if err := s.delta(ctx, t, prop, vars); err != nil {
+			return Outcome{}, err
+		}
+	}
+	known := findings
+	c.tell = func(more []store.Finding) string {
+		return description(t, prop, append(known[:len(known):len(known)], more...))
+	}
+	o, more, err := s.deliver(ctx, t, c, policy.Delivery)
+	o.Findings = append(findings, more...)
 	o.Result = map[string]any{"diff": prop.result.Diff(), "mapping": prop.result.Mapping}
 	return o, err
 }
 
-// lint asks GitLab whether it agrees, before anything is written.
-func (s *Rewrite) lint(ctx context.Context, t *Task, prop *proposal) (Outcome, bool, error) {
+// nothingLeft ends the step when no file needs a change: none ever did, our
+// commit is in already, or the merge request was merged.
+func (s *Rewrite) nothingLeft(ctx context.Context, t *Task, prop *proposal, vars []gitlab.Variable, findings []store.Finding) (Outcome, error) {
+	o := Done("no file needs a change")
+	if t.Migration.MergeRequestIID != 0 {
+		// Days may have passed since the copy.
+		if err := s.delta(ctx, t, prop, vars); err != nil {
+			return Outcome{}, err
+		}
+		o = Done(fmt.Sprintf("merge request !%d is merged", t.Migration.MergeRequestIID))
+	}
+	t.Migration.CommitSHA = prop.head.SHA
+	o.Findings = findings
+	return o, nil
+}
+
+// lint asks GitLab whether it agrees, before anything is written. Where GitLab
+// does not let us ask, the rewriter's own proof has to do.
+func (s *Rewrite) lint(ctx context.Context, t *Task, prop *proposal, findings []store.Finding) (o Outcome, note []store.Finding, ended bool, err error) {
 	content := prop.files[prop.ciPath].Content
 	for _, e := range prop.result.Edits {
 		if e.Path == prop.ciPath {
@@ -94,97 +129,25 @@ func (s *Rewrite) lint(ctx context.Context, t *Task, prop *proposal) (Outcome, b
 	}
 	lint, err := s.GitLab.Lint(ctx, t.Project.ID, gitlab.LintRequest{Content: string(content), Ref: t.Project.DefaultBranch})
 	if err != nil {
-		return Outcome{}, false, err
-	}
-	if lint.Valid {
-		return Outcome{}, false, nil
-	}
-	return Attention("lint-invalid", "GitLab does not accept the rewritten "+prop.ciPath+": "+strings.Join(lint.Errors, "; "),
-		"see whether the file was valid before; if so, report this as a defect of ecrferry. Nothing was written"), true, nil
-}
-
-// push delivers the commit the way that policy and protection allow.
-func (s *Rewrite) push(ctx context.Context, t *Task, prop *proposal, commit gitlab.CommitRequest, policy Policy) (Outcome, error) {
-	if policy.Delivery == "push" && prop.head.CanPush {
-		sha, err := s.commit(ctx, t, commit)
-		if err == nil {
-			t.Migration.CommitSHA = sha
-			return Done(fmt.Sprintf("%d files changed in commit %.8s", len(commit.Edits), sha)), nil
+		switch fault.ReasonOf(err) {
+		case gitlab.ReasonNeedsAccess, gitlab.ReasonNotFound, gitlab.ReasonPipelineNotAllowed:
+			return Outcome{}, []store.Finding{{
+				Code: "lint-not-permitted", Severity: store.Note, Owner: "platform", File: prop.ciPath,
+				Message: "GitLab could not be asked whether it accepts the rewritten configuration: " + err.Error(),
+				Remedy:  "nothing; the rewriter's own checks passed. To have GitLab asked, give the account the role Developer",
+			}}, false, nil
 		}
-		if fault.ReasonOf(err) != gitlab.ReasonPushNotAllowed {
-			return Outcome{}, err
-		}
+		return Outcome{}, nil, false, err
 	}
-	return s.mergeRequest(ctx, t, prop, commit)
-}
-
-func (s *Rewrite) commit(ctx context.Context, t *Task, c gitlab.CommitRequest) (string, error) {
-	sha, err := s.GitLab.Commit(ctx, t.Project.ID, c)
-	if err != nil {
-		return "", err
+	if !lint.Valid {
+		return Attention("lint-invalid", "GitLab does not accept the rewritten "+prop.ciPath+": "+strings.Join(lint.Errors, "; "),
+			"see whether the file was valid before; if so, report this as a defect of ecrferry. Nothing was written"), nil, true, nil
 	}
-	url := t.Project.WebURL + "/-/commit/" + sha
-	return sha, t.Record(ctx, "gitlab", "commit", url, "%d files on %s", len(c.Edits), c.Branch)
-}
-
-// mergeRequest sees to it that there is one merge request with the edits, and
-// waits until somebody has merged it.
-func (s *Rewrite) mergeRequest(ctx context.Context, t *Task, prop *proposal, commit gitlab.CommitRequest) (Outcome, error) {
-	mrs, err := s.GitLab.MergeRequests(ctx, t.Project.ID, branchName)
-	if err != nil {
-		return Outcome{}, err
+	if left := unexplained(lint.MergedYAML, s.Settings.OldHost, prop.result.Edits, findings); left != "" {
+		return Attention("old-registry-left", "the merged configuration would still name "+left+", and no finding says why",
+			"see which included file names it, and change it there; if it is the project's own, report this as a defect of ecrferry. Nothing was written"), nil, true, nil
 	}
-	slices.SortFunc(mrs, func(a, b gitlab.MergeRequest) int { return int(b.IID - a.IID) })
-	for _, mr := range mrs {
-		switch mr.State {
-		case "opened", "locked":
-			return s.awaitMerge(t, mr), nil
-		case "closed":
-			t.Migration.MergeRequestIID, t.Migration.MergeRequestURL = mr.IID, mr.WebURL
-			return Attention("merge-request-closed", "the project's owners closed the merge request: "+mr.WebURL,
-				"agree with them, reopen it, then enqueue the project again"), nil
-		}
-		break // merged: the edits that are left are new ones
-	}
-	branch, err := s.GitLab.Branch(ctx, t.Project.ID, branchName)
-	switch {
-	case errors.Is(err, gitlab.ErrNotFound):
-		commit.Branch, commit.StartBranch = branchName, t.Project.DefaultBranch
-		if _, err := s.commit(ctx, t, commit); err != nil {
-			return Outcome{}, err
-		}
-	case err != nil:
-		return Outcome{}, err
-	default:
-		tip, err := s.GitLab.Commits(ctx, t.Project.ID, branch.SHA, 1)
-		if err != nil {
-			return Outcome{}, err
-		}
-		if len(tip) == 0 || !strings.Contains(tip[0].Message, trailer) {
-			return Attention("branch-taken", "the branch "+branchName+" holds commits that are not ours",
-				"merge or delete that branch, then enqueue the project again"), nil
-		}
-	}
-	mr, err := s.GitLab.CreateMergeRequest(ctx, t.Project.ID, gitlab.MergeRequestRequest{
-		SourceBranch: branchName, TargetBranch: t.Project.DefaultBranch, RemoveSourceBranch: true,
-		Title:       "Move container images to ECR",
-		Description: description(t, prop),
-	})
-	if err != nil {
-		return Outcome{}, err
-	}
-	if err := t.Record(ctx, "gitlab", "merge-request", mr.WebURL, "!%d into %s", mr.IID, t.Project.DefaultBranch); err != nil {
-		return Outcome{}, err
-	}
-	return s.awaitMerge(t, mr), nil
-}
-
-func (s *Rewrite) awaitMerge(t *Task, mr gitlab.MergeRequest) Outcome {
-	t.Migration.MergeRequestIID, t.Migration.MergeRequestURL = mr.IID, mr.WebURL
-	o := Wait(fmt.Sprintf("merge request !%d to be merged", mr.IID), s.Settings.MergeDeadline)
-	o.Reason = "merge-request"
-	o.Next = "the project's owners review and merge " + mr.WebURL
-	return o
+	return Outcome{}, nil, false, nil
 }
 
 func commitMessage(t *Task, prop *proposal) string {
@@ -199,7 +162,7 @@ func commitMessage(t *Task, prop *proposal) string {
 }
 
 // description is what the project's owners read in the merge request.
-func description(t *Task, prop *proposal) string {
+func description(t *Task, prop *proposal, findings []store.Finding) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "This moves the container images of `%s` from the old registry to Amazon ECR, which keeps one repository a project: image names become tag prefixes, and a tag can be pushed only once.\n\n", t.Project.Path)
 	if len(prop.result.Mapping) > 0 {
@@ -209,14 +172,19 @@ func description(t *Task, prop *proposal) string {
 		}
 		b.WriteString("\n")
 	}
-	if fs := findingsOf(prop.result); len(fs) > 0 {
-		b.WriteString("**For you to look at**\n\n")
-		for _, f := range fs {
-			fmt.Fprintf(&b, "- `%s:%d` %s %s\n", f.File, f.Line, f.Message, f.Remedy)
+	if len(findings) > 0 {
+		b.WriteString("**What stays for you to look at**\n\n")
+		for _, f := range findings {
+			place := ""
+			if f.File != "" {
+				place = fmt.Sprintf("`%s:%d` ", f.File, f.Line)
+			}
+			fmt.Fprintf(&b, "- %s%s. %s.\n", place, strings.TrimSuffix(f.Message, "."), strings.TrimSuffix(f.Remedy, "."))
 		}
 		b.WriteString("\n")
 	}
-	b.WriteString("After the merge the pipeline of the default branch runs, and its result is followed until the service runs from ECR. To take it back, revert the merge.\n")
+	b.WriteString("**How to revert**\n\nBefore the merge: close this merge request. After it: ask the platform team to roll the project back, which also puts the CI/CD variables back; a bare revert of the merge leaves those pointing to ECR.\n\n")
+	b.WriteString("After the merge the pipeline of the default branch runs, and its result is followed until the service runs from ECR.\n")
 	fmt.Fprintf(&b, "\n%s %d\n", trailer, t.Migration.ID)
 	return b.String()
 }

@@ -36,20 +36,46 @@ type Task struct {
 	past   streak
 }
 
-// WaitingSince returns when the present wait of this step began; now, if this
+// WaitingSince returns when the present wait for this reason began; now, if this
 // is its first look.
-func (t *Task) WaitingSince() time.Time { return t.past.waitingSince(time.Now()) }
+func (t *Task) WaitingSince(reason string) time.Time { return t.past.waitingSince(reason, time.Now()) }
+
+// Budget asks the fleet's budget for one more pipeline. The same cause counts
+// once a migration. When the budget is used up it returns the wait to answer with.
+func (t *Task) Budget(ctx context.Context, perHour int, cause string) (o Outcome, ok bool, err error) {
+	ok, pause, err := t.store.StartPipeline(ctx, t.Migration.ID, cause, perHour)
+	if err != nil || ok {
+		return Outcome{}, ok, err
+	}
+	o = Wait(fmt.Sprintf("the fleet's budget of %d pipelines an hour", perHour), 0)
+	o.Reason, o.Every = "pipeline-budget", max(pause, time.Second)
+	o.Next = "nothing; it goes on when there is room"
+	return o, false, nil
+}
 
 // Record appends to the event log what the step is about to write, or has
 // written, to a system outside. It is a transaction of its own: an act that
 // happened must be readable even when the step fails afterwards.
 func (t *Task) Record(ctx context.Context, system, kind, url, format string, args ...any) error {
+	return t.RecordData(ctx, system, kind, url, nil, format, args...)
+}
+
+// RecordData is Record with data that a later try reads.
+func (t *Task) RecordData(ctx context.Context, system, kind, url string, data any, format string, args ...any) error {
 	detail := fmt.Sprintf(format, args...)
 	t.Log.InfoContext(ctx, kind, "system", system, "detail", detail, "url", url)
-	return t.store.AddEvents(ctx, store.Event{
+	e := store.Event{
 		Actor: t.worker, Kind: kind, System: system, Detail: detail, URL: url,
 		ProjectID: t.Project.ID, MigrationID: t.Migration.ID,
-	})
+	}
+	if data != nil {
+		raw, err := json.Marshal(data)
+		if err != nil {
+			return err
+		}
+		e.Data = raw
+	}
+	return t.store.AddEvents(ctx, e)
 }
 
 // Recorded says whether an event of this kind stands in the log of this migration.
@@ -292,7 +318,7 @@ func (r *Runner) afterOutcome(m *store.Migration, f *store.Finish, past streak, 
 
 	switch o.verdict {
 	case done:
-		m.Step = after(m.Step)
+		m.Step = after(m.Kind, m.Step)
 		m.DeadlineAt = nil
 		m.State = store.StateQueued
 		if m.Step == store.StepDone {
@@ -301,7 +327,7 @@ func (r *Runner) afterOutcome(m *store.Migration, f *store.Finish, past streak, 
 		return decision{outcome: store.OutcomeDone, message: o.Message}, nil
 
 	case wait:
-		since := past.waitingSince(now)
+		since := past.waitingSince(o.Reason, now)
 		m.DeadlineAt = nil
 		if o.Within > 0 {
 			t := since.Add(o.Within)
@@ -316,7 +342,7 @@ func (r *Runner) afterOutcome(m *store.Migration, f *store.Finish, past streak, 
 			}
 			return decision{outcome: store.OutcomeAttention, reason: m.Reason, message: m.Message}, nil
 		}
-		pause := interval(past.waits, r.Poll, r.PollMax)
+		pause := interval(past.looks(o.Reason), r.Poll, r.PollMax)
 		if o.Every > 0 {
 			pause = o.Every
 		}

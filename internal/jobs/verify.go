@@ -8,6 +8,7 @@ import (
 
 	"gitlab.sikt.no/platon/ecrferry/internal/cluster"
 	"gitlab.sikt.no/platon/ecrferry/internal/deploy"
+	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
@@ -25,11 +26,23 @@ func (s *Verify) Run(ctx context.Context, t *Task) (Outcome, error) {
 	}
 	want := s.expectation(t)
 	want.Environments = seen.deployed()
-	verdict := deploy.Judge(want, seen.evidence)
+	judge := deploy.Judge
+	if t.Migration.Kind == store.Rollback {
+		judge = deploy.JudgeRestored
+	}
+	verdict := judge(want, seen.evidence)
 	rows := evidenceRows(verdict)
 	o, err := s.conclude(ctx, t, seen, verdict)
 	o.Evidence = rows
 	return o, err
+}
+
+// where is the registry that the migration leads to, in words.
+func where(m store.Migration) string {
+	if m.Kind == store.Rollback {
+		return "the old registry"
+	}
+	return "ECR"
 }
 
 func (s *Verify) conclude(ctx context.Context, t *Task, seen observation, verdict deploy.Verdict) (Outcome, error) {
@@ -39,11 +52,14 @@ func (s *Verify) conclude(ctx context.Context, t *Task, seen observation, verdic
 		o.Next = "look at the deployment if it does not complete"
 		return o, nil
 	case deploy.Refuted:
-		return Failed("not-from-ecr", verdict.Summary, "see the evidence, repair the deployment, then enqueue the project again"), nil
+		reason := "not-from-ecr"
+		if t.Migration.Kind == store.Rollback {
+			reason = "not-rolled-back"
+		}
+		return Failed(reason, verdict.Summary, "see the evidence, repair the deployment, then enqueue the project again"), nil
 	case deploy.Unproven:
 		if len(seen.deployed()) == 0 && len(seen.waiting) == 0 {
-			return Attention("nothing-deployed", "the pipeline passed, but it deployed nothing, so ECR will delete what it pushed within a day",
-				"the project's owners say where these images are used: the GitLab Container Registry fits images that only pipelines use"), nil
+			return s.nothingDeployed(t)
 		}
 		if len(seen.deployed()) > 0 {
 			return Attention("unproven", verdict.Summary,
@@ -53,48 +69,41 @@ func (s *Verify) conclude(ctx context.Context, t *Task, seen observation, verdic
 	if len(seen.waiting) > 0 {
 		return s.production(ctx, t, seen)
 	}
+	message := strings.Join(seen.deployed(), ", ") + " run from " + where(t.Migration)
+	if t.Migration.Kind == store.Rollback {
+		o := Finished(message+" again", false)
+		o.Reason = "rolled-back"
+		return o, nil
+	}
 	exceptions, err := s.exceptions(ctx, t)
 	if err != nil {
 		return Outcome{}, err
 	}
-	message := strings.Join(seen.deployed(), ", ") + " run from ECR"
 	if len(exceptions) > 0 {
 		message += "; exceptions: " + strings.Join(exceptions, ", ")
 	}
 	return Finished(message, len(exceptions) > 0), nil
 }
 
-// production decides about manual jobs that deploy further.
-func (s *Verify) production(ctx context.Context, t *Task, seen observation) (Outcome, error) {
-	policy, err := policyOf(t.Migration.Policy)
+// nothingDeployed ends a migration whose pipeline passed and deployed nothing.
+// A project that deployed nothing before has nothing to be rolled back further.
+func (s *Verify) nothingDeployed(t *Task) (Outcome, error) {
+	if t.Migration.Kind == store.Rollback {
+		o := Finished("the pipeline passed on the old state; it deploys nothing", true)
+		o.Reason = "rolled-back"
+		return o, nil
+	}
+	base, err := baselineOf(t.Migration)
 	if err != nil {
 		return Outcome{}, err
 	}
-	job := seen.waiting[0]
-	proven := "nothing is deployed before it"
-	if d := seen.deployed(); len(d) > 0 {
-		proven = strings.Join(d, ", ") + " proven"
+	if len(base.Environments) > 0 {
+		return Attention("nothing-deployed",
+			fmt.Sprintf("the pipeline passed, but it deployed nothing; before we came, %s had been deployed", base.Environments[0].Environment),
+			"the project's owners see why the deployment no longer runs: "+t.Migration.PipelineURL), nil
 	}
-	switch policy.Production {
-	case "play":
-		if err := t.Record(ctx, "gitlab", "job-played", job.WebURL, "%s of pipeline %d", job.Name, t.Migration.PipelineID); err != nil {
-			return Outcome{}, err
-		}
-		if _, err := s.GitLab.PlayJob(ctx, t.Project.ID, job.ID); err != nil {
-			return Outcome{}, err
-		}
-		return Wait("the job "+job.Name, s.Settings.DeployDeadline), nil
-	case "skip":
-		o := Finished(fmt.Sprintf("%s; %s was not played and still runs what it ran", proven, job.Name), true)
-		o.Next = "play " + job.Name + " when it suits: " + job.WebURL
-		return o, nil
-	}
-	o := Wait("somebody to play "+job.Name, 0)
-	o.Every = s.Settings.ProductionPoll
-	o.Reason = "production"
-	o.Message = fmt.Sprintf("%s; production waits for its manual job %s", proven, job.Name)
-	o.Next = "play " + job.Name + ": " + job.WebURL
-	return o, nil
+	return Attention("nothing-deployed", "the pipeline passed, but it deployed nothing, so ECR will delete what it pushed within a day",
+		"the project's owners say where these images are used: the GitLab Container Registry fits images that only pipelines use"), nil
 }
 
 // exceptions lists what keeps a proven project from being plainly done.
@@ -138,9 +147,8 @@ type observation struct {
 func (o observation) deployed() []string { return o.ours }
 
 func (s *Verify) expectation(t *Task) deploy.Expectation {
-	host, _, _ := strings.Cut(t.Migration.RepositoryURI, "/")
 	e := deploy.Expectation{
-		Project: t.Project.Path, Registry: host, Repository: t.Migration.Repository,
+		Project: t.Project.Path, Registry: s.Settings.ECRHost, Repository: t.Migration.Repository,
 		OldRegistry: s.Settings.OldHost, SHA: t.Migration.CommitSHA, PipelineID: t.Migration.PipelineID,
 	}
 	for base, project := range s.Settings.Aliases {
@@ -159,13 +167,8 @@ func (s *Verify) observe(ctx context.Context, t *Task) (observation, error) {
 	if err != nil {
 		return seen, err
 	}
-	seen.evidence.Pipeline = &deploy.Pipeline{ID: p.ID, SHA: p.SHA, Status: p.Status, WebURL: p.WebURL}
-	bridges, err := s.GitLab.Bridges(ctx, t.Project.ID, p.ID)
-	if err != nil {
+	if seen.evidence.Pipeline, err = s.pipelineTree(ctx, t.Project.ID, p); err != nil {
 		return seen, err
-	}
-	for _, b := range bridges {
-		seen.evidence.Pipeline.Downstream = append(seen.evidence.Pipeline.Downstream, downstream(b))
 	}
 	jobs, err := s.GitLab.Jobs(ctx, t.Project.ID, p.ID)
 	if err != nil {
@@ -197,9 +200,11 @@ func (s *Verify) observe(ctx context.Context, t *Task) (observation, error) {
 			seen.waiting = append(seen.waiting, j)
 		}
 	}
-	images, err := s.ECR.Images(ctx, t.Migration.Repository)
-	if err != nil {
-		return seen, err
+	var images []ecr.Image
+	if t.Migration.Kind == store.Migrate { // a rollback's verdict does not ask ECR
+		if images, err = s.ECR.Images(ctx, t.Migration.Repository); err != nil {
+			return seen, err
+		}
 	}
 	seen.evidence.Images = map[string]string{}
 	for _, i := range images {
@@ -246,14 +251,6 @@ func (s *Verify) environments(ctx context.Context, t *Task) ([]gitlab.Environmen
 func deploys(j gitlab.Job) bool {
 	text := strings.ToLower(j.Stage + " " + j.Name)
 	return strings.Contains(text, "prod") && !strings.Contains(text, "stop")
-}
-
-func downstream(b gitlab.Bridge) deploy.Downstream {
-	d := deploy.Downstream{Job: b.Name, Status: b.Status, AllowFailure: b.AllowFailure}
-	if b.Downstream != nil {
-		d.Pipeline = &deploy.Pipeline{ID: b.Downstream.ID, SHA: b.Downstream.SHA, Status: b.Downstream.Status, WebURL: b.Downstream.WebURL}
-	}
-	return d
 }
 
 func workload(w cluster.Workload) deploy.Workload {

@@ -42,6 +42,7 @@ const (
 	StepConfigure StepName = "configure"
 	StepCopy      StepName = "copy"
 	StepRewrite   StepName = "rewrite"
+	StepRestore   StepName = "restore" // of a rollback only
 	StepPipeline  StepName = "pipeline"
 	StepVerify    StepName = "verify"
 	StepDone      StepName = "done"
@@ -50,7 +51,27 @@ const (
 // StepOrder holds the steps in the order in which they run, without StepDone.
 var StepOrder = []StepName{StepDiscover, StepConfigure, StepCopy, StepRewrite, StepPipeline, StepVerify}
 
-// Migration is one attempt to migrate a project.
+// RollbackOrder holds the steps of a rollback in their order, without StepDone.
+var RollbackOrder = []StepName{StepRestore, StepPipeline, StepVerify}
+
+// Kind says which way a migration goes.
+type Kind string
+
+// The kinds of migration.
+const (
+	Migrate  Kind = "migrate"  // to ECR
+	Rollback Kind = "rollback" // back to what was before
+)
+
+// Order returns the steps of a migration of this kind.
+func (k Kind) Order() []StepName {
+	if k == Rollback {
+		return RollbackOrder
+	}
+	return StepOrder
+}
+
+// Migration is one attempt to migrate a project, or to take that back.
 type Migration struct {
 	ID        int64 `db:"id"`
 	ProjectID int64 `db:"project_id"`
@@ -59,6 +80,7 @@ type Migration struct {
 	// Attempt counts the project's attempts from 1.
 	Attempt int      `db:"attempt"`
 	Origin  RunKind  `db:"origin"`
+	Kind    Kind     `db:"kind"`
 	State   State    `db:"state"`
 	Step    StepName `db:"step"`
 	// Since is when State, Step or WaitingFor last changed; set by the store.
@@ -99,7 +121,8 @@ type NewMigration struct {
 	ProjectID int64
 	RunID     int64 // 0 for none
 	Origin    RunKind
-	Step      StepName // where it starts; "" is StepDiscover
+	Kind      Kind     // "" is Migrate
+	Step      StepName // where it starts; "" is the first of its kind
 	Policy    json.RawMessage
 }
 
@@ -115,7 +138,7 @@ func (e *ActiveError) Error() string {
 // migrationColumns are the columns of a Migration, in queries that differ only
 // in how they find it.
 const migrationColumns = `
-	id, project_id, coalesce(run_id, 0) AS run_id, attempt, origin, state, step, since,
+	id, project_id, coalesce(run_id, 0) AS run_id, attempt, origin, kind, state, step, since,
 	reason, error_class, message, next_action, waiting_for, next_look_at, deadline_at,
 	policy, repository, repository_uri, branch, base_sha, commit_sha,
 	coalesce(merge_request_iid, 0) AS merge_request_iid, merge_request_url,
@@ -127,8 +150,11 @@ const migrationColumns = `
 // surrounding transaction stays usable. The database decides, so of many
 // callers at once one wins. An unknown project is ErrNotFound.
 func (s *Store) CreateMigration(ctx context.Context, n NewMigration) (Migration, error) {
+	if n.Kind == "" {
+		n.Kind = Migrate
+	}
 	if n.Step == "" {
-		n.Step = StepDiscover
+		n.Step = n.Kind.Order()[0]
 	}
 	var m Migration
 	err := s.InTx(ctx, func(ctx context.Context, tx *Store) error {
@@ -143,13 +169,13 @@ func (s *Store) CreateMigration(ctx context.Context, n NewMigration) (Migration,
 			return ErrNotFound
 		}
 		m, err = one[Migration](ctx, tx.db, `
-			INSERT INTO ferry.migrations (project_id, run_id, attempt, origin, step, policy)
-			SELECT $1, nullif($2::bigint, 0), coalesce(max(attempt), 0) + 1, $3, $4, coalesce($5, '{}'::jsonb)
+			INSERT INTO ferry.migrations (project_id, run_id, attempt, origin, step, policy, kind)
+			SELECT $1, nullif($2::bigint, 0), coalesce(max(attempt), 0) + 1, $3, $4, coalesce($5, '{}'::jsonb), $6
 			  FROM ferry.migrations
 			 WHERE project_id = $1
 			ON CONFLICT (project_id) WHERE state IN ('queued', 'running', 'waiting') DO NOTHING
 			RETURNING `+migrationColumns,
-			n.ProjectID, n.RunID, n.Origin, n.Step, n.Policy)
+			n.ProjectID, n.RunID, n.Origin, n.Step, n.Policy, n.Kind)
 		if !errors.Is(err, ErrNotFound) {
 			return err
 		}
@@ -216,7 +242,7 @@ func (s *Store) Migrations(ctx context.Context, projectID int64) ([]Migration, e
 }
 
 // SaveMigration stores everything of m that may change, and returns it as it is
-// now. What may not change is its project, run, attempt, origin and policy.
+// now. What may not change is its project, run, attempt, origin, kind and policy.
 // The store sets the times: Since when state, step or waiting_for change,
 // StartedAt with the first state running, FinishedAt with the end. Ending also
 // clears WaitingFor, NextLookAt and DeadlineAt. An *ActiveError says that it

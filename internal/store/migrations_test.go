@@ -64,7 +64,7 @@ func TestAttempts(t *testing.T) {
 	})
 	b.must(err)
 	want := store.Migration{
-		ProjectID: 1, RunID: run.ID, Attempt: 2, Origin: store.KindFailed, State: store.StateQueued,
+		ProjectID: 1, RunID: run.ID, Attempt: 2, Origin: store.KindFailed, Kind: store.Migrate, State: store.StateQueued,
 		Step: store.StepPipeline, Policy: []byte(`{"images": "all"}`), Baseline: []byte(`{}`),
 	}
 	times := cmpopts.IgnoreFields(store.Migration{}, "ID", "Since", "CreatedAt", "UpdatedAt")

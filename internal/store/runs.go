@@ -14,6 +14,8 @@ const (
 	KindAll     RunKind = "all"
 	KindProject RunKind = "project"
 	KindFailed  RunKind = "failed"
+	// KindRollback is the origin of rollbacks; no run is of this kind.
+	KindRollback RunKind = "rollback"
 )
 
 // RunState says how far a run is.
