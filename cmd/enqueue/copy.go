@@ -77,7 +77,7 @@ a copy would do: 0 all lines can be copied, 4 some, 5 none.`,
 	o.BoolVar(&f.dryRun, "dry-run", false, "only plan: look at both sides, write nothing")
 	o.BoolVar(&f.json, "json", false, "print JSON")
 	o.BoolVar(&f.deep, "deep", false, "compare the digests of tags that the target has (a HEAD each)")
-	o.IntVar(&f.streams, "streams", 16, "blobs to move side by side")
+	o.IntVar(&f.streams, "streams", 32, "blobs to move side by side")
 	o.Float64Var(&f.putRate, "put-rate", 0, "manifests a second at most; 0 goes freely until ECR asks for less")
 	o.BoolVar(&f.verbose, "verbose", false, "log each request")
 	return cmd

@@ -121,7 +121,19 @@ func (r *run) moveOnce(ctx context.Context, b Blob) error {
 		return err
 	}
 	d := registry.Descriptor{MediaType: b.MediaType, Digest: b.Digest, Size: b.Size}
+	// The place at the target is asked for while the source opens: of the three
+	// round trips that a small blob costs, two go side by side.
+	type started struct {
+		upload *registry.Upload
+		err    error
+	}
+	place := make(chan started, 1)
+	go func() {
+		u, err := r.engine.target.StartUpload(ctx, r.plan.Target, d)
+		place <- started{u, err}
+	}()
 	body, err := r.engine.source.Blob(ctx, b.Repository, d)
+	s := <-place
 	if err != nil {
 		if errors.Is(err, registry.ErrThrottled) { // not by ECR
 			return pauseThen(ctx, err)
@@ -130,7 +142,9 @@ func (r *run) moveOnce(ctx context.Context, b Blob) error {
 	}
 	defer body.Close()
 	count := &counted{Reader: body, meter: &r.meter}
-	err = r.engine.target.PushBlob(ctx, r.plan.Target, d, count)
+	if err = s.err; err == nil {
+		err = s.upload.Put(ctx, count)
+	}
 	r.engine.uploads.Report(errors.Is(err, registry.ErrThrottled), fault.RetryAfter(err))
 	if err != nil {
 		count.undo()

@@ -113,7 +113,7 @@ type Options struct {
 	// Readers is how many small requests run side by side while planning; 0 means 32.
 	Readers int
 	// Streams is how many blobs move side by side, over all copies of the
-	// engine; 0 means 16. Each takes a connection at both ends and about 200 KiB.
+	// engine; 0 means 32. Each takes a connection at both ends and about 200 KiB.
 	Streams int
 	// Patience is how long refusals for too many requests are waited out before
 	// Execute returns them; 0 means 2 minutes.
@@ -142,7 +142,7 @@ type Engine struct {
 func New(o Options) *Engine {
 	e := &Engine{
 		source: o.Source, target: o.Target, ecr: o.ECR, pace: o.Pace, uploads: o.Uploads,
-		readers: cmp.Or(o.Readers, 32), streams: cmp.Or(o.Streams, 16), patience: cmp.Or(o.Patience, 2*time.Minute),
+		readers: cmp.Or(o.Readers, 32), streams: cmp.Or(o.Streams, 32), patience: cmp.Or(o.Patience, 2*time.Minute),
 		log: o.Log, now: o.Now,
 	}
 	if e.pace == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -17,29 +18,55 @@ import (
 //
 // The body is read once. On a transient error the caller opens its source again
 // and calls again.
-func (c *Client) PushBlob(ctx context.Context, repository string, d Descriptor, body io.Reader) (err error) {
+func (c *Client) PushBlob(ctx context.Context, repository string, d Descriptor, body io.Reader) error {
+	u, err := c.StartUpload(ctx, repository, d)
+	if err != nil {
+		return err
+	}
+	return u.Put(ctx, body)
+}
+
+// Upload is a place for one blob, which the registry keeps for a while. It may
+// be forgotten.
+type Upload struct {
+	client     *Client
+	repository string
+	blob       Descriptor
+	location   *url.URL
+}
+
+// StartUpload asks for a place for a blob. That can be done while its source is
+// still being opened.
+func (c *Client) StartUpload(ctx context.Context, repository string, d Descriptor) (u *Upload, err error) {
 	defer fault.Wrap(&err, "writing blob %s", join(repository, d.Digest))
 	header, _, err := c.small(ctx, request{
 		method: http.MethodPost, url: c.at(repository + "/blobs/uploads/"), route: "blobs/uploads", scope: push(repository),
 	}, 1<<20)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	location, err := c.base.Parse(header.Get("Location"))
 	if err != nil || header.Get("Location") == "" {
 		// ECR is said to answer so when the repository is not to be written.
-		return fault.New(fault.Transient, c.reason("unavailable"), "%s: the upload was accepted without a place to put it", c.name)
+		return nil, fault.New(fault.Transient, c.reason("unavailable"), "%s: the upload was accepted without a place to put it", c.name)
 	}
 	if location.Scheme != c.base.Scheme && location.Scheme != "https" || isLocal(location.Hostname()) && !isLocal(c.base.Hostname()) {
-		return fault.New(fault.Attention, "registry-redirect", "%s: the upload is to go to %s, which is not a safe address", c.name, location.Host)
+		return nil, fault.New(fault.Attention, "registry-redirect", "%s: the upload is to go to %s, which is not a safe address", c.name, location.Host)
 	}
 
+	return &Upload{client: c, repository: repository, blob: d, location: location}, nil
+}
+
+// Put sends the whole blob.
+func (u *Upload) Put(ctx context.Context, body io.Reader) (err error) {
+	c, d, repository := u.client, u.blob, u.repository
+	defer fault.Wrap(&err, "writing blob %s", join(repository, d.Digest))
 	up, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w := newWatched(body, c.stall, func() { cancel(ErrStalled) })
 	defer w.stop()
 	r := request{
-		method: http.MethodPut, url: withQuery(location, "digest", d.Digest), route: "blobs/uploads/put", scope: push(repository),
+		method: http.MethodPut, url: withQuery(u.location, "digest", d.Digest), route: "blobs/uploads/put", scope: push(repository),
 		header: http.Header{"Content-Type": {"application/octet-stream"}}, stream: w, length: d.Size,
 	}
 	if d.Size == 0 {
