@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -81,7 +82,21 @@ func TestActedThen502(t *testing.T) {
 	b := newBench(t, "suffix-images", "one-image", "protected-branch", "manual-production")
 	b.world.GitLab.InjectAfter(actedThen502(
 		`POST .*/projects/\d+/repository/commits$`, `POST .*/merge_requests$`, `POST .*/pipeline$`, `POST .*/play$`))
-	b.start(nil)
+	var mu sync.Mutex
+	died := map[string]bool{}
+	b.start(func(o *jobs.Options) {
+		// The way back is interrupted between every step's act and its record.
+		o.Crash = func(step store.StepName, m store.Migration) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			key := fmt.Sprint(m.ProjectID, step)
+			if m.Kind != store.Rollback || died[key] {
+				return false
+			}
+			died[key] = true
+			return true
+		}
+	})
 	b.all(false)
 	const pushed, created, proposed, manual = "kurs/skjema", "kurs/paamelding", "lonn/utbetaling", "kurs/kalender"
 	if n := b.ours(pushed, "main"); n != 1 {
@@ -100,6 +115,17 @@ func TestActedThen502(t *testing.T) {
 	promoteOnce(b, manual)
 	for _, path := range []string{pushed, created, manual} {
 		rollBackAndProve(b, path)
+		if n := len(b.world.GitLab.Pipelines(path)); n != 3 {
+			t.Errorf("%s has %d pipelines, want the one from before, ours, and the rollback's", path, n)
+		}
+	}
+	if n := b.ours(pushed, "main"); n != 2 {
+		t.Errorf("%d commits of ours in %s, want the rewrite and its inverse", n, pushed)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(died) < 8 {
+		t.Errorf("only %d deaths on the way back: %v", len(died), died)
 	}
 }
 
