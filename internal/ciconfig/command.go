@@ -1,0 +1,212 @@
+package ciconfig
+
+import (
+	"path"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// command is a simple command with its evaluated words.
+type command struct {
+	ch    *chunk
+	call  *syntax.CallExpr
+	args  []text
+	words []*syntax.Word // the word that each arg came from
+	lits  []string       // the arguments of one run, where args has all values
+	pos   []int          // for each arg its place in lits
+	at    span
+	reads []string // files that are redirected into it
+}
+
+// lit is an argument as text, holes rendered as variables.
+func (c *command) lit(i int) string {
+	if i >= len(c.args) {
+		return ""
+	}
+	return c.args[i].String()
+}
+
+func (sh *shell) command(c *command) {
+	name := path.Base(c.lit(0))
+	switch name {
+	case "sudo", "exec", "command", "proxychains", "proxychains4", "xvfb-run", "time", "nohup", "env", "timeout", "retry", "nice":
+		i := 1
+		for i < len(c.args) && (strings.HasPrefix(c.lit(i), "-") || strings.Contains(c.lit(i), "=") || digits(c.lit(i))) {
+			i++
+		}
+		if i < len(c.args) {
+			inner := *c
+			inner.args, inner.words = c.args[i:], c.words[i:]
+			skip := c.pos[i]
+			inner.lits = c.lits[skip:]
+			inner.pos = nil
+			for _, p := range c.pos[i:] {
+				inner.pos = append(inner.pos, max(p-skip, 0))
+			}
+			sh.command(&inner)
+			return
+		}
+	case "shift":
+		if len(sh.args) > 0 {
+			sh.args = sh.args[1:]
+		}
+		return
+	case "read", "mapfile", "readarray":
+		for i := 1; i < len(c.args); i++ {
+			if n := c.lit(i); !strings.HasPrefix(n, "-") {
+				sh.vars[n] = []text{{piece{hole: n}}}
+			}
+		}
+		return
+	case "unset":
+		for i := 1; i < len(c.args); i++ {
+			delete(sh.vars, c.lit(i))
+		}
+		return
+	case "local", "export", "readonly", "declare", "typeset":
+		return
+	case "echo", "printf":
+		if sh.print != nil {
+			sh.printed(c, name)
+		}
+	case ".", "source":
+		if len(c.args) > 1 && sh.file(c, 1, true) {
+			return
+		}
+	case "sh", "bash", "ash", "dash":
+		for i := 1; i < len(c.args); i++ {
+			a := c.lit(i)
+			if strings.HasPrefix(a, "-") && strings.Contains(a, "c") && i+1 < len(c.args) && !strings.HasPrefix(a, "--") {
+				if sh.nested(c, i+1) {
+					return
+				}
+				break
+			}
+			if !strings.HasPrefix(a, "-") && !strings.HasPrefix(a, "+") {
+				if sh.file(c, i, false) {
+					return
+				}
+				break
+			}
+		}
+	case "eval", "ssh", "su", "trap":
+		if sh.nested(c, len(c.args)-1) {
+			return
+		}
+	}
+	if f, ok := sh.funcs[c.lit(0)]; ok && sh.depth < maxCalls {
+		sh.run.called[f.body] = true
+		b := sh.clone()
+		b.depth++
+		b.args, b.known = nil, true
+		for _, a := range c.args[1:] {
+			b.args = append(b.args, []text{a})
+		}
+		b.stmt(f.ch, f.body)
+		b.args = sh.args
+		sh.vars, sh.funcs = b.vars, b.funcs
+		return
+	}
+	if strings.Contains(c.lit(0), "/") && sh.file(c, 0, false) {
+		return
+	}
+	sh.run.commandUses(sh, c, name)
+	sh.inner(c, name)
+}
+
+// inner follows the script that docker run or kubectl exec hands to a shell.
+func (sh *shell) inner(c *command, name string) {
+	for i := 1; i+2 < len(c.args); i++ {
+		switch path.Base(c.lit(i)) {
+		case "sh", "bash", "ash":
+			if f := c.lit(i + 1); strings.HasPrefix(f, "-") && strings.Contains(f, "c") {
+				sh.clone().nested(c, i+2)
+				return
+			}
+		}
+	}
+}
+
+// nested follows a script that is written as one quoted argument.
+func (sh *shell) nested(c *command, i int) bool {
+	if i >= len(c.words) || i < 1 || sh.depth >= maxCalls || len(c.words[i].Parts) != 1 {
+		return false
+	}
+	q, ok := c.words[i].Parts[0].(*syntax.SglQuoted)
+	if !ok || q.Dollar {
+		return false
+	}
+	b := *sh
+	b.depth++
+	b.script(c.ch.sub(int(q.Left.Offset())+1, int(q.Right.Offset())))
+	return true
+}
+
+// file follows a script of the repository.
+func (sh *shell) file(c *command, i int, sourced bool) bool {
+	src := sh.run.find(c.lit(i))
+	if src == nil || sh.depth >= maxCalls || sh.run.following[src] || !isShell(src) {
+		return false
+	}
+	sh.run.following[src] = true
+	defer delete(sh.run.following, src)
+	sh.run.visited[src.path] = true
+	b := sh
+	if !sourced {
+		b = sh.clone()
+	}
+	was, known, depth := b.args, b.known, b.depth
+	if !sourced || len(c.args) > i+1 {
+		b.args, b.known = nil, true
+		for _, a := range c.args[i+1:] {
+			b.args = append(b.args, []text{a})
+		}
+	}
+	b.depth++
+	b.script(sh.run.wholeFile(src))
+	b.args, b.known, b.depth = was, known, depth
+	return true
+}
+
+func digits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789smhd.") == ""
+}
+
+// printed records what a command substitution gets from echo or printf.
+func (sh *shell) printed(c *command, name string) {
+	rest := c.args[1:]
+	for len(rest) > 0 && strings.HasPrefix(rest[0].String(), "-") {
+		rest = rest[1:]
+	}
+	if name == "printf" {
+		if len(rest) == 2 && strings.HasPrefix(rest[0].String(), "%s") {
+			rest = rest[1:]
+		} else if len(rest) != 1 {
+			return
+		}
+	}
+	var out text
+	for i, a := range rest {
+		if i > 0 {
+			out = append(out, piece{text: " "})
+		}
+		out = append(out, a...)
+	}
+	*sh.print = union(*sh.print, []text{out})
+}
+
+func (sh *shell) heredoc(ch *chunk, r *syntax.Redirect) {
+	quoted := false
+	syntax.Walk(r.Word, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.SglQuoted, *syntax.DblQuoted:
+			quoted = true
+		case *syntax.Lit:
+			quoted = quoted || strings.Contains(n.Value, `\`)
+		}
+		return true
+	})
+	vals := sh.parts(ch, r.Hdoc.Parts, quoted, true)
+	sh.run.textUses(sh, vals, ch.span(int(r.Hdoc.Pos().Offset()), int(r.Hdoc.End().Offset())))
+}

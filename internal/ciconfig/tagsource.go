@@ -1,0 +1,262 @@
+package ciconfig
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// isCache says whether the use only warms a build cache: --cache-from, or a
+// pull in a job that builds the same image afterwards.
+func (r *run) isCache(u *use) bool {
+	if u.lits == nil {
+		return false
+	}
+	if cacheFlag(u) != "" {
+		return true
+	}
+	if !strings.HasSuffix(u.command, " pull") && !strings.Contains(u.command, " pull") {
+		return false
+	}
+	for _, v := range r.uses {
+		if v.job == u.job && v.lits != nil && strings.Contains(v.command, " build") && v.tags() && v.ref.name() == u.ref.name() {
+			return true
+		}
+	}
+	return false
+}
+
+// dependable says whether the pipeline that uses an image is sure to have
+// pushed it before.
+func (r *run) dependable(pushes []*use, u *use) bool {
+	for _, p := range pushes {
+		if p.job == u.job || p.job == nil || always(p.job) || u.job != nil && sameRules(p.job, u.job) {
+			return true
+		}
+	}
+	return false
+}
+
+// always says whether nothing keeps a job out of a pipeline.
+func always(j *job) bool {
+	for _, k := range []string{"rules", "only", "except"} {
+		if t := j.tree.kid(k); t != nil && sometimes(t, 0) {
+			return false
+		}
+	}
+	w := j.tree.kid("when").value()
+	return w != "manual" && w != "never"
+}
+
+// sometimes says whether a job's rules leave it out of ordinary pipelines.
+func sometimes(t *tree, depth int) bool {
+	for k := range t.kids {
+		if k == "changes" || k == "exists" {
+			return true
+		}
+	}
+	found := false
+	for _, n := range items(t.node) {
+		n = deref(n)
+		if n == nil {
+			continue
+		}
+		if child(n, "changes") != nil || child(n, "exists") != nil {
+			found = true
+		}
+		if w := child(n, "when"); w != nil && w.Value == "manual" {
+			found = true
+		}
+		if n.Value == "schedules" || n.Value == "web" || n.Value == "triggers" {
+			found = true
+		}
+		if c := child(n, "if"); c != nil && (strings.Contains(c.Value, `"schedule"`) || strings.Contains(c.Value, `"web"`)) && strings.Contains(c.Value, "==") {
+			found = true
+		}
+	}
+	return found
+}
+
+// sameRules says whether two jobs are in the same pipelines by the same words.
+func sameRules(a, b *job) bool {
+	for _, k := range []string{"rules", "only", "except", "when"} {
+		x, y := a.tree.kid(k), b.tree.kid(k)
+		if (x == nil) != (y == nil) || x != nil && !equal(x.node, y.node, 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// equal says whether two nodes say the same.
+func equal(a, b *yaml.Node, depth int) bool {
+	a, b = deref(a), deref(b)
+	if a == b {
+		return true
+	}
+	if a == nil || b == nil || a.Kind != b.Kind || a.Value != b.Value || a.Tag != b.Tag || len(a.Content) != len(b.Content) || depth > maxDepth {
+		return false
+	}
+	for i := range a.Content {
+		if !equal(a.Content[i], b.Content[i], depth+1) {
+			return false
+		}
+	}
+	return true
+}
+
+// uniqueName is the tag that takes the place of a moving one: the platform's,
+// where its templates or the project itself set it.
+func (r *run) uniqueName() string {
+	if r.platform() {
+		return "$CI_REGISTRY_TAG"
+	}
+	for _, f := range r.in.Files {
+		if strings.Contains(string(f.Content), "CI_REGISTRY_TAG") {
+			return "$CI_REGISTRY_TAG"
+		}
+	}
+	return "$CI_COMMIT_SHA"
+}
+
+// platform says whether the platform's templates are included.
+func (r *run) platform() bool {
+	for _, inc := range append(r.cfg.wanted(), r.cfg.missing...) {
+		if strings.HasSuffix(inc.Project, "gitlab-ci-helpers") || strings.Contains(inc.Component, "/ci-components/") {
+			return true
+		}
+	}
+	return false
+}
+
+// tagChange replaces the tag of a use where name and tag are joined.
+func (u *use) tagChange(with string) (change, bool) {
+	ref, f := u.ref, u.ref.f
+	if u.style == thirdStyle {
+		return change{}, false
+	}
+	if ref.colon < 0 { // "-latest" was going to be put in
+		for _, c := range u.changes {
+			if c.start == c.end && strings.HasSuffix(c.with, "-latest") {
+				c.with = strings.TrimSuffix(c.with, "latest") + with
+				return c, true
+			}
+		}
+		if ref.sep >= 0 {
+			return change{}, false
+		}
+		s := f.t[f.piece[ref.end-1]].outer()
+		if len(f.via(ref.end-1)) == 0 && f.off[ref.end-1] >= 0 {
+			s, _ = f.at(ref.end - 1)
+		}
+		if s.src == nil || !s.src.editable {
+			return change{}, false
+		}
+		return change{span: span{s.src, s.end, s.end}, with: ":" + with}, true
+	}
+	if ref.tagEnd <= ref.colon+1 {
+		return change{}, false
+	}
+	level := f.via(ref.colon)
+	from, ok := f.level(ref.colon+1, level)
+	to, fine := f.level(ref.tagEnd-1, level)
+	if !ok || !fine || from.src != to.src || from.start >= to.end || !from.src.editable {
+		return change{}, false
+	}
+	if strings.Contains(span{from.src, from.start, to.end}.text(), "{") && strings.HasPrefix(with, "$") && !strings.HasPrefix(with, "${") && !strings.ContainsAny(with[1:], "$-.{") {
+		with = "${" + with[1:] + "}"
+	}
+	return change{span: span{from.src, from.start, to.end}, with: with}, true
+}
+
+// level is where byte i is written, or expanded, seen from the text that the
+// chain leads to.
+func (f *flat) level(i int, chain []span) (span, bool) {
+	via := f.via(i)
+	if !above(chain, via) {
+		return span{}, false
+	}
+	if len(via) > len(chain) {
+		return via[len(chain)], true
+	}
+	if f.off[i] < 0 {
+		return f.t[f.piece[i]].at, f.t[f.piece[i]].at.src != nil
+	}
+	return f.at(i)
+}
+
+// tagSource is a tag as text that means the same everywhere: predefined
+// variables and literals only.
+func (u *use) tagSource() (string, bool) {
+	ref, f := u.ref, u.ref.f
+	if ref.colon < 0 {
+		return "", false
+	}
+	var b strings.Builder
+	for i := ref.colon + 1; i < ref.tagEnd; i++ {
+		if f.off[i] >= 0 {
+			b.WriteByte(f.s[i])
+			continue
+		}
+		h := f.t[f.piece[i]].hole
+		if !strings.HasPrefix(h, "CI_") {
+			return "", false
+		}
+		if b.Len() == 0 && i == ref.tagEnd-1 {
+			b.WriteString("$" + h)
+		} else {
+			b.WriteString("${" + h + "}")
+		}
+	}
+	return b.String(), true
+}
+
+// free says whether changes of tags meet no other reader: the bytes belong to
+// references of this group alone.
+func (r *run) free(changes []change, group []*use) bool {
+	wanted := map[span]map[string]bool{}
+	for _, c := range changes {
+		if wanted[c.span] == nil {
+			wanted[c.span] = map[string]bool{}
+		}
+		wanted[c.span][c.with] = true
+		if len(wanted[c.span]) > 1 {
+			return false
+		}
+	}
+	inGroup := map[*use]bool{}
+	for _, u := range group {
+		inGroup[u] = true
+	}
+	list := byPlace(wanted)
+	for _, u := range r.uses {
+		if !u.ref.own || inGroup[u] || u.settled {
+			continue
+		}
+		if len(list.read(u.ref)) > 0 {
+			return false
+		}
+		for _, c := range changes {
+			if u.readsThrough(c.span) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// readsThrough says whether an expansion that lies in s brought in a part of
+// the use's tag.
+func (u *use) readsThrough(s span) bool {
+	for i := u.ref.start; i < u.ref.end; i++ {
+		for _, v := range u.ref.f.via(i) {
+			if v.within(s) {
+				return true
+			}
+		}
+		if p := u.ref.f.t[u.ref.f.piece[i]]; p.hole != "" && p.at.within(s) {
+			return true
+		}
+	}
+	return false
+}
