@@ -142,6 +142,13 @@ func (r *run) baseArg(u *use, s *source, first int) {
 	if len(args) == 0 {
 		return // nobody builds it where it can be seen
 	}
+	// A base image does not run in the PaaS: unless each pipeline pushes this
+	// very tag, ECR drops the copy within a day.
+	if !slices.ContainsFunc(r.uses, func(p *use) bool {
+		return p.push && p.ref.own && p.ref.name() == ref.name() && tagOf(p) == tagOf(u)
+	}) {
+		r.report("expires", u.at, ref.String())
+	}
 	r.after = append(r.after, args...)
 	r.after = append(r.after,
 		change{span: span{s, first, first}, with: "ARG " + name + s.eol()},

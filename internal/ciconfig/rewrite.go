@@ -3,6 +3,7 @@ package ciconfig
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -110,7 +111,7 @@ func (r *run) judge(changes []change) {
 			r.report(u.bad, u.at, ref.String())
 		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.role == unclearRole && u.lits != nil && !ref.joined:
 			r.report("base-handed-on", u.at, u.lits[0])
-		case ref.sep >= 0 && u.role != textRole && unknownName(ref):
+		case ref.sep >= 0 && u.role != textRole && unknownName(ref) && !(u.settled && r.knownName(ref)):
 			r.report("name-open", u.at, ref.String())
 		case u.unseen:
 			r.report("unseen-use", u.at, ref.String())
@@ -126,6 +127,24 @@ func unknownName(ref *reference) bool {
 		}
 	}
 	return false
+}
+
+// knownName says whether jobs give the variables of a name all their values,
+// and no slash among them. An input of an include names such a variable before
+// any job has set it.
+func (r *run) knownName(ref *reference) bool {
+	e := r.everyone()
+	for i := ref.sep + 1; i < ref.nameEnd; i++ {
+		h := ref.f.t[ref.f.piece[i]].hole
+		if ref.f.s[i] != gap || strings.HasPrefix(h, "CI_") {
+			continue
+		}
+		values, ok := e.lookup(h)
+		if !ok || len(values) == 0 || slices.ContainsFunc(values, func(t text) bool { return strings.ContainsAny(t.String(), "/$") }) {
+			return false
+		}
+	}
+	return true
 }
 
 // touched says whether a change falls into what a text is made of.
