@@ -82,6 +82,9 @@ func TestActedThen502(t *testing.T) {
 	b := newBench(t, "suffix-images", "one-image", "protected-branch", "manual-production")
 	b.world.GitLab.InjectAfter(actedThen502(
 		`POST .*/projects/\d+/repository/commits$`, `POST .*/merge_requests$`, `POST .*/pipeline$`, `POST .*/play$`))
+	b.world.GitLab.Inject(func(r *http.Request) (int, string, bool) {
+		return http.StatusForbidden, `{"message":"403 Forbidden"}`, strings.HasSuffix(r.URL.Path, "/ci/lint")
+	})
 	var mu sync.Mutex
 	died := map[string]bool{}
 	b.start(func(o *jobs.Options) {
@@ -101,6 +104,9 @@ func TestActedThen502(t *testing.T) {
 	const pushed, created, proposed, manual = "kurs/skjema", "kurs/paamelding", "lonn/utbetaling", "kurs/kalender"
 	if n := b.ours(pushed, "main"); n != 1 {
 		t.Errorf("%d commits of ours in %s, want 1", n, pushed)
+	}
+	if !b.finding(b.status(pushed), "lint-not-permitted") {
+		t.Error("that GitLab could not be asked about the configuration is not told")
 	}
 	for _, path := range []string{created, manual} {
 		if n := len(b.world.GitLab.Pipelines(path)); n != 2 {
@@ -243,4 +249,25 @@ func (b *bench) status(path string) store.Status {
 		b.Fatalf("status of %s: %v, %d rows", path, err, len(rows))
 	}
 	return rows[0]
+}
+
+// TestPipelineBudget gives the fleet one pipeline an hour: the second project
+// waits for it without holding a slot.
+func TestPipelineBudget(t *testing.T) {
+	b := newBench(t, "suffix-images", "one-image")
+	b.start(func(o *jobs.Options) { o.Settings.PipelinesPerHour = 1; o.Workers = 1 })
+	if _, err := b.enqueuer.All(t.Context(), b.order(), jobs.RunSelection{}); err != nil {
+		t.Fatal(err)
+	}
+	b.await("one project to be done and one to wait", time.Minute, func() (bool, string) {
+		rows, err := b.store.Status(t.Context(), store.StatusFilter{Group: "kurs"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := map[string]int{}
+		for _, r := range rows {
+			said[string(r.State)+" "+r.Reason]++
+		}
+		return said["done "] == 1 && said["waiting pipeline-budget"] == 1, fmt.Sprint(said)
+	})
 }

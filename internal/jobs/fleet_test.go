@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -27,6 +28,51 @@ func TestFleet(t *testing.T) {
 		t.Errorf("the second walk changed the world outside: %v", d)
 	}
 	checkImages(b)
+	rollBackFleet(b)
+}
+
+// rollBackFleet takes every sample back to which something was written.
+func rollBackFleet(b *bench) {
+	b.Helper()
+	all, err := samples.All()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var back []string
+	for _, s := range all {
+		path := s.FinalPath()
+		_, err := b.enqueuer.Rollback(b.Context(), b.order(), b.project(path))
+		if errors.Is(err, jobs.ErrNothingWritten) {
+			continue
+		}
+		if err != nil {
+			b.Errorf("rolling %s back: %v", path, err)
+			continue
+		}
+		back = append(back, path)
+	}
+	if len(back) < 8 {
+		b.Errorf("only %v were rolled back", back)
+	}
+	b.settle()
+	for _, path := range back {
+		r := b.status(path)
+		if r.Reason != "rolled-back" && r.Reason != "production" {
+			b.Errorf("%s: %s %q after the rollback: %s", path, r.State, r.Reason, r.Why)
+			story(b, r)
+		}
+		view, _ := b.world.GitLab.Project(path)
+		for _, v := range view.Variables {
+			if strings.HasPrefix(v.Key, "CI_REGISTRY") {
+				b.Errorf("%s still has the variable %s", path, v.Key)
+			}
+		}
+		for _, m := range view.MergeRequests {
+			if m.State == "opened" {
+				b.Errorf("%s still has the merge request !%d", path, m.IID)
+			}
+		}
+	}
 }
 
 func checkOutcomes(b *bench, rows []store.Status) {
