@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/diagnose"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -145,11 +146,17 @@ func (e *Enqueuer) insert(ctx context.Context, tx *store.Store, m store.Migratio
 }
 
 // resumeAt returns the step at which a project starts again: where its last
-// attempt failed, but never past configure. Discover looks anew whenever the
-// attempt before did not get through it, or ended well.
+// attempt failed. Discover looks anew whenever the attempt before did not get
+// through it, ended well, or failed because the project was moved.
 func resumeAt(before store.Migration) store.StepName {
 	if before.Kind == store.Rollback {
 		return store.StepDiscover
+	}
+	switch diagnose.Cause(before.Reason) {
+	case diagnose.ProjectMoved:
+		return store.StepDiscover // its path, and so its repository, are others now
+	case diagnose.RepositoryMissing:
+		return store.StepConfigure
 	}
 	switch before.State {
 	case store.StateFailed, store.StateAttention, store.StateCancelled:

@@ -254,7 +254,7 @@ func (s *Pipeline) failed(ctx context.Context, t *Task, p gitlab.Pipeline) (Outc
 		return Outcome{}, err
 	}
 	if full.YAMLErrors != "" {
-		return Attention("yaml-error", "GitLab could not read the CI configuration: "+full.YAMLErrors,
+		return Attention("yaml-error", "GitLab could not read the CI configuration: "+masked(full.YAMLErrors),
 			"the project's owners repair the CI configuration, then enqueue the project again: "+p.WebURL), nil
 	}
 	failures, err := s.treeFailures(ctx, t, t.Project.ID, p, 0)
@@ -272,6 +272,9 @@ func (s *Pipeline) failed(ctx context.Context, t *Task, p gitlab.Pipeline) (Outc
 	o.Findings = failureFindings(failures)
 	return o, nil
 }
+
+// masked is a text from outside as it may be stored.
+func masked(text string) string { return string(diagnose.Mask([]byte(text))) }
 
 // again starts the failed jobs of a pipeline once more where that can help:
 // somebody asked for this project after the pipeline had failed, or runners

@@ -199,7 +199,7 @@ func findingsOf(r *ciconfig.Result) []store.Finding {
 	for _, f := range r.Findings {
 		rows = append(rows, store.Finding{
 			Code: string(f.Code), Severity: store.Severity(f.Severity), File: f.File, Line: f.Line, Column: f.Column,
-			Text: f.Text, Message: f.Message, Remedy: f.Remedy, Owner: string(f.Owner),
+			Text: masked(f.Text), Message: masked(f.Message), Remedy: f.Remedy, Owner: string(f.Owner),
 		})
 	}
 	return rows

@@ -2,8 +2,10 @@ package jobs
 
 import (
 	"testing"
+	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/ciconfig"
+	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -62,5 +64,36 @@ func TestRefresh(t *testing.T) {
 	}
 	if got := refresh("", ours); got != ours {
 		t.Errorf("an empty description became %q", got)
+	}
+}
+
+func TestStuck(t *testing.T) {
+	t.Parallel()
+	at := func(min int) time.Time { return time.Date(2026, 1, 1, 12, min, 0, 0, time.UTC) }
+	waits := gitlab.Job{ID: 1, Status: "pending"}
+	if j, since := stuck([]gitlab.Job{{ID: 2, Status: "success", FinishedAt: at(5)}, waits}, at(0)); j == nil || !since.Equal(at(5)) {
+		t.Errorf("job %v since %v, want the pending one since the last one ended", j, since)
+	}
+	if j, _ := stuck([]gitlab.Job{waits, {ID: 2, Status: "running"}}, at(0)); j != nil {
+		t.Errorf("%v counts as stuck while another job runs", j)
+	}
+	if j, _ := stuck([]gitlab.Job{{ID: 2, Status: "created"}}, at(0)); j != nil {
+		t.Errorf("%v counts as stuck although it waits for none", j)
+	}
+}
+
+func TestResumeAt(t *testing.T) {
+	t.Parallel()
+	for want, before := range map[store.StepName]store.Migration{
+		store.StepPipeline:  {State: store.StateFailed, Step: store.StepPipeline, Reason: "runner-failure"},
+		store.StepConfigure: {State: store.StateFailed, Step: store.StepPipeline, Reason: "repository-missing"},
+		store.StepDiscover:  {State: store.StateFailed, Step: store.StepPipeline, Reason: "project-moved"},
+	} {
+		if got := resumeAt(before); got != want {
+			t.Errorf("after %s: %s, want %s", before.Reason, got, want)
+		}
+	}
+	if got := resumeAt(store.Migration{Kind: store.Rollback, State: store.StateFailed, Step: store.StepPipeline}); got != store.StepDiscover {
+		t.Errorf("after a rollback: %s, want discover", got)
 	}
 }

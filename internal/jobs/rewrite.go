@@ -98,7 +98,7 @@ func (s *Rewrite) rewrite(ctx context.Context, t *Task, policy Policy, vars []gi
 	}
 	o, more, err := s.deliver(ctx, t, c, policy.Delivery)
 	o.Findings = append(findings, more...)
-	o.Result = map[string]any{"diff": prop.result.Diff(), "mapping": prop.result.Mapping}
+	o.Result = map[string]any{"diff": masked(prop.result.Diff()), "mapping": prop.result.Mapping}
 	return o, err
 }
 
@@ -140,7 +140,7 @@ func (s *Rewrite) lint(ctx context.Context, t *Task, prop *proposal, findings []
 		return Outcome{}, nil, false, err
 	}
 	if !lint.Valid {
-		return Attention("lint-invalid", "GitLab does not accept the rewritten "+prop.ciPath+": "+strings.Join(lint.Errors, "; "),
+		return Attention("lint-invalid", "GitLab does not accept the rewritten "+prop.ciPath+": "+masked(strings.Join(lint.Errors, "; ")),
 			"see whether the file was valid before; if so, report this as a defect of ecrferry. Nothing was written"), nil, true, nil
 	}
 	if left := unexplained(lint.MergedYAML, s.Settings.OldHost, prop.result.Edits, findings); left != "" {
