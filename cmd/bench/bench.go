@@ -75,7 +75,7 @@ func newBench(ctx context.Context, s settings, log io.Writer) (*bench, error) {
 			return nil, err
 		}
 	}
-	fmt.Fprintf(log, "workload: %d tags and %d new ones in %v\n", len(b.load.tags), len(b.load.fresh), time.Since(start).Round(time.Millisecond))
+	fmt.Fprintf(log, "workload: %d tags (%d manifest writes) and %d new ones in %v\n", len(b.load.tags), len(minimum(b.load.tags, nil).job.Manifests), len(b.load.fresh), time.Since(start).Round(time.Millisecond))
 	return b, nil
 }
 

@@ -96,7 +96,7 @@ func (r *run) move(ctx context.Context, b Blob) error {
 			if refused.IsZero() {
 				refused = time.Now()
 			}
-			if time.Since(refused) < r.engine.patience {
+			if r.meter.fruitless(refused) < r.engine.patience {
 				try--
 				continue
 			}
@@ -123,13 +123,16 @@ func (r *run) moveOnce(ctx context.Context, b Blob) error {
 	d := registry.Descriptor{MediaType: b.MediaType, Digest: b.Digest, Size: b.Size}
 	// The place at the target is asked for while the source opens: of the three
 	// round trips that a small blob costs, two go side by side.
+	if done, err := r.mount(ctx, d); done || err != nil {
+		return err
+	}
 	type started struct {
 		upload *registry.Upload
 		err    error
 	}
 	place := make(chan started, 1)
 	go func() {
-		u, err := r.engine.target.StartUpload(ctx, r.plan.Target, d)
+		u, err := r.engine.target.StartUpload(ctx, r.plan.Target, d, "")
 		place <- started{u, err}
 	}()
 	body, err := r.engine.source.Blob(ctx, b.Repository, d)
@@ -150,8 +153,27 @@ func (r *run) moveOnce(ctx context.Context, b Blob) error {
 		count.undo()
 		return err
 	}
+	r.meter.taken(nil)
 	r.meter.blobs.Add(1)
+	r.engine.homes.note(b.Digest, r.plan.Target)
 	return nil
+}
+
+// mount takes a blob over from another repository of ours, where that is
+// possible. A refusal costs nothing but the request.
+func (r *run) mount(ctx context.Context, d registry.Descriptor) (done bool, err error) {
+	from := r.engine.home(ctx, d.Digest, r.plan.Target)
+	if from == "" {
+		return false, nil
+	}
+	u, err := r.engine.target.StartUpload(ctx, r.plan.Target, d, from)
+	r.engine.uploads.Report(errors.Is(err, registry.ErrThrottled), fault.RetryAfter(err))
+	if err != nil || !u.Mounted {
+		return false, err
+	}
+	r.meter.blobs.Add(1)
+	r.meter.bytes.Add(d.Size)
+	return true, nil
 }
 
 // pauseThen waits as long as an error asks for, and gives it back.

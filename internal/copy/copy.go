@@ -132,7 +132,9 @@ type Engine struct {
 	readers  int
 	streams  int
 	slots    chan struct{} // of the streams
-	noAPI    atomic.Int64  // when the old registry was seen to have no referrers API, Unix time
+	puts     chan struct{} // of manifests on their way
+	homes    homes
+	noAPI    atomic.Int64 // when the old registry was seen to have no referrers API, Unix time
 	patience time.Duration
 	log      *slog.Logger
 	now      func() time.Time
@@ -152,6 +154,7 @@ func New(o Options) *Engine {
 		e.uploads = NewAdaptivePacer(LayerQuota)
 	}
 	e.slots = make(chan struct{}, e.streams)
+	e.puts = make(chan struct{}, 16)
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}

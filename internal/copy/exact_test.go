@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	sdk "github.com/aws/aws-sdk-go-v2/service/ecr"
+
 	"gitlab.sikt.no/platon/ecrferry/internal/copy"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	standin "gitlab.sikt.no/platon/ecrferry/internal/sandbox/ecr"
@@ -284,5 +287,52 @@ func TestProgress(t *testing.T) {
 	if calls < 2 || last.Bytes != f.Bytes || last.BytesDone != f.Bytes || last.BlobsDone != f.Blobs || last.Written != f.Manifests || last.ImagesDone != 20 || last.Left != 0 {
 		raw, _ := json.Marshal(last)
 		t.Errorf("after %d calls: %s, forecast %+v", calls, raw, f)
+	}
+}
+
+func TestBlobsAreTakenOver(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"ENABLED", "DISABLED"} {
+		t.Run(value, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			if _, err := w.ecr.CreateRepository("group/other"); err != nil {
+				t.Fatal(err)
+			}
+			w.set("BLOB_MOUNTING", value)
+			image := w.push("group/app", "1", number(1))
+			e := w.engine()
+			w.run(e, request())
+			read, before := w.read("GET blobs 200"), w.ecr.Requests()
+			r := request()
+			r.Target = "group/other"
+			want(t, w.run(e, r), map[string]string{"group/app:1": "copied"})
+			sent := w.read("GET blobs 200") - read
+			if value == "ENABLED" && sent != 0 || value == "DISABLED" && sent != len(image.Blobs) {
+				t.Errorf("%d blobs sent again", sent)
+			}
+			after := w.ecr.Requests()
+			if n := after["GetAccountSetting"] - before["GetAccountSetting"]; n != 1 {
+				t.Errorf("asked %d times", n)
+			}
+			if n := after["InitiateLayerUpload"] - before["InitiateLayerUpload"]; n != len(image.Blobs) {
+				t.Errorf("%d uploads begun, want %d", n, len(image.Blobs))
+			}
+			got, err := w.puller.Pull(t.Context(), w.ecr.Registry, "group/other", "1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.equal("1", got, image)
+		})
+	}
+}
+
+// set changes a setting of the AWS account.
+func (w *world) set(name, value string) {
+	w.t.Helper()
+	id, secret := w.ecr.WorkerKey()
+	api := sdk.New(sdk.Options{Region: "eu-north-1", BaseEndpoint: &w.ecr.URL, Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")})
+	if _, err := api.PutAccountSetting(w.t.Context(), &sdk.PutAccountSettingInput{Name: &name, Value: &value}); err != nil {
+		w.t.Fatal(err)
 	}
 }

@@ -88,6 +88,7 @@ func (r *run) start(ctx context.Context) {
 	for _, b := range r.plan.Blobs {
 		t := &transfer{blob: b, done: make(chan struct{})}
 		if b.There {
+			r.engine.homes.note(b.Digest, r.plan.Target)
 			close(t.done)
 		}
 		r.blobs[b.Digest] = t

@@ -94,7 +94,7 @@ func (p *pacer) Report(throttled bool, after time.Duration) {
 		case now < p.quota:
 			p.limit.SetLimit(min(p.quota, now+p.quota/50))
 		case now < p.most:
-			p.limit.SetLimit(now + p.quota/400)
+			p.limit.SetLimit(now + p.quota/2000)
 		}
 		return
 	}

@@ -25,6 +25,22 @@ type Progress struct {
 type meter struct {
 	bytes            atomic.Int64
 	blobs, manifests atomic.Int64
+	last             atomic.Int64 // when something was last taken in, Unix nanoseconds
+}
+
+func (m *meter) taken(err error) {
+	if err == nil {
+		m.last.Store(time.Now().UnixNano())
+	}
+}
+
+// fruitless is for how long one has been refused while nobody else got through
+// either: as long as the far side takes something, waiting leads somewhere.
+func (m *meter) fruitless(refused time.Time) time.Duration {
+	if last := time.Unix(0, m.last.Load()); last.After(refused) {
+		refused = last
+	}
+	return time.Since(refused)
 }
 
 // counted counts the bytes of one try of a blob, and can take them back.

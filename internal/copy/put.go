@@ -52,19 +52,30 @@ func (r *run) send(ctx context.Context, n *node, reference string) error {
 	var refused time.Time // since when
 	m := registry.Manifest{Descriptor: registry.Descriptor{MediaType: n.MediaType, Digest: n.Digest, Size: int64(len(n.Body))}, Body: n.Body}
 	for {
-		if err := r.engine.pace.Wait(ctx); err != nil {
-			return err
+		// Few at a time: of what is on its way when a quota ends, all is refused.
+		select {
+		case r.engine.puts <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
-		err := r.engine.target.PutManifest(ctx, r.plan.Target, reference, m)
+		err := r.engine.pace.Wait(ctx)
+		if err == nil {
+			err = r.engine.target.PutManifest(ctx, r.plan.Target, reference, m)
+		}
+		<-r.engine.puts
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		throttled := errors.Is(err, registry.ErrThrottled)
 		r.engine.pace.Report(throttled, fault.RetryAfter(err))
 		if !throttled {
+			r.meter.taken(err)
 			return err
 		}
 		if refused.IsZero() {
 			refused = time.Now()
 		}
-		if time.Since(refused) > r.engine.patience {
+		if r.meter.fruitless(refused) > r.engine.patience {
 			return err
 		}
 	}

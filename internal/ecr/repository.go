@@ -55,6 +55,17 @@ func (c *Client) EnsureRepository(ctx context.Context, name string) (r Repositor
 	return repository(*out.Repository), true, nil
 }
 
+// BlobMounting tells whether the account lets a layer be taken over from
+// another of its repositories. https://docs.aws.amazon.com/AmazonECR/latest/userguide/blob-mounting.html
+func (c *Client) BlobMounting(ctx context.Context) (on bool, err error) {
+	defer wrap(&err, "account setting")
+	out, err := call(ctx, c, "GetAccountSetting", c.api.GetAccountSetting, &sdk.GetAccountSettingInput{Name: aws.String("BLOB_MOUNTING")})
+	if err != nil {
+		return false, err
+	}
+	return aws.ToString(out.Value) == "ENABLED", nil
+}
+
 func repository(r types.Repository) Repository {
 	return Repository{
 		Name: aws.ToString(r.RepositoryName), ARN: aws.ToString(r.RepositoryArn), URI: aws.ToString(r.RepositoryUri),

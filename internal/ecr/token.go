@@ -41,6 +41,13 @@ func (c *Client) Token(ctx context.Context) (Token, error) {
 	}
 	// One waiter that gives up must not take the others along.
 	ch := c.flight.DoChan("token", func() (any, error) {
+		// An earlier flight may have landed since the look above.
+		c.mu.Lock()
+		token, fresh := c.token, time.Now().Before(c.fresh)
+		c.mu.Unlock()
+		if fresh {
+			return token, nil
+		}
 		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
 		return c.login(own)

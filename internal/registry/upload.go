@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 // The body is read once. On a transient error the caller opens its source again
 // and calls again.
 func (c *Client) PushBlob(ctx context.Context, repository string, d Descriptor, body io.Reader) error {
-	u, err := c.StartUpload(ctx, repository, d)
+	u, err := c.StartUpload(ctx, repository, d, "")
 	if err != nil {
 		return err
 	}
@@ -33,17 +34,27 @@ type Upload struct {
 	repository string
 	blob       Descriptor
 	location   *url.URL
+	// Mounted: the blob is there already, taken over from another repository.
+	Mounted bool
 }
 
 // StartUpload asks for a place for a blob. That can be done while its source is
-// still being opened.
-func (c *Client) StartUpload(ctx context.Context, repository string, d Descriptor) (u *Upload, err error) {
+// still being opened. With from, the registry is asked to take the blob over
+// from that repository of its own; where it does not, it gives a place as ever.
+func (c *Client) StartUpload(ctx context.Context, repository string, d Descriptor, from string) (u *Upload, err error) {
 	defer fault.Wrap(&err, "writing blob %s", join(repository, d.Digest))
+	at := c.at(repository + "/blobs/uploads/")
+	if from != "" {
+		at = withQuery(withQuery(at, "mount", d.Digest), "from", from)
+	}
 	header, _, err := c.small(ctx, request{
-		method: http.MethodPost, url: c.at(repository + "/blobs/uploads/"), route: "blobs/uploads", scope: push(repository),
+		method: http.MethodPost, url: at, route: "blobs/uploads", scope: push(repository),
 	}, 1<<20)
 	if err != nil {
 		return nil, err
+	}
+	if from != "" && strings.HasSuffix(strings.TrimSuffix(header.Get("Location"), "/"), "/blobs/"+d.Digest) {
+		return &Upload{client: c, repository: repository, blob: d, Mounted: true}, nil
 	}
 	location, err := c.base.Parse(header.Get("Location"))
 	if err != nil || header.Get("Location") == "" {
