@@ -74,6 +74,8 @@ project that is under way already).`,
 		Example: `  enqueue all                       every project that is not done yet
   enqueue project kurs/skjema       one project, from the step where it failed
   enqueue failed --reason gitlab-unavailable
+  enqueue promote kurs/skjema       play production, which waits for somebody
+  enqueue rollback kurs/skjema      take it all back
   enqueue status                    one line a project
   enqueue status kurs/skjema        its whole story
   enqueue copy --map images.tsv     images by a list, without database or GitLab`,

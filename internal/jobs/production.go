@@ -143,6 +143,8 @@ func (s *Verify) watch(ctx context.Context, t *Task, seen observation) ([]store.
 			f.Message = fmt.Sprintf("the clean-up removed %s, which production needs, and the old registry cannot give it again: %s", i.TargetTag, row.Reason)
 			f.Remedy = "run the pipeline again, so that the image is built anew"
 		}
+		// A second time it is news once more, but one line is enough.
+		findings = slices.DeleteFunc(findings, func(old store.Finding) bool { return old.Text == f.Text })
 		findings = append(findings, f)
 	}
 	return findings, nil
