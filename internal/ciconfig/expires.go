@@ -1,6 +1,9 @@
 package ciconfig
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // expires warns of own images that are used and that the pipeline is not sure
 // to push: CI tools, base images, old releases. ECR drops within a day what the
@@ -20,17 +23,29 @@ func (r *run) expires() {
 		return // built by a compose file or by the platform's own job
 	}
 	for _, u := range r.uses {
-		if !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole || u.document || u.push || u.settled || cacheFlag(u) != "" {
+		if !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) || u.document || u.push || u.settled || cacheFlag(u) != "" {
 			continue
 		}
 		name := u.ref.name()
 		if name == "" && r.platform() && len(pushes[name]) == 0 {
 			continue // .docker-build pushes the nameless image
 		}
-		if !r.dependable(pushes[name], u) {
+		if !r.dependable(pushes[name], u) || standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
 			r.report("expires", u.at, u.ref.String())
 		}
 	}
+}
+
+// standing says whether a tag is written out and does not follow the build.
+func standing(tag string) bool { return tag != "" && !strings.ContainsRune(tag, '$') }
+
+// pushed says whether one of the pushes may be of this very tag: one that is
+// the same, or one that only a variable of the project's names.
+func pushed(pushes []*use, tag string) bool {
+	return slices.ContainsFunc(pushes, func(p *use) bool {
+		t := tagOf(p)
+		return t == tag || strings.HasPrefix(t, "$") && !strings.Contains(t, "CI_")
+	})
 }
 
 // registryCaches takes out build caches that are kept in the registry under a
@@ -60,6 +75,11 @@ func (r *run) registryCaches() {
 		}
 		r.cuts = append(r.cuts, cut...)
 	}
+}
+
+// buildArg says whether a use is handed to a build, as base images are.
+func buildArg(u *use) bool {
+	return u.lits != nil && (u.lits[max(u.arg-1, 0)] == "--build-arg" || strings.HasPrefix(u.lits[u.arg], "--build-arg="))
 }
 
 // cacheFlag is the flag that makes a use a build cache, or "".
