@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -41,7 +42,13 @@ func rollBackFleet(b *bench) {
 	var back []string
 	for _, s := range all {
 		path := s.FinalPath()
-		_, err := b.enqueuer.Rollback(b.Context(), b.order(), b.project(path))
+		var err error
+		b.await("the rollback of "+path+" to be ordered", 10*time.Second, func() (bool, string) {
+			// One that waits is at work for a moment whenever it looks.
+			_, err = b.enqueuer.Rollback(b.Context(), b.order(), b.project(path))
+			_, busy := errors.AsType[*store.ActiveError](err)
+			return !busy, "it is under way"
+		})
 		if errors.Is(err, jobs.ErrNothingWritten) {
 			continue
 		}

@@ -257,6 +257,16 @@ func (r *Runner) record(ctx context.Context, w interface {
 		past, now := task.past, time.Now()
 		m := task.Migration
 		finish := store.Finish{}
+		if present, err := tx.LockMigration(ctx, m.ID); err != nil {
+			return err
+		} else if !present.State.Active() {
+			// Somebody ended the migration while the step was at work: it stays ended.
+			d = decision{outcome: store.OutcomeCancelled, message: "the migration was ended meanwhile"}
+			if _, err := tx.FinishStep(ctx, try.ID, store.Finish{Outcome: store.OutcomeCancelled, Error: d.message}); err != nil {
+				return err
+			}
+			return job.complete(ctx, tx.Tx())
+		}
 		if runErr != nil {
 			d = r.afterError(&m, &finish, past, runErr, now)
 		} else if d, err = r.afterOutcome(&m, &finish, past, o, now); err != nil {
