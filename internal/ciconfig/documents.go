@@ -23,7 +23,7 @@ func (r *run) documents() {
 			r.dockerfile(s)
 		case isShell(s):
 			newShell(r, e).script(r.wholeFile(s))
-		case isYAML(f.Path) && r.manifest(s, e):
+		case isYAML(untemplated(f.Path)) && r.manifest(s, e):
 		default:
 			r.plain(s, e)
 		}
@@ -66,6 +66,15 @@ func (r *run) mayMention(s *source) bool {
 func isYAML(p string) bool {
 	ext := path.Ext(p)
 	return ext == ".yml" || ext == ".yaml"
+}
+
+// untemplated is the path of what a template becomes: values.yaml.tpl.
+func untemplated(p string) string {
+	switch ext := path.Ext(p); ext {
+	case ".tpl", ".tmpl", ".template", ".in":
+		return strings.TrimSuffix(p, ext)
+	}
+	return p
 }
 
 func isDockerfile(p string) bool {
@@ -120,6 +129,7 @@ func (r *run) manifest(s *source, e *env) bool {
 		seen[n] = true
 		switch n.Kind {
 		case yaml.MappingNode:
+			r.parted(s, e, n)
 			for i := 0; i+1 < len(n.Content); i += 2 {
 				walk(n.Content[i+1], n.Content[i].Value, depth+1)
 			}
@@ -153,6 +163,33 @@ func (r *run) manifest(s *source, e *env) bool {
 		walk(n, "", 0)
 	}
 	return true
+}
+
+// parted looks at an image whose registry and repository are apart, as in the
+// values of many Helm charts. The chart joins them, so a name in it cannot be
+// moved to the tag with certainty.
+func (r *run) parted(s *source, e *env, n *yaml.Node) {
+	registry, repository := child(n, "registry"), child(n, "repository")
+	if registry == nil || repository == nil || registry.Kind != yaml.ScalarNode || repository.Kind != yaml.ScalarNode {
+		return
+	}
+	host, name := scalar(s, registry), scalar(s, repository)
+	if host == nil || name == nil {
+		return
+	}
+	d := &document{src: s}
+	for _, v := range product(product(e.interpolate(host, d), []text{{{text: "/"}}}), e.interpolate(name, d)) {
+		for _, ref := range r.references(v) {
+			if ref.host || ref.start > 0 || ref.own && ref.sep < 0 && !ref.joined {
+				continue
+			}
+			u := &use{ref: ref, at: name.span(0, len(name.text)), command: "values", role: repositoryRole, expands: true}
+			if ref.own {
+				u.bad = "tag-elsewhere"
+			}
+			r.add(u)
+		}
+	}
 }
 
 // recordSubstitution remembers which files a job puts its variables into.

@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -14,7 +15,7 @@ import (
 //   - Where it is the only tag, a unique one takes its place everywhere.
 //   - Git tags and release numbers stay: they are pushed once.
 //
-// Where not every use is known, the tag stays and a finding says so.
+// Where not every use is known, the tags of the project stay and findings say so.
 
 // stability says how long a tag keeps its meaning.
 type stability int
@@ -146,20 +147,55 @@ func (r *run) movingTags() {
 			g.pushes = append(g.pushes, u)
 		}
 	}
-	for _, cluster := range clusters(groups, order) {
+	r.decideMoving(clusters(groups, order), siblings)
+}
+
+// decideMoving takes out or replaces all tags that move, or, where one of them
+// or a computed tag has to stay, none: a pipeline in which some images have
+// moving tags and others have not is harder to set right than one that is as
+// it was.
+func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
+	after, cuts := len(r.after), len(r.cuts)
+	open := r.computedTags()
+	var pushes []*use
+	for _, cluster := range all {
 		pushed := false
 		for _, g := range cluster {
 			pushed = pushed || len(g.pushes) > 0
+			pushes = append(pushes, g.pushes...)
 		}
-		if !pushed || r.settleMoving(cluster, siblings) {
-			continue
-		}
-		for _, g := range cluster {
-			for _, p := range g.pushes {
-				r.report("moving-tag", p.at, p.ref.String())
+		open = pushed && !r.settleMoving(cluster, siblings) || open
+	}
+	if !open {
+		for _, p := range pushes {
+			if slices.Contains(r.cuts[cuts:], p) {
+				r.report("tag-dropped", p.at, p.ref.String())
 			}
 		}
+		return
 	}
+	r.after, r.cuts = r.after[:after], r.cuts[:cuts]
+	for _, p := range pushes {
+		r.report("moving-tag", p.at, p.ref.String())
+	}
+}
+
+// computedTags reports the pushes whose tag the output of a command decides,
+// such as a version out of package.json, outside of pipelines for git tags.
+func (r *run) computedTags() bool {
+	found := false
+	for _, u := range r.uses {
+		ref := u.ref
+		if !u.push || !ref.own || ref.host || ref.joined || u.settled || u.bad != "" || ref.colon < 0 || u.stability() != unknownTag {
+			continue
+		}
+		if u.job != nil && onlyTags(u.job) || !strings.Contains(tagOf(u), "$(…)") {
+			continue
+		}
+		r.report("tag-computed", u.at, ref.String())
+		found = true
+	}
+	return found
 }
 
 // clusters puts the groups together that meet in a word of a script, such as
