@@ -34,14 +34,13 @@ func main() {
 }
 
 type settings struct {
-	spec     spec
-	latency  []time.Duration
-	runs     int
-	width    int
-	quota    bool
-	bin      string
-	tools    []string
-	scenario []string
+	spec    spec
+	latency []time.Duration
+	runs    int
+	width   int
+	quota   bool
+	bin     string
+	tools   []string
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
