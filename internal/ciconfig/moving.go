@@ -112,7 +112,6 @@ type movings struct {
 	name, tag string
 	all       []*use
 	pushes    []*use
-	sibling   *use // a push of the same image with a unique tag
 }
 
 // movingTags decides what becomes of each moving tag and adds the changes.
@@ -175,6 +174,9 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 		return
 	}
 	r.after, r.cuts = r.after[:after], r.cuts[:cuts]
+	for _, u := range r.uses {
+		u.retagged = ""
+	}
 	for _, p := range pushes {
 		r.report("moving-tag", p.at, p.ref.String())
 	}
@@ -310,6 +312,7 @@ func (r *run) replaceMoving(g *movings) (changes []change, drops []*use, ok bool
 		if !ok || !r.dependable(g.pushes, u) {
 			return nil, nil, false
 		}
+		u.retagged = braces(r.uniqueName())
 		changes = append(changes, c)
 	}
 	return changes, drops, true
@@ -335,9 +338,18 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 		if !ok || !portable || !r.dependable([]*use{sibling}, u) {
 			return nil, nil, false
 		}
+		u.retagged = braces(with)
 		changes = append(changes, c)
 	}
 	return changes, drops, true
+}
+
+// braces writes a variable as references show it: ${NAME}.
+func braces(tag string) string {
+	if name, ok := strings.CutPrefix(tag, "$"); ok && !strings.HasPrefix(name, "{") {
+		return "${" + name + "}"
+	}
+	return tag
 }
 
 // buildsIn says whether a job builds an image.

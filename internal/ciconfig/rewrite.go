@@ -161,6 +161,10 @@ func touched(t text, changes []change) bool {
 
 // summary fills the lists of a result.
 func (r *run) summary(res *Result) {
+	cut := map[*use]bool{}
+	for _, u := range r.cuts {
+		cut[u] = true
+	}
 	refs, pushed, mapped := map[string]bool{}, map[string]bool{}, map[Mapped]bool{}
 	for _, u := range r.uses {
 		ref := u.ref
@@ -176,6 +180,9 @@ func (r *run) summary(res *Result) {
 			res.References = append(res.References, old)
 		}
 		tag := ref.tag()
+		if u.retagged != "" {
+			tag = u.retagged
+		}
 		if tag == "" {
 			tag = "latest"
 		}
@@ -183,7 +190,10 @@ func (r *run) summary(res *Result) {
 		if p := prefixOf(ref.name()); p != "" {
 			target = p + "-" + tag
 		}
-		if u.push && !pushed[target] {
+		if cut[u] {
+			continue
+		}
+		if u.push && !pushed[target] && r.onDefault(u) {
 			pushed[target] = true
 			res.PushedTags = append(res.PushedTags, target)
 		}
@@ -196,6 +206,14 @@ func (r *run) summary(res *Result) {
 	sort.Strings(res.References)
 	sort.Strings(res.PushedTags)
 	sort.Slice(res.Mapping, func(i, j int) bool { return res.Mapping[i].Old < res.Mapping[j].Old })
+}
+
+// onDefault says whether a job with this use may run in the pipeline of the
+// default branch.
+func (r *run) onDefault(u *use) bool {
+	return slices.ContainsFunc(append([]*job{u.job}, u.also...), func(j *job) bool {
+		return j == nil || r.in.Project.onDefault(j)
+	})
 }
 
 // prefixOf is naming.Prefix for a name that may hold variables.

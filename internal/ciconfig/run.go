@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"path"
+	"slices"
 	"sort"
 	"strings"
 
@@ -14,9 +15,8 @@ type run struct {
 	files   map[string]*source
 	cfg     *config
 	uses    []*use
-	seen    map[string]bool // uses by place, kind and origin
+	seen    map[string]*use // uses by place, kind and origin
 	visited map[string]bool // files that a job reads as a script or configuration
-	logins  []login
 
 	findings []Finding
 	reported map[Finding]bool
@@ -54,13 +54,8 @@ type operation struct {
 	value text
 }
 
-type login struct {
-	at   span
-	host text
-}
-
 func newRun(in *Input) *run {
-	r := &run{in: in, files: map[string]*source{}, seen: map[string]bool{}, visited: map[string]bool{},
+	r := &run{in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
 		reported: map[Finding]bool{}, shells: map[*chunk]*syntax.File{}, wholes: map[*source]*chunk{},
 		following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, lineOf: map[*chunk]line{}}
 	for _, f := range in.Files {
@@ -166,10 +161,13 @@ func (r *run) add(u *use) {
 	if u.at.src != nil {
 		key += u.at.src.path
 	}
-	if r.seen[key] {
+	if first := r.seen[key]; first != nil {
+		if u.job != first.job && !slices.Contains(first.also, u.job) {
+			first.also = append(first.also, u.job)
+		}
 		return
 	}
-	r.seen[key] = true
+	r.seen[key] = u
 	r.uses = append(r.uses, u)
 }
 

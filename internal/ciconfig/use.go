@@ -18,8 +18,9 @@ type use struct {
 	push     bool
 	shell    bool // in a script: commands can be put in
 	expands  bool // variables are expanded here
-	main     bool // part of the default branch's pipeline, as far as known
 	job      *job
+	also     []*job // further jobs with the same line
+	retagged string // what takes the place of its moving tag
 	style    int
 	changes  []change
 	unseen   bool // a variable that nothing visible uses

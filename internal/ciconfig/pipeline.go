@@ -1,0 +1,238 @@
+package ciconfig
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// answer is what can be said of a condition before the pipeline runs.
+type answer int
+
+const (
+	maybe answer = iota
+	yes
+	no
+)
+
+// onDefault says whether a job may run in a pipeline for a push to the default
+// branch. Only what is certain keeps a job out.
+// https://docs.gitlab.com/ci/jobs/job_rules/
+func (p Project) onDefault(j *job) bool {
+	if j.hidden || j.tree.kid("when").value() == "never" {
+		return false
+	}
+	if t := j.tree.kid("rules"); t != nil {
+		return p.rules(t.node)
+	}
+	if t := j.tree.kid("only"); t != nil {
+		if refs, all := refsOf(t); all && len(refs) > 0 && !slices.ContainsFunc(refs, p.mayBeDefault) {
+			return false
+		}
+	}
+	if t := j.tree.kid("except"); t != nil && (t.kids == nil || len(t.kids) == 1) {
+		refs, _ := refsOf(t)
+		return !slices.ContainsFunc(refs, func(ref string) bool { return ref == "branches" || ref == "pushes" || ref == p.defaultBranch() })
+	}
+	return true
+}
+
+// maxRules bounds nested lists of rules, which may hold themselves.
+const maxRules = 500
+
+// rules says whether a list of rules may let a job in.
+func (p Project) rules(n *yaml.Node) bool {
+	list := items(n)
+	for i := 0; i < len(list); i++ {
+		rule := deref(list[i])
+		if rule == nil || rule.Kind != yaml.MappingNode {
+			if rule != nil && rule.Kind == yaml.SequenceNode && rule.Tag != "!reference" && len(list) < maxRules {
+				list = slices.Concat(list[:i+1], rule.Content, list[i+1:])
+				continue
+			}
+			return true // what it stands for is not looked at
+		}
+		holds := yes
+		if c := child(rule, "if"); c != nil {
+			holds = p.condition(c.Value)
+		}
+		if holds == no {
+			continue
+		}
+		if child(rule, "changes") != nil || child(rule, "exists") != nil {
+			holds = maybe
+		}
+		if w := child(rule, "when"); w == nil || w.Value != "never" {
+			return true
+		} else if holds == yes {
+			return false
+		}
+	}
+	return len(list) == 0
+}
+
+// refsOf are the refs of only or except; all is false for one with other keys
+// alone.
+func refsOf(t *tree) (refs []string, all bool) {
+	if t.kids != nil {
+		if t = t.kid("refs"); t == nil {
+			return nil, false
+		}
+	}
+	for _, n := range items(t.node) {
+		if n = deref(n); n != nil {
+			refs = append(refs, n.Value)
+		}
+	}
+	return refs, true
+}
+
+// mayBeDefault says whether a ref of only: lets the default branch in.
+func (p Project) mayBeDefault(ref string) bool {
+	switch ref {
+	case "tags", "merge_requests", "schedules", "triggers", "web", "api", "pipelines", "external", "external_pull_requests", "chat":
+		return false
+	case "branches", "pushes":
+		return true
+	}
+	if expr, ok := strings.CutPrefix(ref, "/"); ok {
+		return matches(expr, p.defaultBranch()) != no
+	}
+	return ref == p.defaultBranch() || strings.ContainsAny(ref, "$@")
+}
+
+// condition judges the expression of a rule: && binds closer than ||. One with
+// parentheses stays open.
+func (p Project) condition(expr string) answer {
+	if strings.Contains(pattern.ReplaceAllString(expr, ""), "(") {
+		return maybe
+	}
+	out := no
+	for _, either := range alternatives(expr, "||") {
+		all := yes
+		for _, term := range alternatives(either, "&&") {
+			switch p.term(strings.TrimSpace(term)) {
+			case no:
+				all = no
+			case maybe:
+				if all == yes {
+					all = maybe
+				}
+			}
+		}
+		if all == yes {
+			return yes
+		}
+		if all == maybe {
+			out = maybe
+		}
+	}
+	return out
+}
+
+// pattern is a regular expression or a string inside a condition.
+var pattern = regexp.MustCompile(`[=!]~\s*/(\\.|[^/\\])*/i?|"[^"]*"|'[^']*'`)
+
+// alternatives parts a condition at an operator that stands outside of patterns.
+func alternatives(expr, operator string) []string {
+	var out []string
+	last := 0
+	covered := pattern.FindAllStringIndex(expr, -1)
+	for i := 0; i+1 < len(expr); i++ {
+		if len(covered) > 0 && i >= covered[0][0] {
+			i, covered = covered[0][1]-1, covered[1:]
+			continue
+		}
+		if expr[i:i+2] == operator {
+			out = append(out, expr[last:i])
+			last = i + 2
+			i++
+		}
+	}
+	return append(out, expr[last:])
+}
+
+var comparison = regexp.MustCompile(`^\$([A-Za-z0-9_]+)\s*(==|!=|=~|!~)\s*(.+)$`)
+
+// term judges one comparison, or a variable alone.
+func (p Project) term(s string) answer {
+	if name, ok := strings.CutPrefix(s, "$"); ok && !strings.ContainsAny(name, " =!~") {
+		v, known := p.onPush(name)
+		return known.and(v != "")
+	}
+	m := comparison.FindStringSubmatch(s)
+	if m == nil {
+		return maybe
+	}
+	v, known := p.onPush(m[1])
+	right := strings.TrimSpace(m[3])
+	switch m[2] {
+	case "==", "!=":
+		want, ok := "", right == "null"
+		if name, is := strings.CutPrefix(right, "$"); is {
+			var k answer
+			want, k = p.onPush(name)
+			ok = k == yes
+		} else if len(right) > 1 && (right[0] == '"' || right[0] == '\'') && right[len(right)-1] == right[0] {
+			want, ok = right[1:len(right)-1], true
+		}
+		if !ok {
+			return maybe
+		}
+		return known.and((v == want) == (m[2] == "=="))
+	}
+	if known != yes || !strings.HasPrefix(right, "/") {
+		return maybe
+	}
+	is := matches(right[1:], v)
+	if is == maybe {
+		return maybe
+	}
+	return yes.and((is == yes) == (m[2] == "=~"))
+}
+
+func (a answer) and(holds bool) answer {
+	switch {
+	case a != yes:
+		return maybe
+	case holds:
+		return yes
+	}
+	return no
+}
+
+// onPush is a predefined variable in a pipeline for a push to the default
+// branch; an absent one is empty.
+func (p Project) onPush(name string) (string, answer) {
+	switch name {
+	case "CI_COMMIT_BRANCH", "CI_COMMIT_REF_NAME", "CI_DEFAULT_BRANCH":
+		return p.defaultBranch(), yes
+	case "CI_PIPELINE_SOURCE":
+		return "push", yes
+	case "CI_COMMIT_TAG", "CI_MERGE_REQUEST_IID", "CI_MERGE_REQUEST_ID", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME":
+		return "", yes
+	}
+	return "", maybe
+}
+
+// matches compares with what follows the first slash of /expression/i.
+func matches(expr, s string) answer {
+	end := strings.LastIndexByte(expr, '/')
+	if end < 0 {
+		return maybe
+	}
+	flag := ""
+	if expr[end+1:] == "i" {
+		flag = "(?i)"
+	}
+	re, err := regexp.Compile(flag + expr[:end])
+	switch {
+	case err != nil:
+		return maybe
+	case re.MatchString(s):
+		return yes
+	}
+	return no
+}
