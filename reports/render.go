@@ -116,7 +116,10 @@ func (f Findings) short() string {
 func (p Project) explain(at time.Time) string {
 	text := p.Why
 	if p.WaitingFor != "" {
-		text = strings.TrimSpace("waits for " + p.WaitingFor + ". " + p.Why)
+		text = "waits for " + p.WaitingFor
+		if !strings.HasSuffix(p.Why, p.WaitingFor) { // which says no more
+			text = strings.TrimSpace(text + ". " + p.Why)
+		}
 		if p.NextLookAt != nil && p.NextLookAt.After(at) {
 			text += fmt.Sprintf(" (looks again in %s)", span(p.NextLookAt.Sub(at)))
 		}

@@ -69,7 +69,11 @@ func (s *Verify) conclude(ctx context.Context, t *Task, seen observation, verdic
 	if len(seen.waiting) > 0 {
 		return s.production(ctx, t, seen)
 	}
-	message := strings.Join(seen.deployed(), ", ") + " run from " + where(t.Migration)
+	run := " run from "
+	if len(seen.deployed()) == 1 {
+		run = " runs from "
+	}
+	message := strings.Join(seen.deployed(), ", ") + run + where(t.Migration)
 	if t.Migration.Kind == store.Rollback {
 		o := Finished(message+" again", false)
 		o.Reason = "rolled-back"
