@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -130,7 +131,15 @@ func prepare(dir layout) (fresh bool, err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	return true, os.RemoveAll(dir.path("world"))
+	if err := os.RemoveAll(dir.path("world")); err != nil {
+		return true, err
+	}
+	if err := os.MkdirAll(dir.path("world"), 0o700); err != nil {
+		return true, err
+	}
+	// A new world gets a new database: the worker's memory of an earlier one,
+	// which may have outlived it elsewhere, would be of other projects.
+	return true, os.WriteFile(dir.path("world/name"), []byte(strings.ToLower(rand.Text()[:8])), 0o600)
 }
 
 // describe writes the files by which others find the world; sandbox.json last,
@@ -140,9 +149,13 @@ func describe(dir layout, w *sandbox.World, control string) error {
 	if err := os.WriteFile(kubeconfig, w.PaaS.Kubeconfig(), 0o600); err != nil {
 		return err
 	}
+	name, err := os.ReadFile(dir.path("world/name"))
+	if err != nil {
+		return err
+	}
 	env := w.Env(kubeconfig)
 	maps.Copy(env, map[string]string{
-		"ECRFERRY_DATA_DIR": dir.path("data"),
+		"ECRFERRY_DATA_DIR": dir.path("data-" + string(name)),
 		"ECRFERRY_POLL":     "300ms",
 		"ECRFERRY_POLL_MAX": "3s",
 		// Real patience would make the demonstration long.
