@@ -84,4 +84,6 @@ rules:
 
 .PHONY: updown
 updown:
-	@$(GO) test -count=1 -run 'TestUpDownUp' ./internal/postgres/... && echo "migrations: up, down, up"
+	@out=$$($(GO) test -count=1 -v -run '^TestMigrateUpDownUp$$' ./internal/postgres) || { echo "$$out"; exit 1; }; \
+	grep -q -- '--- PASS: TestMigrateUpDownUp' <<<"$$out" || { echo "the test of the migrations did not run"; exit 1; }
+	@echo "migrations: up, down, up"
