@@ -86,7 +86,6 @@ CREATE TABLE ferry.steps (
     job_id       bigint NOT NULL,
     worker       text NOT NULL DEFAULT '',
     started_at   timestamptz NOT NULL DEFAULT clock_timestamp(),
-    heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at  timestamptz,
     duration     interval GENERATED ALWAYS AS (finished_at - started_at) STORED,
     outcome      text NOT NULL DEFAULT 'running'
@@ -102,12 +101,10 @@ CREATE TABLE ferry.steps (
     CONSTRAINT steps_finished CHECK ((outcome = 'running') = (finished_at IS NULL))
 );
 CREATE UNIQUE INDEX steps_one_running ON ferry.steps (migration_id) WHERE outcome = 'running';
-CREATE INDEX steps_heartbeat ON ferry.steps (heartbeat_at) WHERE outcome = 'running';
 COMMENT ON TABLE ferry.steps IS 'One row a try of a step. At most one of a migration is running.';
 COMMENT ON COLUMN ferry.steps.try IS 'Counts the tries of this step of this migration from 1. Each look of a wait is a try.';
 COMMENT ON COLUMN ferry.steps.job_id IS 'The job in river.river_job that ran it; River deletes its rows after a while.';
-COMMENT ON COLUMN ferry.steps.worker IS 'The process that ran it.';
-COMMENT ON COLUMN ferry.steps.heartbeat_at IS 'Last sign of life. A running step that has been silent too long is marked lost.';
+COMMENT ON COLUMN ferry.steps.worker IS 'The process that ran it. When ferry.workers has not heard of it for too long, its running tries are marked lost.';
 COMMENT ON COLUMN ferry.steps.outcome IS
     'running, done, waiting (asks again later), attention, retry (failed, will be tried again), failed, lost (its worker vanished), cancelled.';
 COMMENT ON COLUMN ferry.steps.result IS 'What the step found out or did, for people.';

@@ -9,7 +9,7 @@
 // A step (one file each) does its one thing and returns an Outcome: done, wait,
 // needs attention, stop, or an error with a class. The Runner does the
 // bookkeeping of all of them: it records the try before the step acts, keeps a
-// heartbeat while it runs, and writes the step's result, the project's progress,
+// sign of life while it runs, and writes the step's result, the project's progress,
 // the completion of this job and the insertion of the next one in one
 // transaction. A step that waits for the outside does not sleep: its job is
 // snoozed, against a deadline in the migration's row.
@@ -105,7 +105,7 @@ func argsOf(step store.StepName, migration int64) river.JobArgs {
 
 // timeouts bound one try of a step. River never takes back a job without a
 // timeout, so each is finite. Copy may last: it moves gigabytes, and its
-// heartbeat shows whether it lives.
+// sign of life shows whether its worker lives.
 var timeouts = map[store.StepName]time.Duration{
 	store.StepDiscover:  10 * time.Minute,
 	store.StepConfigure: 5 * time.Minute,

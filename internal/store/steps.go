@@ -31,11 +31,10 @@ type Step struct {
 	// Try counts the tries of this step of this migration from 1.
 	Try int `db:"try"`
 	// JobID is River's id of the job that ran it, Worker the process.
-	JobID       int64      `db:"job_id"`
-	Worker      string     `db:"worker"`
-	StartedAt   time.Time  `db:"started_at"`
-	HeartbeatAt time.Time  `db:"heartbeat_at"`
-	FinishedAt  *time.Time `db:"finished_at"`
+	JobID      int64      `db:"job_id"`
+	Worker     string     `db:"worker"`
+	StartedAt  time.Time  `db:"started_at"`
+	FinishedAt *time.Time `db:"finished_at"`
 	// Duration is nil while it runs.
 	Duration   *time.Duration  `db:"duration"`
 	Outcome    Outcome         `db:"outcome"`
@@ -66,19 +65,19 @@ type Finish struct {
 type RunningError struct{ Step Step }
 
 func (e *RunningError) Error() string {
-	return fmt.Sprintf("step %s of migration %d is running already: job %d in %s, last heard of at %s",
-		e.Step.Name, e.Step.MigrationID, e.Step.JobID, e.Step.Worker, e.Step.HeartbeatAt.Format(time.RFC3339))
+	return fmt.Sprintf("step %s of migration %d is running already: job %d in %s, since %s",
+		e.Step.Name, e.Step.MigrationID, e.Step.JobID, e.Step.Worker, e.Step.StartedAt.Format(time.RFC3339))
 }
 
 // stepColumns are the columns of a Step.
 const stepColumns = `
-	id, migration_id, name, try, job_id, worker, started_at, heartbeat_at, finished_at,
+	id, migration_id, name, try, job_id, worker, started_at, finished_at,
 	duration, outcome, error, error_class, reason, result`
 
 // StartStep begins the next try of a step. A running one of the same job is
 // what a vanished worker left behind and is marked lost first; River never runs
 // one job twice knowingly, and if the earlier worker is alive after all, it is
-// fenced off: its Heartbeat and FinishStep say false. A running one of another
+// fenced off: its FinishStep says false. A running one of another
 // job is a *RunningError, and a surrounding transaction stays usable.
 func (s *Store) StartStep(ctx context.Context, n NewStep) (Step, error) {
 	var st Step
@@ -122,17 +121,6 @@ func (s *Store) StartStep(ctx context.Context, n NewStep) (Step, error) {
 	return st, wrap(err, "starting step %s of migration %d", n.Name, n.MigrationID)
 }
 
-// Heartbeat records a sign of life of a running step. It returns false when the
-// step is not running any more: somebody took it for lost, and its worker must
-// stop without writing anything.
-func (s *Store) Heartbeat(ctx context.Context, stepID int64) (bool, error) {
-	tag, err := s.db.Exec(ctx, `
-		UPDATE ferry.steps
-		   SET heartbeat_at = clock_timestamp()
-		 WHERE id = $1 AND outcome = 'running'`, stepID)
-	return tag.RowsAffected() == 1, wrap(err, "heartbeat of step %d", stepID)
-}
-
 // FinishStep records how a step ended. It returns false, and changes nothing,
 // when the step is not running any more; the caller must then roll back what
 // else it was about to write.
@@ -147,23 +135,6 @@ func (s *Store) FinishStep(ctx context.Context, stepID int64, f Finish) (bool, e
 		 WHERE id = $1 AND outcome = 'running'`,
 		stepID, f.Outcome, f.Error, f.ErrorClass, f.Reason, f.Result)
 	return tag.RowsAffected() == 1, wrap(err, "finishing step %d", stepID)
-}
-
-// LostSteps marks the running steps that have given no sign of life for the
-// given time as lost and returns them. Several callers at once get different
-// ones. The caller puts their jobs (JobID) back to work.
-func (s *Store) LostSteps(ctx context.Context, silentFor time.Duration) ([]Step, error) {
-	steps, err := many[Step](ctx, s.db, `
-		UPDATE ferry.steps
-		   SET outcome = 'lost', finished_at = clock_timestamp(),
-		       error = 'no sign of life since ' || to_char(heartbeat_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC',
-		       error_class = 'transient', reason = 'worker-lost'
-		 WHERE id IN (SELECT id
-		                FROM ferry.steps
-		               WHERE outcome = 'running' AND heartbeat_at < clock_timestamp() - $1::interval
-		                 FOR UPDATE SKIP LOCKED)
-		RETURNING `+stepColumns, silentFor)
-	return steps, wrap(err, "looking for lost steps")
 }
 
 // Steps returns the tries of a migration's steps, in the order they began.

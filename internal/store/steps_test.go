@@ -4,7 +4,6 @@ import (
 	"errors"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -23,11 +22,6 @@ func TestStepFromStartToFinish(t *testing.T) {
 		return st
 	}
 	first := start(store.StepCopy, 10)
-	alive, err := b.Heartbeat(b.ctx, first.ID)
-	b.must(err)
-	if !alive {
-		t.Error("a running step is not alive")
-	}
 	if _, err := b.FinishStep(b.ctx, first.ID, store.Finish{}); err == nil {
 		t.Error("a step was finished without an outcome")
 	}
@@ -55,7 +49,7 @@ func TestStepFromStartToFinish(t *testing.T) {
 		{MigrationID: m.ID, Name: store.StepCopy, Try: 2, JobID: 10, Worker: "w", Outcome: store.OutcomeDone, Result: []byte(`{}`)},
 		{MigrationID: m.ID, Name: store.StepRewrite, Try: 1, JobID: 11, Worker: "w", Outcome: store.OutcomeRunning, Result: []byte(`{}`)},
 	}
-	times := cmpopts.IgnoreFields(store.Step{}, "ID", "StartedAt", "HeartbeatAt", "FinishedAt", "Duration")
+	times := cmpopts.IgnoreFields(store.Step{}, "ID", "StartedAt", "FinishedAt", "Duration")
 	if diff := cmp.Diff(want, all, times); diff != "" {
 		t.Error(diff)
 	}
@@ -87,12 +81,10 @@ func TestFencing(t *testing.T) {
 	if fresh.Try != 2 {
 		t.Errorf("try %d, want 2", fresh.Try)
 	}
-	alive, err := b.Heartbeat(b.ctx, old.ID)
-	b.must(err)
 	ok, err := b.FinishStep(b.ctx, old.ID, store.Finish{Outcome: store.OutcomeDone})
 	b.must(err)
-	if alive || ok {
-		t.Errorf("the old worker is alive %v and may finish %v", alive, ok)
+	if ok {
+		t.Error("the old worker may finish")
 	}
 	all, err := b.Steps(b.ctx, m.ID)
 	b.must(err)
@@ -128,55 +120,5 @@ func TestStartStepAtOnce(t *testing.T) {
 	wg.Wait()
 	if started != 1 {
 		t.Errorf("%d of 8 jobs started the step, want 1", started)
-	}
-}
-
-func TestLostSteps(t *testing.T) {
-	b := open(t)
-	b.projects(1, 2, 3)
-	var steps []store.Step
-	for project := range int64(3) {
-		m := b.migration(project + 1)
-		st, err := b.StartStep(b.ctx, store.NewStep{MigrationID: m.ID, Name: store.StepCopy, JobID: 100 + project, Worker: "w"})
-		b.must(err)
-		steps = append(steps, st)
-	}
-	ok, err := b.FinishStep(b.ctx, steps[2].ID, store.Finish{Outcome: store.OutcomeDone})
-	b.must(err)
-	// The first two fell silent an hour ago, and the second was heard of again.
-	_, err = b.pool.Exec(b.ctx, `UPDATE ferry.steps SET heartbeat_at = heartbeat_at - interval '1 hour', started_at = started_at - interval '1 hour'`)
-	b.must(err)
-	alive, err := b.Heartbeat(b.ctx, steps[1].ID)
-	b.must(err)
-	if !ok || !alive {
-		t.Fatalf("finished %v, alive %v", ok, alive)
-	}
-	var (
-		wg  sync.WaitGroup
-		mu  sync.Mutex
-		got []int64
-	)
-	for range 4 {
-		wg.Go(func() {
-			lost, err := b.LostSteps(b.ctx, time.Minute)
-			if err != nil {
-				t.Error(err)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			for _, st := range lost {
-				got = append(got, st.JobID)
-				if st.Outcome != store.OutcomeLost || st.FinishedAt == nil {
-					t.Errorf("lost step: %+v", st)
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if diff := cmp.Diff([]int64{100}, got); diff != "" {
-		t.Errorf("jobs of lost steps: %s", diff)
-	}
-	if alive, err := b.Heartbeat(b.ctx, steps[0].ID); alive || err != nil {
-		t.Errorf("a lost step is alive: %v, %v", alive, err)
 	}
 }

@@ -50,12 +50,18 @@ func TestLoseSteps(t *testing.T) {
 	m := b.migration(1)
 	st, err := b.StartStep(b.ctx, store.NewStep{MigrationID: m.ID, Name: store.StepCopy, JobID: 5, Worker: "w"})
 	b.must(err)
-	b.must(b.LoseSteps(b.ctx, 6)) // another job's
-	if alive, _ := b.Heartbeat(b.ctx, st.ID); !alive {
-		t.Error("the step of another job was lost")
+	for _, tt := range []struct {
+		job  int64
+		want store.Outcome
+	}{{6, store.OutcomeRunning}, {5, store.OutcomeLost}} {
+		b.must(b.LoseSteps(b.ctx, tt.job))
+		steps, err := b.Steps(b.ctx, m.ID)
+		b.must(err)
+		if steps[0].Outcome != tt.want {
+			t.Errorf("after losing job %d: %s, want %s", tt.job, steps[0].Outcome, tt.want)
+		}
 	}
-	b.must(b.LoseSteps(b.ctx, 5))
-	if alive, _ := b.Heartbeat(b.ctx, st.ID); alive {
-		t.Error("the step is not lost")
+	if ok, err := b.FinishStep(b.ctx, st.ID, store.Finish{Outcome: store.OutcomeDone}); ok || err != nil {
+		t.Errorf("a lost step was finished: %v, %v", ok, err)
 	}
 }
