@@ -98,6 +98,15 @@ func (s *session) project(ctx context.Context, path string, cmd *cobra.Command) 
 	return p, s.store.UpsertProjects(ctx, []store.Project{p})
 }
 
+// known finds a project among those that the store knows.
+func (s *session) known(ctx context.Context, path string) (store.Project, error) {
+	p, err := s.store.Project(ctx, path)
+	if errors.Is(err, store.ErrNotFound) {
+		return p, fmt.Errorf("project %s is not known; see enqueue status", path)
+	}
+	return p, err
+}
+
 // report says what came of enqueueing a project.
 func report(cmd *cobra.Command, p store.Project, m store.Migration, err error, asJSON bool) error {
 	row := enqueued{Project: p.Path, Migration: m.ID, Attempt: m.Attempt, Step: m.Step, State: m.State, Enqueued: true}
@@ -140,10 +149,7 @@ func cancelCommand(env *environment) *cobra.Command {
 				return err
 			}
 			defer s.close()
-			p, err := s.store.Project(cmd.Context(), args[0])
-			if errors.Is(err, store.ErrNotFound) {
-				return fmt.Errorf("project %s is not known; see enqueue status", args[0])
-			}
+			p, err := s.known(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
-	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
 func promoteCommand(env *environment) *cobra.Command {
@@ -26,10 +25,7 @@ A project that does not wait for production is left alone (exit code 3).`,
 				return err
 			}
 			defer s.close()
-			p, err := s.store.Project(cmd.Context(), args[0])
-			if errors.Is(err, store.ErrNotFound) {
-				return fmt.Errorf("project %s is not known; see enqueue status", args[0])
-			}
+			p, err := s.known(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
