@@ -62,7 +62,7 @@ func TestKilledWorker(t *testing.T) {
 	}
 
 	first := start(t, worker, env)
-	await(t, "a copy to be under way", time.Minute, func() bool {
+	await(t, "a copy to be under way", 3*time.Minute, func() bool {
 		var n int
 		err := db.Pool.QueryRow(ctx, `SELECT count(*) FROM ferry.steps WHERE outcome = 'running' AND name IN ('copy', 'rewrite')`).Scan(&n)
 		return err == nil && n > 0
@@ -200,7 +200,7 @@ func start(t *testing.T, bin string, env []string) *exec.Cmd {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the worker to be ready", time.Minute, func() bool {
+	await(t, "the worker to be ready", 3*time.Minute, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/readyz", nil)

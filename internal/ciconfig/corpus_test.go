@@ -212,7 +212,7 @@ func TestCorpus(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if took := time.Since(start); took > 5*time.Second { // a second alone; the machine is shared
+			if took := time.Since(start); took > 30*time.Second { // a second alone; with the race detector on a loaded machine many
 				t.Errorf("took %v", took)
 			}
 			invariants(t, in, res)

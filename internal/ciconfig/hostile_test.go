@@ -56,7 +56,7 @@ func TestHostile(t *testing.T) {
 			t.Parallel()
 			start := time.Now()
 			res, err := Rewrite(input(c.files, rule{Project: "group/project"}))
-			if took := time.Since(start); took > 10*time.Second {
+			if took := time.Since(start); took > time.Minute {
 				t.Errorf("took %v", took)
 			}
 			if err != nil {

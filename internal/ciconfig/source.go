@@ -24,6 +24,9 @@ func newSource(path string, data []byte, editable bool) *source {
 		first = len(bom)
 	}
 	s.starts = append(s.starts, first)
+	if len(data) > maxFile { // refused where it is read; its lines are nobody's business
+		return s
+	}
 	for i := first; i < len(data); {
 		w := lineBreak(data[i:])
 		if w == 0 {

@@ -173,7 +173,7 @@ func TestToken(t *testing.T) {
 
 	short := start(t, standin.Options{TokenLife: 200 * time.Millisecond})
 	c = worker(t, short)
-	for deadline := time.Now().Add(5 * time.Second); short.Requests()["GetAuthorizationToken"] < 2 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); short.Requests()["GetAuthorizationToken"] < 2 && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		// It is replaced ahead of its end, so it is never handed out when over.
 		if token, err := c.Token(t.Context()); err != nil || time.Now().After(token.Expires) {
 			t.Fatalf("%v, %v", token, err)

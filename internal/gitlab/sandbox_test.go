@@ -69,7 +69,7 @@ func start(t *testing.T, seed sandbox.Seed) *world {
 // until asks again until the answer is there.
 func until[V any](w *world, what string, ask func() (V, bool, error)) V {
 	w.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		v, ok, err := ask()
 		if err != nil {

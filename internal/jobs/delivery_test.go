@@ -146,7 +146,7 @@ func mergeRequestInPlace(b *bench, path string) {
 	if _, err := b.world.GitLab.PushFiles(path, "main", "Say more", map[string]string{".gitlab-ci.yml": "# pipeline\n" + file}); err != nil {
 		b.Fatal(err)
 	}
-	b.await("the merge request to follow the head", 30*time.Second, func() (bool, string) {
+	b.await("the merge request to follow the head", 3*time.Minute, func() (bool, string) {
 		f, _ := b.world.GitLab.File(path, branch, ".gitlab-ci.yml")
 		return strings.HasPrefix(f, "# pipeline\n") && !strings.Contains(f, "CI_REGISTRY_IMAGE-server"), f
 	})
@@ -157,7 +157,7 @@ func mergeRequestInPlace(b *bench, path string) {
 	if _, err := b.world.GitLab.PushFiles(path, "main", "Say even more", map[string]string{".gitlab-ci.yml": "# the\n" + file}); err != nil {
 		b.Fatal(err)
 	}
-	b.await("the finding about a human's commit", 30*time.Second, func() (bool, string) {
+	b.await("the finding about a human's commit", 3*time.Minute, func() (bool, string) {
 		return b.finding(b.status(path), "merge-request-edited"), "no finding merge-request-edited"
 	})
 	view, _ := b.world.GitLab.Project(path)
@@ -178,7 +178,7 @@ func promoteOnce(b *bench, path string) {
 	if _, err := b.enqueuer.Promote(b.Context(), jobs.Order{Actor: "kari", Note: "agreed"}, b.project(path)); err != nil {
 		b.Fatal(err)
 	}
-	b.await("production to be proven", time.Minute, func() (bool, string) {
+	b.await("production to be proven", 3*time.Minute, func() (bool, string) {
 		r := b.status(path)
 		return !r.State.Active(), string(r.State) + " " + r.Why
 	})
@@ -259,7 +259,7 @@ func TestPipelineBudget(t *testing.T) {
 	if _, err := b.enqueuer.All(t.Context(), b.order(), jobs.RunSelection{}); err != nil {
 		t.Fatal(err)
 	}
-	b.await("one project to be done and one to wait", time.Minute, func() (bool, string) {
+	b.await("one project to be done and one to wait", 3*time.Minute, func() (bool, string) {
 		rows, err := b.store.Status(t.Context(), store.StatusFilter{Group: "kurs"})
 		if err != nil {
 			t.Fatal(err)

@@ -43,7 +43,7 @@ func rollBackFleet(b *bench) {
 	for _, s := range all {
 		path := s.FinalPath()
 		var err error
-		b.await("the rollback of "+path+" to be ordered", 10*time.Second, func() (bool, string) {
+		b.await("the rollback of "+path+" to be ordered", 3*time.Minute, func() (bool, string) {
 			// One that waits is at work for a moment whenever it looks.
 			_, err = b.enqueuer.Rollback(b.Context(), b.order(), b.project(path))
 			_, busy := errors.AsType[*store.ActiveError](err)

@@ -108,7 +108,7 @@ func pushOld(b *bench, repository, tag string) {
 // for the image that came between copy and rewrite.
 func autoMergedWithDelta(b *bench, path string) {
 	b.Helper()
-	b.await("the merge request to be merged and proven", time.Minute, func() (bool, string) {
+	b.await("the merge request to be merged and proven", 3*time.Minute, func() (bool, string) {
 		r := b.status(path)
 		return !r.State.Active(), string(r.State) + " " + r.Why
 	})
@@ -173,7 +173,7 @@ func TestProductionsImages(t *testing.T) {
 	}
 	b.world.Clock.Advance(25 * time.Hour)
 	b.world.ECR.Sweep() // by now, if its own schedule has not been faster
-	b.await("the image to be copied again", 15*time.Second, func() (bool, string) {
+	b.await("the image to be copied again", 3*time.Minute, func() (bool, string) {
 		_, there := b.world.ECR.Tags(path)[tag]
 		return there && b.finding(b.status(path), "image-copied-again"), b.status(path).Why
 	})

@@ -132,7 +132,7 @@ func (b *bench) all(again bool) []store.Status {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.await("the run to be enqueued", time.Minute, func() (bool, string) {
+	b.await("the run to be enqueued", 3*time.Minute, func() (bool, string) {
 		r, err := b.store.Run(b.Context(), run.ID)
 		if err != nil {
 			b.Fatal(err)

@@ -93,7 +93,7 @@ func TestSweepRegularly(t *testing.T) {
 	s := start(t, ecr.Options{Clock: c, SweepEvery: time.Hour})
 	mustPush(t, s, "team/app", "v1", sample("1"))
 	c.Advance(25 * time.Hour)
-	for deadline := time.Now().Add(5 * time.Second); len(s.Tags("team/app")) > 0; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); len(s.Tags("team/app")) > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the image is still there")
 		}

@@ -73,7 +73,7 @@ func newWorld(t *testing.T, change ...func(*runner.Options)) *world {
 	check(err)
 	t.Cleanup(func() { w.paas.Close() })
 	o := runner.Options{
-		Registries: []string{w.old.Name, w.ecr.Registry}, Locate: locate, PaaS: w.paas, TempDir: t.TempDir(), Timeout: 20 * time.Second,
+		Registries: []string{w.old.Name, w.ecr.Registry}, Locate: locate, PaaS: w.paas, TempDir: t.TempDir(), Timeout: time.Minute,
 		Credentials: func(p ci.Project, host string) (string, string, error) {
 			if host == w.old.Name {
 				user, pass := w.old.Pipeline(p.Path)

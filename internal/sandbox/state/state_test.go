@@ -26,7 +26,7 @@ func TestSaver(t *testing.T) {
 		}
 		return n
 	}
-	for deadline := time.Now().Add(5 * time.Second); load() != 50; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); load() != 50; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("state after 50 changes: %d", load())
 		}
