@@ -56,6 +56,12 @@ func GitLab(c config.Config, log *slog.Logger, m *metrics.Metrics) (*gitlab.Clie
 // Clients makes all rooms around systems outside, and the settings that go with
 // them. It asks ECR once, to learn what its images are called by.
 func Clients(ctx context.Context, c config.Config, log *slog.Logger, m *metrics.Metrics) (jobs.Clients, jobs.Settings, error) {
+	return ClientsOf(ctx, c, ecr.Options{}, log, m)
+}
+
+// ClientsOf is Clients with an ECR that is not the one of AWS's usual places:
+// several may be in use in one process.
+func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, log *slog.Logger, m *metrics.Metrics) (jobs.Clients, jobs.Settings, error) {
 	var out jobs.Clients
 	need := []config.Part{config.GitLab, config.OldRegistry, config.ECR}
 	if c.Configure == config.ConfigureConsole {
@@ -75,7 +81,8 @@ func Clients(ctx context.Context, c config.Config, log *slog.Logger, m *metrics.
 	if err != nil {
 		return out, jobs.Settings{}, err
 	}
-	out.ECR, err = ecr.New(ctx, ecr.Options{Region: c.AWSRegion, Log: log, Observe: m.AWS()})
+	aws.Region, aws.Log, aws.Observe = c.AWSRegion, log, m.AWS()
+	out.ECR, err = ecr.New(ctx, aws)
 	if err != nil {
 		return out, jobs.Settings{}, err
 	}

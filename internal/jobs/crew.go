@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -26,6 +27,8 @@ type Options struct {
 	Workers, CopyWorkers int
 	// Poll is the first interval of a wait, PollMax the longest.
 	Poll, PollMax time.Duration
+	// Pause is the first pause after a failure; 2 s when zero.
+	Pause time.Duration
 	// Lease is how long a worker may be silent before its jobs are given to
 	// others; 45 s when zero.
 	Lease time.Duration
@@ -54,7 +57,7 @@ func New(o Options) (*Crew, error) {
 	st := store.New(o.Pool)
 	log := o.Log.With("worker", name)
 	lease := &Lease{Store: st, Worker: name, After: o.Lease, Log: log}
-	runner := &Runner{Store: st, Worker: name, Log: log, Poll: o.Poll, PollMax: o.PollMax, Lease: lease, Observe: o.Observe, Crash: o.Crash}
+	runner := &Runner{Store: st, Worker: name, Log: log, Poll: o.Poll, PollMax: o.PollMax, Pause: cmp.Or(o.Pause, firstPause), Lease: lease, Observe: o.Observe, Crash: o.Crash}
 	look := &survey{Clients: o.Clients, Settings: o.Settings}
 
 	workers := river.NewWorkers()
@@ -75,7 +78,9 @@ func New(o Options) (*Crew, error) {
 			QueueCopy:  {MaxWorkers: o.CopyWorkers},
 		},
 		Workers: workers,
-		Logger:  log.With("from", "river"),
+		// A job that is due again soon is seen no later than its interval asks for.
+		FetchPollInterval: max(min(river.FetchPollIntervalDefault, o.Poll), river.FetchCooldownDefault),
+		Logger:            log.With("from", "river"),
 		// Our lease finds dead workers within a minute; River's own rescuer
 		// stands behind it, after a step's full timeout.
 		RescueStuckJobsAfter: time.Hour,

@@ -79,6 +79,7 @@ func (b *bench) events(path, kind string) int {
 // and a play and answer 502 each time: one of each there is, production is
 // promoted, and then all of it is rolled back.
 func TestActedThen502(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "suffix-images", "one-image", "protected-branch", "manual-production")
 	b.world.GitLab.InjectAfter(actedThen502(
 		`POST .*/projects/\d+/repository/commits$`, `POST .*/merge_requests$`, `POST .*/pipeline$`, `POST .*/play$`))
@@ -254,6 +255,7 @@ func (b *bench) status(path string) store.Status {
 // TestPipelineBudget gives the fleet one pipeline an hour: the second project
 // waits for it without holding a slot.
 func TestPipelineBudget(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "suffix-images", "one-image")
 	b.start(func(o *jobs.Options) { o.Settings.PipelinesPerHour = 1; o.Workers = 1 })
 	if _, err := b.enqueuer.All(t.Context(), b.order(), jobs.RunSelection{}); err != nil {

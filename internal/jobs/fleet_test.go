@@ -18,6 +18,7 @@ import (
 // TestFleet migrates every sample and compares the outcomes, walks again and
 // shows that nothing changes outside, and that what was copied is what was there.
 func TestFleet(t *testing.T) {
+	t.Parallel()
 	b := newBench(t)
 	b.start(nil)
 	checkOutcomes(b, b.all(false))
@@ -162,6 +163,7 @@ func checkImages(b *bench) {
 // record, once a project and step, and compares what came of it with an
 // undisturbed run: the same commits, merge requests, pipelines and pushes.
 func TestNothingDoubled(t *testing.T) {
+	t.Parallel()
 	names := []string{"suffix-images", "one-image", "moved", "protected-branch", "manual-production"}
 	undisturbed := newBench(t, names...)
 	undisturbed.start(nil)
@@ -219,6 +221,7 @@ func outcomes(rows []store.Status) map[string]string {
 // TestReenqueue repairs what was wrong, enqueues again, and sees the project go
 // on where it had stopped.
 func TestReenqueue(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "red-before")
 	b.start(nil)
 	b.all(false)
@@ -256,6 +259,7 @@ func TestReenqueue(t *testing.T) {
 // TestTransientOutside sends a project through while GitLab answers one in
 // four requests with 502, as it does when it is being upgraded.
 func TestTransientOutside(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "suffix-images")
 	b.world.GitLab.Inject(badGateway())
 	b.start(nil)

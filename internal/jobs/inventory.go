@@ -45,7 +45,7 @@ func (w *Inventory) Timeout(*river.Job[InventoryArgs]) time.Duration { return in
 
 // NextRetry implements river.Worker.
 func (w *Inventory) NextRetry(job *river.Job[InventoryArgs]) time.Time {
-	pause, _ := backoff(fault.Transient, min(job.Attempt, 10), 0)
+	pause, _ := backoff(fault.Transient, min(job.Attempt, 10), firstPause, 0)
 	return time.Now().Add(pause)
 }
 

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"gitlab.sikt.no/platon/ecrferry/internal/assembly"
 	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
@@ -15,6 +14,7 @@ import (
 // leave no job, one that no runner takes and that is cancelled then, and a child
 // pipeline that fails behind a green one.
 func TestOutcomes(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "one-image", "built-image-job", "manual-production", "suffix-images")
 	const filtered, stuck, child, delivered = "kurs/paamelding", "eksamen/sensur", "kurs/kalender", "kurs/skjema"
 	change(b, filtered, func(ci string) string {
@@ -56,10 +56,7 @@ func TestOutcomes(t *testing.T) {
 	}
 	autoMergedWithDelta(b, delivered)
 
-	clients, _, err := assembly.Clients(t.Context(), b.config, b.log, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	clients, _ := b.clients()
 	pipelines := b.world.GitLab.Pipelines(stuck)
 	if _, err := clients.GitLab.CancelPipeline(t.Context(), b.project(stuck).ID, pipelines[len(pipelines)-1].ID); err != nil {
 		t.Fatal(err)
@@ -151,6 +148,7 @@ func refused(b *bench, path string) {
 // TestProductionsImages lets the clean-up remove an image that production still
 // needs while it waits to be played: it is copied again.
 func TestProductionsImages(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, "manual-production")
 	// The next pipeline builds another commit, so it will not push production's tag.
 	change(b, "kurs/kalender", func(ci string) string { return "# changed\n" + ci }, "kalender", "#!/bin/sh\necho 2\n")

@@ -20,14 +20,15 @@ const (
 	maxPause   = 30 * time.Minute
 )
 
-// backoff returns the pause before the next try after n failures in a row, and
-// whether there is to be one. The far side's hint is a lower bound. A quarter of
-// jitter keeps a thousand projects from coming back at the same second.
-func backoff(class fault.Class, n int, hint time.Duration) (time.Duration, bool) {
+// backoff returns the pause before the next try after n failures in a row, the
+// first of which is followed by first, and whether there is to be one. The far
+// side's hint is a lower bound. A quarter of jitter keeps a thousand projects
+// from coming back at the same second.
+func backoff(class fault.Class, n int, first, hint time.Duration) (time.Duration, bool) {
 	if n >= maxTries[class] {
 		return 0, false
 	}
-	pause := min(firstPause<<min(n-1, 20), maxPause)
+	pause := min(first<<min(n-1, 20), maxPause)
 	pause = max(pause, hint)
 	return pause + rand.N(pause/4+1), true
 }

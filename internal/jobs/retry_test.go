@@ -12,7 +12,7 @@ func TestBackoff(t *testing.T) {
 	t.Parallel()
 	last := time.Duration(0)
 	for n := 1; n < maxTries[fault.Transient]; n++ {
-		pause, again := backoff(fault.Transient, n, 0)
+		pause, again := backoff(fault.Transient, n, firstPause, 0)
 		if !again {
 			t.Fatalf("transient: no try after %d failures", n)
 		}
@@ -24,16 +24,16 @@ func TestBackoff(t *testing.T) {
 		}
 		last = pause
 	}
-	if _, again := backoff(fault.Transient, maxTries[fault.Transient], 0); again {
+	if _, again := backoff(fault.Transient, maxTries[fault.Transient], firstPause, 0); again {
 		t.Error("transient: tried for ever")
 	}
-	if _, again := backoff(fault.Unclassified, 4, 0); again {
+	if _, again := backoff(fault.Unclassified, 4, firstPause, 0); again {
 		t.Error("an unknown cause is tried for long")
 	}
-	if _, again := backoff(fault.Permanent, 1, 0); again {
+	if _, again := backoff(fault.Permanent, 1, firstPause, 0); again {
 		t.Error("a permanent cause is tried again")
 	}
-	if pause, _ := backoff(fault.Transient, 1, time.Hour); pause < time.Hour {
+	if pause, _ := backoff(fault.Transient, 1, firstPause, time.Hour); pause < time.Hour {
 		t.Errorf("the far side's hint of an hour is not honoured: %v", pause)
 	}
 }

@@ -91,6 +91,8 @@ type Runner struct {
 	Log    *slog.Logger
 	// Poll is the first interval of a wait, PollMax the longest.
 	Poll, PollMax time.Duration
+	// Pause is the first pause after a failure; it doubles with each in a row.
+	Pause time.Duration
 	// Lease is the right of this process to work on jobs.
 	Lease *Lease
 	// Crash, when set, is asked after a step has acted and before anything is
@@ -387,7 +389,7 @@ func (r *Runner) afterError(m *store.Migration, f *store.Finish, past streak, ru
 	m.WaitingFor, m.NextLookAt = "", nil
 
 	if class == fault.Transient || class == fault.Unclassified {
-		if pause, again := backoff(class, past.failures+1, fault.RetryAfter(runErr)); again {
+		if pause, again := backoff(class, past.failures+1, r.Pause, fault.RetryAfter(runErr)); again {
 			look := now.Add(pause)
 			m.State = store.StateQueued
 			m.NextLookAt = &look

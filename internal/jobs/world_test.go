@@ -10,10 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/assembly"
 	"gitlab.sikt.no/platon/ecrferry/internal/config"
+	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
 	"gitlab.sikt.no/platon/ecrferry/internal/postgres/postgrestest"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox"
@@ -62,7 +64,7 @@ func newBench(t *testing.T, names ...string) *bench {
 	}
 	env := w.Env(kubeconfig)
 	for k, v := range map[string]string{
-		"ECRFERRY_POLL": "100ms", "ECRFERRY_POLL_MAX": "500ms", "ECRFERRY_PIPELINE_APPEARS": "5s", "HOME": t.TempDir(),
+		"ECRFERRY_POLL": "50ms", "ECRFERRY_POLL_MAX": "300ms", "ECRFERRY_PIPELINE_APPEARS": "5s", "HOME": t.TempDir(),
 	} {
 		env[k] = v
 	}
@@ -77,23 +79,29 @@ func newBench(t *testing.T, names ...string) *bench {
 		t.Fatal(err)
 	}
 	b.enqueuer = &jobs.Enqueuer{Store: b.store, River: inserter}
-	// The AWS SDK reads its environment itself.
-	for _, k := range []string{"AWS_ENDPOINT_URL_ECR", "AWS_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
-		t.Setenv(k, env[k])
-	}
 	return b
+}
+
+// clients makes the rooms around the world's systems.
+func (b *bench) clients() (jobs.Clients, jobs.Settings) {
+	b.Helper()
+	id, secret := b.world.ECR.WorkerKey()
+	clients, settings, err := assembly.ClientsOf(b.Context(), b.config, ecr.Options{
+		Endpoint: b.world.ECR.URL, Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
+	}, b.log, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return clients, settings
 }
 
 // start sets a crew to work until the test ends or stop is called.
 func (b *bench) start(change func(*jobs.Options)) (stop func()) {
 	b.Helper()
-	clients, settings, err := assembly.Clients(b.Context(), b.config, b.log, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
+	clients, settings := b.clients()
 	o := jobs.Options{
 		Pool: b.pool, Clients: clients, Settings: settings, Workers: 8, CopyWorkers: 2,
-		Poll: b.config.Poll, PollMax: b.config.PollMax, Lease: 5 * time.Second, Log: b.log,
+		Poll: b.config.Poll, PollMax: b.config.PollMax, Pause: 100 * time.Millisecond, Lease: 5 * time.Second, Log: b.log,
 	}
 	if change != nil {
 		change(&o)
