@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -57,6 +59,28 @@ func (s *selectionFlags) add(cmd *cobra.Command) {
 	f.StringSliceVar(&s.Match, "match", nil, "only paths that match, such as 'kurs/*' (** goes through groups)")
 	f.StringSliceVar(&s.Exclude, "exclude", nil, "no paths that match")
 	f.IntVar(&s.Limit, "limit", 0, "so many projects at most, by path")
+}
+
+// any says whether anything was chosen.
+func (s *selectionFlags) any() bool {
+	return s.Group != "" || len(s.Match)+len(s.Exclude)+len(s.Paths) > 0
+}
+
+// choose returns the projects that the flags select, or those named. One that is
+// not known is an error, before anything is done for the others.
+func (s *session) choose(ctx context.Context, sel *selectionFlags, paths []string) ([]store.Project, error) {
+	want := sel.Selection
+	want.Paths = append(want.Paths, paths...)
+	for _, path := range want.Paths {
+		if _, err := s.known(ctx, path); err != nil {
+			return nil, err
+		}
+	}
+	ps, err := s.store.Projects(ctx, want)
+	if err == nil && len(ps) == 0 {
+		return nil, &coded{exitNothing, errors.New("no project is selected; see enqueue status")}
+	}
+	return ps, err
 }
 
 // startAt checks a --from flag.

@@ -88,7 +88,7 @@ project that is under way already).`,
 		return &coded{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
 	env := &environment{getenv: getenv}
-	for _, sub := range []*cobra.Command{allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), promoteCommand(env), rollbackCommand(env), statusCommand(env), copyCommand(env)} {
+	for _, sub := range []*cobra.Command{allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), promoteCommand(env), rollbackCommand(env), pauseCommand(env), resumeCommand(env), statusCommand(env), copyCommand(env)} {
 		check := sub.Args
 		sub.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {

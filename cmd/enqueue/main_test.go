@@ -155,3 +155,34 @@ func TestHelpHasExamples(t *testing.T) {
 		}
 	}
 }
+
+func TestPauseAndResume(t *testing.T) {
+	t.Parallel()
+	tt := newTerminal(t, store.Project{ID: 1, Path: "a/one"}, store.Project{ID: 2, Path: "a/two"}, store.Project{ID: 3, Path: "b/three"})
+	for _, step := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"pause", exitUsage, "say --all for the intake"},
+		{"pause a/one --all", exitUsage, "say --all for the intake"},
+		{"pause --all --until 2099-01-01", exitUsage, "ECRFERRY_FREEZES"},
+		{"pause --all --note upgrade", 0, "those under way go on"},
+		{"pause --all", exitNothing, "paused already since"},
+		{"resume --all", 0, "open again"},
+		{"resume --all", exitNothing, "is not paused"},
+		{"pause a/one no/such", exitError, "project no/such is not known"},
+		{"resume a/one", exitNothing, "nothing to do"}, // the order above did nothing by half
+		{"pause --group a --until 2099-01-01 --note exams", 0, "a/two is paused"},
+		{"pause b/three --until tomorrow", exitUsage, "write a date"},
+		{"resume a/one a/two b/three", 0, "a/one goes on\na/two goes on\n"},
+	} {
+		code, out, errs := tt.run(strings.Fields(step.args)...)
+		if code != step.code || !strings.Contains(out+errs, step.says) {
+			t.Errorf("%s: exit %d, want %d and %q\n%s%s", step.args, code, step.code, step.says, out, errs)
+		}
+	}
+	if holds, err := tt.store.Holds(t.Context()); err != nil || len(holds) != 0 {
+		t.Errorf("holds left: %v, %v", holds, err)
+	}
+}

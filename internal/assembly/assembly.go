@@ -128,6 +128,7 @@ func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, log *slog.
 		OldHost: c.OldRegistry, ECRHost: name, Aliases: c.Aliases, Configure: string(c.Configure),
 		PipelineAppears: c.PipelineAppears, PipelineDeadline: c.PipelineDeadline, DeployDeadline: c.DeployDeadline,
 		MergeDeadline: c.MergeDeadline, ProductionPoll: c.ProductionInterval, PipelinesPerHour: c.PipelinesPerHour,
+		Calendar: c.Calendar,
 	}, nil
 }
 

@@ -75,6 +75,9 @@ func (ps *problems) check(c *Config) {
 
 	between(ps, "ECRFERRY_WORKERS", c.Workers, 1, 10_000) // River's own bounds
 	between(ps, "ECRFERRY_PIPELINES_PER_HOUR", c.PipelinesPerHour, 0, 1_000_000)
+	between(ps, "ECRFERRY_FAILURE_SHARE", c.FailureShare, 0, 100)
+	between(ps, "ECRFERRY_FAILURE_LEAST", c.FailureLeast, 0, 1_000_000)
+	between(ps, "ECRFERRY_FAILURE_COUNT", c.FailureCount, 0, 1_000_000)
 	between(ps, "ECRFERRY_COPY_WORKERS", c.CopyWorkers, 1, 1_000)
 	for name, d := range map[string]time.Duration{
 		"ECRFERRY_POLL":              c.Poll,

@@ -11,6 +11,8 @@ import (
 	"io"
 	"log/slog"
 	"time"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/calendar"
 )
 
 // Config is what the programs can be told. Settings that are not needed by a
@@ -47,6 +49,16 @@ type Config struct {
 	Delivery   Delivery   `env:"ECRFERRY_DELIVERY" envDefault:"push" doc:"how the rewrite reaches the default branch: push (a merge request only where the branch is protected), merge-request, or merge-request+auto-merge (merged when its checks pass)"`
 	Production Production `env:"ECRFERRY_PRODUCTION" envDefault:"wait" doc:"what to do about a manual production job: wait for a human, skip it, or play it"`
 	Images     string     `env:"ECRFERRY_IMAGES" envDefault:"in-use,newest=10" doc:"which images to copy: all, or in-use and newest=N (of each image name)"`
+
+	// Hours, TimeZone and Freezes are what Calendar is made of.
+	Hours    string            `env:"ECRFERRY_HOURS" doc:"when projects may begin, such as Mon-Thu 08:00-15:00, Fri 08:00-12:00; empty is always. Those under way go on"`
+	TimeZone string            `env:"ECRFERRY_TIME_ZONE" envDefault:"Europe/Oslo" doc:"the time zone of working hours and freezes"`
+	Freezes  string            `env:"ECRFERRY_FREEZES" doc:"file of projects that may not begin: lines such as kurs/** 2026-12-01..2027-01-10 exams, or hr/lonn for good; ** is every project"`
+	Calendar calendar.Calendar `env:"-"`
+
+	FailureShare int `env:"ECRFERRY_FAILURE_SHARE" envDefault:"10" doc:"per cent of a run's ended projects that may have failed before the intake pauses; 0 for any"`
+	FailureLeast int `env:"ECRFERRY_FAILURE_LEAST" envDefault:"20" doc:"how many projects of a run must have ended before that share counts"`
+	FailureCount int `env:"ECRFERRY_FAILURE_COUNT" envDefault:"0" doc:"at how many failed projects of a run the intake pauses; 0 for no such number"`
 
 	Poll               time.Duration `env:"ECRFERRY_POLL" envDefault:"15s" doc:"first interval between two looks at something outside; it grows"`
 	PollMax            time.Duration `env:"ECRFERRY_POLL_MAX" envDefault:"5m" doc:"the interval at which it stops growing"`

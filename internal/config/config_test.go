@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -57,10 +58,15 @@ func TestDefaults(t *testing.T) {
 		OldRegistry: "registry.uninett.no", OldRegistryURL: "https://registry.uninett.no",
 		AWSRegion: "eu-north-1", Configure: ConfigureCheck, ConsoleMethod: "POST",
 		Delivery: Push, Production: ProductionWait, Images: "in-use,newest=10",
+		TimeZone: "Europe/Oslo", FailureShare: 10, FailureLeast: 20,
 		Poll: 15 * time.Second, PollMax: 5 * time.Minute, PipelineAppears: time.Minute,
 		PipelineDeadline: 3 * time.Hour, DeployDeadline: 30 * time.Minute,
 		MergeDeadline: 14 * 24 * time.Hour, ProductionInterval: time.Hour,
 	}
+	if c.Calendar.Zone.String() != "Europe/Oslo" || c.Calendar.Look(time.Now(), "any/project") != nil {
+		t.Errorf("calendar %+v, want one that is always open", c.Calendar)
+	}
+	c.Calendar = want.Calendar
 	if diff := cmp.Diff(want, c, cmp.AllowUnexported(Secret{})); diff != "" {
 		t.Error(diff)
 	}
@@ -253,5 +259,39 @@ func TestEverySettingIsDescribed(t *testing.T) {
 		if !strings.Contains(Markdown(), "| `"+s.Name+"` | ") {
 			t.Errorf("%s is missing in the table", s.Name)
 		}
+	}
+}
+
+func TestCalendar(t *testing.T) {
+	t.Parallel()
+	list := filepath.Join(t.TempDir(), "freezes")
+	if err := os.WriteFile(list, []byte("kurs/** 2026-12-01..2026-12-24 exams\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(given("ECRFERRY_HOURS", "Mon-Fri 08:00-15:00", "ECRFERRY_FREEZES", list))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at, want := range map[string]string{
+		"2026-12-02T10:00:00Z": "frozen", "2026-11-23T14:30:00Z": "outside-hours", "2026-11-23T13:30:00Z": "",
+	} {
+		now, _ := time.Parse(time.RFC3339, at)
+		got := ""
+		if closed := c.Calendar.Look(now, "kurs/skjema"); closed != nil {
+			got = closed.Reason
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", at, got, want)
+		}
+	}
+	if err := os.WriteFile(list, []byte("\nkurs/** 2026-12-24..2026-12-01\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Load(given("ECRFERRY_HOURS", "office hours", "ECRFERRY_FREEZES", list, "ECRFERRY_FAILURE_SHARE", "101"))
+	if got := variables(t, err); !slices.Equal(got, []string{"ECRFERRY_HOURS", "ECRFERRY_FREEZES", "ECRFERRY_FAILURE_SHARE"}) {
+		t.Errorf("problems with %v: %v", got, err)
+	}
+	if _, err = Load(given("ECRFERRY_TIME_ZONE", "Norway/Mars")); err == nil {
+		t.Error("an unknown time zone was accepted")
 	}
 }

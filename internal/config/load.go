@@ -8,8 +8,11 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/calendar"
 )
 
 // Problem is something wrong with a setting. Its text never holds a secret.
@@ -51,6 +54,7 @@ func Load(getenv func(string) string) (Config, error) {
 	}
 	c.defaults(getenv)
 	c.Aliases = ps.aliases(c.OldRegistryAliases)
+	c.Calendar = ps.calendar(c)
 	ps.check(&c)
 	return c, errors.Join(ps...)
 }
@@ -159,6 +163,31 @@ func (ps *problems) aliases(path string) map[string]string {
 		aliases[words[0]] = words[1]
 	}
 	return aliases
+}
+
+// calendar reads working hours and the file of freezes.
+func (ps *problems) calendar(c Config) calendar.Calendar {
+	out := calendar.Calendar{Text: c.Hours}
+	var err error
+	if out.Zone, err = time.LoadLocation(c.TimeZone); err != nil {
+		ps.add("ECRFERRY_TIME_ZONE", "%q is no time zone; write one such as Europe/Oslo", c.TimeZone)
+		return calendar.Calendar{}
+	}
+	if out.Hours, err = calendar.ParseHours(c.Hours); err != nil {
+		ps.add("ECRFERRY_HOURS", "%v", err)
+	}
+	if c.Freezes == "" {
+		return out
+	}
+	text, err := os.ReadFile(c.Freezes)
+	if err != nil {
+		ps.add("ECRFERRY_FREEZES", "%v; name a file that this user may read", err)
+		return out
+	}
+	if out.Freezes, err = calendar.ParseFreezes(string(text), out.Zone); err != nil {
+		ps.add("ECRFERRY_FREEZES", "%s: %v", c.Freezes, err)
+	}
+	return out
 }
 
 // Typos reports variables of environ, normally os.Environ(), that begin like

@@ -22,7 +22,7 @@ type room struct {
 var domain = []string{
 	"internal/naming", "internal/ciconfig", "internal/diagnose", "internal/deploy", "internal/copy",
 	"internal/gitlab", "internal/ecr", "internal/registry", "internal/cluster", "internal/console", "internal/console",
-	"internal/store", "internal/fault", "internal/reconcile", "reports",
+	"internal/store", "internal/fault", "internal/calendar", "internal/reconcile", "reports",
 }
 
 var rooms = map[string]room{
@@ -46,7 +46,8 @@ var rooms = map[string]room{
 	"internal/assembly":              {[]string{"internal/..."}, "what both programs are made of"},
 	"internal/metrics":               {nil, "observers for the rooms"},
 	"internal/store":                 {nil, "all SQL, nothing else"},
-	"internal/config":                {nil, "environment to values"},
+	"internal/config":                {[]string{"internal/calendar"}, "environment to values"},
+	"internal/calendar":              {nil, "pure: hours and freezes in, open or not out"},
 	"internal/postgres":              {[]string{"migrations"}, "connects, starts and migrates"},
 	"internal/house":                 {nil, "this test"},
 	"internal/sandbox":               {[]string{"internal/sandbox/..."}, "libraries only, never a domain room"},
@@ -74,7 +75,7 @@ var libraries = map[string][]string{
 // impure lists what a pure room does not import: no context, no client, no log.
 var impure = []string{"context", "net/http", "log", "log/slog", "os", "os/exec", "database/sql"}
 
-var pure = []string{"internal/naming", "internal/ciconfig", "internal/diagnose", "internal/deploy", "internal/reconcile"}
+var pure = []string{"internal/naming", "internal/ciconfig", "internal/diagnose", "internal/deploy", "internal/reconcile", "internal/calendar"}
 
 func TestImports(t *testing.T) {
 	t.Parallel()

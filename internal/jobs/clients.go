@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/calendar"
 	"gitlab.sikt.no/platon/ecrferry/internal/cluster"
 	"gitlab.sikt.no/platon/ecrferry/internal/console"
 	imagecopy "gitlab.sikt.no/platon/ecrferry/internal/copy"
@@ -44,6 +45,8 @@ type Settings struct {
 	// PipelinesPerHour is how many pipelines the whole fleet may start within an
 	// hour; 0 for any number.
 	PipelinesPerHour int
+	// Calendar says when projects may begin.
+	Calendar calendar.Calendar
 }
 
 // Policy holds the choices that a migration starts with. It is stored with the
@@ -53,6 +56,9 @@ type Policy struct {
 	Delivery   string `json:"delivery"`   // push, merge-request or merge-request+auto-merge
 	Production string `json:"production"` // wait, play or skip
 	Images     string `json:"images"`     // see copy.ParsePolicy
+	// Now lets the migration begin although the intake is paused or it is
+	// outside the hours.
+	Now bool `json:"now,omitempty"`
 }
 
 // policyOf reads a migration's policy.

@@ -57,7 +57,7 @@ func New(o Options) (*Crew, error) {
 	st := store.New(o.Pool)
 	log := o.Log.With("worker", name)
 	lease := &Lease{Store: st, Worker: name, After: o.Lease, Log: log}
-	runner := &Runner{Store: st, Worker: name, Log: log, Poll: o.Poll, PollMax: o.PollMax, Pause: cmp.Or(o.Pause, firstPause), Lease: lease, Observe: o.Observe, Crash: o.Crash}
+	runner := &Runner{Store: st, Worker: name, Log: log, Poll: o.Poll, PollMax: o.PollMax, Pause: cmp.Or(o.Pause, firstPause), Lease: lease, Observe: o.Observe, Crash: o.Crash, Calendar: o.Settings.Calendar}
 	look := &survey{Clients: o.Clients, Settings: o.Settings}
 
 	workers := river.NewWorkers()

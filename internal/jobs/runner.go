@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/calendar"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
@@ -95,6 +96,8 @@ type Runner struct {
 	Pause time.Duration
 	// Lease is the right of this process to work on jobs.
 	Lease *Lease
+	// Calendar says when projects may begin.
+	Calendar calendar.Calendar
 	// Crash, when set, is asked after a step has acted and before anything is
 	// recorded; true makes the worker behave as if it had died there. Tests use
 	// it to show that nothing is done twice.
@@ -137,6 +140,10 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 	}
 	if errors.Is(err, errBusy) {
 		return river.JobSnooze(r.Lease.After / 2)
+	}
+	if away, ok := errors.AsType[*sentAway](err); ok {
+		log.InfoContext(ctx, "step may not begin yet", "why", away.why, "pause", away.pause.Round(time.Second))
+		return river.JobSnooze(away.pause)
 	}
 	if err != nil {
 		return err
@@ -198,6 +205,7 @@ var (
 func (r *Runner) begin(ctx context.Context, name store.StepName, migration, job int64, log *slog.Logger) (*Task, store.Step, error) {
 	var task *Task
 	var try store.Step
+	var away *sentAway
 	err := r.Store.InTx(ctx, func(ctx context.Context, tx *store.Store) error {
 		m, err := tx.LockMigration(ctx, migration)
 		if errors.Is(err, store.ErrNotFound) {
@@ -216,11 +224,22 @@ func (r *Runner) begin(ctx context.Context, name store.StepName, migration, job 
 		if err != nil {
 			return err
 		}
+		shut, err := r.gate(ctx, tx, m, p)
+		if err != nil {
+			return err
+		}
+		if shut != nil {
+			away, err = turnAway(ctx, tx, m, shut)
+			return err
+		}
 		try, err = tx.StartStep(ctx, store.NewStep{MigrationID: migration, Name: name, JobID: job, Worker: r.Worker})
 		if err != nil {
 			return err
 		}
 		m.State = store.StateRunning
+		if Gated(m.Reason) {
+			m.Reason, m.Message, m.NextAction = "", "", ""
+		}
 		m.WaitingFor, m.NextLookAt = "", nil
 		if m, err = tx.SaveMigration(ctx, m); err != nil {
 			return err
@@ -237,6 +256,9 @@ func (r *Runner) begin(ctx context.Context, name store.StepName, migration, job 
 	})
 	if _, ok := errors.AsType[*store.RunningError](err); ok {
 		return nil, store.Step{}, errBusy
+	}
+	if err == nil && away != nil {
+		return nil, store.Step{}, away
 	}
 	return task, try, err
 }
@@ -305,12 +327,15 @@ func (r *Runner) record(ctx context.Context, w interface {
 				return err
 			}
 		}
-		if !m.State.Active() {
-			return tx.AddEvents(ctx, store.Event{
-				Actor: r.Worker, Kind: "migration-" + string(m.State), ProjectID: m.ProjectID, MigrationID: m.ID, Detail: m.Message,
-			})
+		if m.State.Active() {
+			return nil
 		}
-		return nil
+		if err := tx.AddEvents(ctx, store.Event{
+			Actor: r.Worker, Kind: "migration-" + string(m.State), ProjectID: m.ProjectID, MigrationID: m.ID, Detail: m.Message,
+		}); err != nil {
+			return err
+		}
+		return r.stopLine(ctx, tx, m)
 	})
 	return d, err
 }

@@ -36,6 +36,10 @@ type Run struct {
 	Kind  RunKind `db:"kind"`
 	Actor string  `db:"actor"`
 	Note  string  `db:"note"`
+	// Wave is the name that the order was given; several runs may share it.
+	Wave string `db:"wave"`
+	// Budget is how many failures it may have before the intake pauses.
+	Budget Budget `db:"budget"`
 	// Selection says which projects were asked for, normally a Selection as JSON.
 	Selection json.RawMessage `db:"selection"`
 	// Policy holds the choices that each migration of the run starts with.
@@ -51,14 +55,14 @@ type Run struct {
 }
 
 // CreateRun stores a new run in state queued. Kind and Actor are required;
-// Note, Selection and Policy are kept, everything else is ignored.
+// Note, Wave, Budget, Selection and Policy are kept, everything else is ignored.
 func (s *Store) CreateRun(ctx context.Context, r Run) (Run, error) {
 	created, err := one[Run](ctx, s.db, `
-		INSERT INTO ferry.runs (kind, actor, note, selection, policy)
-		VALUES ($1, $2, $3, coalesce($4, '{}'::jsonb), coalesce($5, '{}'::jsonb))
-		RETURNING id, kind, actor, note, selection, policy, state, message,
+		INSERT INTO ferry.runs (kind, actor, note, selection, policy, wave, budget)
+		VALUES ($1, $2, $3, coalesce($4, '{}'::jsonb), coalesce($5, '{}'::jsonb), $6, $7)
+		RETURNING id, kind, actor, note, wave, budget, selection, policy, state, message,
 		          seen, enrolled, left_out, created_at, finished_at`,
-		r.Kind, r.Actor, r.Note, r.Selection, r.Policy)
+		r.Kind, r.Actor, r.Note, r.Selection, r.Policy, r.Wave, r.Budget)
 	return created, wrap(err, "creating run")
 }
 
@@ -70,7 +74,7 @@ func (s *Store) UpdateRun(ctx context.Context, r Run) (Run, error) {
 		   SET state = $2, message = $3, seen = $4, enrolled = $5, left_out = $6,
 		       finished_at = CASE WHEN $2 IN ('enqueued', 'failed') THEN coalesce(finished_at, now()) END
 		 WHERE id = $1
-		RETURNING id, kind, actor, note, selection, policy, state, message,
+		RETURNING id, kind, actor, note, wave, budget, selection, policy, state, message,
 		          seen, enrolled, left_out, created_at, finished_at`,
 		r.ID, r.State, r.Message, r.Seen, r.Enrolled, r.LeftOut)
 	return updated, wrap(err, "updating run %d", r.ID)
@@ -79,7 +83,7 @@ func (s *Store) UpdateRun(ctx context.Context, r Run) (Run, error) {
 // Run returns a run, or ErrNotFound.
 func (s *Store) Run(ctx context.Context, id int64) (Run, error) {
 	r, err := one[Run](ctx, s.db, `
-		SELECT id, kind, actor, note, selection, policy, state, message,
+		SELECT id, kind, actor, note, wave, budget, selection, policy, state, message,
 		       seen, enrolled, left_out, created_at, finished_at
 		  FROM ferry.runs
 		 WHERE id = $1`, id)
@@ -89,7 +93,7 @@ func (s *Store) Run(ctx context.Context, id int64) (Run, error) {
 // LatestRun returns the run that was created last, or ErrNotFound.
 func (s *Store) LatestRun(ctx context.Context) (Run, error) {
 	r, err := one[Run](ctx, s.db, `
-		SELECT id, kind, actor, note, selection, policy, state, message,
+		SELECT id, kind, actor, note, wave, budget, selection, policy, state, message,
 		       seen, enrolled, left_out, created_at, finished_at
 		  FROM ferry.runs
 		 ORDER BY id DESC
