@@ -75,6 +75,8 @@ type Finding struct {
 	Message  string `json:"message"`
 	Remedy   string `json:"remedy"`
 	Owner    string `json:"owner"`
+	// Retry says of a failed job what trying again is good for; "" for others.
+	Retry string `json:"retry,omitempty"`
 }
 
 // Evidence is a question and the answer of the outside.
@@ -185,7 +187,7 @@ func (s *Story) results(ctx context.Context, st *store.Store) error {
 	for _, f := range findings {
 		s.Findings = append(s.Findings, Finding{
 			Step: string(f.Step), Code: f.Code, Severity: string(f.Severity), File: f.File, Line: f.Line,
-			Column: f.Column, Text: f.Text, Message: f.Message, Remedy: f.Remedy, Owner: f.Owner,
+			Column: f.Column, Text: f.Text, Message: f.Message, Remedy: f.Remedy, Owner: f.Owner, Retry: f.Retry,
 		})
 	}
 	evidence, err := st.Evidence(ctx, id)

@@ -106,7 +106,7 @@ func (i Images) long() string {
 func (s Story) tables() []*table {
 	findings := &table{title: "Findings", header: []string{"severity", "code", "where", "text", "message", "remedy", "owner"}}
 	for _, f := range s.Findings {
-		findings.add(f.Severity, f.Code, f.where(), f.Text, f.Message, f.Remedy, f.Owner)
+		findings.add(f.Severity, f.Code, f.where(), f.Text, f.Message, f.help(), f.Owner)
 	}
 	steps := &table{title: "Steps", header: []string{"step", "try", "outcome", "began", "took", "worker", "reason", "error"}}
 	for _, p := range s.Steps {
@@ -138,6 +138,23 @@ func (s Story) tables() []*table {
 }
 
 // where is file:line:column as far as it is known.
+// help is the remedy, and for a failed job what trying again is good for.
+func (f Finding) help() string {
+	again, ok := map[string]string{
+		"never":        "trying again fails the same way",
+		"job-once":     "it is tried again once, by itself",
+		"after-remedy": "then enqueue the project again",
+		"later":        "enqueue the project again after a while",
+	}[f.Retry]
+	switch {
+	case !ok:
+		return f.Remedy
+	case f.Remedy == "":
+		return again
+	}
+	return f.Remedy + "; " + again
+}
+
 func (f Finding) where() string {
 	text := f.File
 	if f.Line > 0 {

@@ -21,6 +21,7 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
 	"gitlab.sikt.no/platon/ecrferry/internal/metrics"
 	"gitlab.sikt.no/platon/ecrferry/internal/postgres"
+	"gitlab.sikt.no/platon/ecrferry/internal/probe"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 )
 
@@ -123,6 +124,9 @@ func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, log *slog.
 		if out.Cluster, err = cluster.New(c.Kubeconfig); err != nil {
 			return out, jobs.Settings{}, err
 		}
+	}
+	if c.CheckURLs != config.CheckURLsOff {
+		out.Probe = probe.New(probe.Options{Private: c.CheckURLs == config.CheckURLsAny})
 	}
 	return out, jobs.Settings{
 		OldHost: c.OldRegistry, ECRHost: name, Aliases: c.Aliases, Configure: string(c.Configure),

@@ -60,6 +60,7 @@ func (c Config) Need(parts ...Part) error {
 func (ps *problems) check(c *Config) {
 	choose(ps, "ECRFERRY_LOG_FORMAT", c.LogFormat, Text, JSON)
 	choose(ps, "ECRFERRY_CONFIGURE", c.Configure, ConfigureConsole, ConfigureSelf, ConfigureCheck)
+	choose(ps, "ECRFERRY_CHECK_URLS", c.CheckURLs, CheckURLsOff, CheckURLsPublic, CheckURLsAny)
 	choose(ps, "ECRFERRY_DELIVERY", c.Delivery, Push, MergeRequest, AutoMerge)
 	choose(ps, "ECRFERRY_PRODUCTION", c.Production, ProductionWait, ProductionSkip, ProductionPlay)
 	choose(ps, "ECRFERRY_CONSOLE_METHOD", c.ConsoleMethod, "POST", "PUT", "PATCH", "GET")

@@ -46,6 +46,8 @@ type Config struct {
 	ConsoleMethod string    `env:"ECRFERRY_CONSOLE_METHOD" envDefault:"POST" doc:"the HTTP method to call it with"`
 	ConsoleToken  Secret    `env:"ECRFERRY_CONSOLE_TOKEN" doc:"bearer token for it"`
 
+	CheckURLs CheckURLs `env:"ECRFERRY_CHECK_URLS" envDefault:"off" doc:"whether a verdict asks the environments' own addresses for an answer too: off, public (addresses of the internet), or any (of private networks as well)"`
+
 	Delivery   Delivery   `env:"ECRFERRY_DELIVERY" envDefault:"push" doc:"how the rewrite reaches the default branch: push (a merge request only where the branch is protected), merge-request, or merge-request+auto-merge (merged when its checks pass)"`
 	Production Production `env:"ECRFERRY_PRODUCTION" envDefault:"wait" doc:"what to do about a manual production job: wait for a human, skip it, or play it"`
 	Images     string     `env:"ECRFERRY_IMAGES" envDefault:"in-use,newest=10" doc:"which images to copy: all, or in-use and newest=N (of each image name)"`
@@ -87,6 +89,16 @@ const (
 	ConfigureConsole Configure = "console"
 	ConfigureSelf    Configure = "self"
 	ConfigureCheck   Configure = "check"
+)
+
+// CheckURLs says which addresses of environments are asked.
+type CheckURLs string
+
+// The choices about environments' addresses.
+const (
+	CheckURLsOff    CheckURLs = "off"
+	CheckURLsPublic CheckURLs = "public"
+	CheckURLsAny    CheckURLs = "any"
 )
 
 // Delivery says how the rewrite reaches the default branch.

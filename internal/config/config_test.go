@@ -57,7 +57,7 @@ func TestDefaults(t *testing.T) {
 		Workers: 20, CopyWorkers: 4, GitLabURL: "https://gitlab.sikt.no",
 		OldRegistry: "registry.uninett.no", OldRegistryURL: "https://registry.uninett.no",
 		AWSRegion: "eu-north-1", Configure: ConfigureCheck, ConsoleMethod: "POST",
-		Delivery: Push, Production: ProductionWait, Images: "in-use,newest=10",
+		CheckURLs: CheckURLsOff, Delivery: Push, Production: ProductionWait, Images: "in-use,newest=10",
 		TimeZone: "Europe/Oslo", FailureShare: 10, FailureLeast: 20,
 		Poll: 15 * time.Second, PollMax: 5 * time.Minute, PipelineAppears: time.Minute,
 		PipelineDeadline: 3 * time.Hour, DeployDeadline: 30 * time.Minute,

@@ -110,6 +110,18 @@ func checkContainer(e Expectation, images map[string]string, w Workload, c Conta
 	return in, run
 }
 
+// OldIn returns the workloads of an environment that run from the old registry,
+// as "Deployment/staging". It says nothing where the cluster was not asked.
+func OldIn(e Expectation, v Evidence, environment string) []string {
+	var out []string
+	for _, w := range v.Workloads {
+		if home(e, v, w) == environment && slices.ContainsFunc(w.Containers, func(c Container) bool { return fromOld(e, c.Image) }) {
+			out = append(out, w.subject())
+		}
+	}
+	return out
+}
+
 func (w Workload) rollout() Check {
 	c := Check{Name: CheckRollout, Environment: w.Environment, Subject: w.subject()}
 	switch {

@@ -10,6 +10,8 @@
 // names the right image proves nothing.
 package deploy
 
+import "time"
+
 // Outcome is the verdict in one word. It is stored.
 type Outcome string
 
@@ -43,6 +45,7 @@ const (
 	CheckOldRegistry = "old-registry" // nothing runs from the old registry
 	CheckECR         = "ecr"          // of a rollback: nothing runs from ECR any more
 	CheckURL         = "url"          // the environment's address answers
+	CheckPull        = "ecr-pull"     // ECR has seen the image pulled: a hint, never a proof
 )
 
 // Expectation is what should be true.
@@ -54,6 +57,8 @@ type Expectation struct {
 	OldBases    []string // further "host/path" bases of old images of the project
 	SHA         string   // the commit that brought the change
 	PipelineID  int64    // the pipeline that was followed; 0 if any of SHA will do
+	// Since is when that pipeline began: an older pull hints at nothing.
+	Since time.Time
 	// Environments are those that must be proven now. Others are not looked at:
 	// a production that nobody has deployed yet is no part of staging's verdict.
 	Environments []string
@@ -78,6 +83,8 @@ type Evidence struct {
 	// its index as value: then a pod that runs it runs the index's image. nil
 	// means that ECR was not asked.
 	Images map[string]string
+	// Pulled is when ECR last recorded a pull of an image, by tag or digest.
+	Pulled map[string]time.Time
 	// URLs is what the environments' addresses answered, by environment.
 	// Environments that are not in it were not asked.
 	URLs map[string]Answer
@@ -141,6 +148,9 @@ type Answer struct {
 	URL    string
 	Status int    // HTTP status; 0 if there was no answer
 	Error  string // why not
+	// Refused says that it was not asked, because it leads to where the worker
+	// does not go; Error says where that is.
+	Refused bool
 }
 
 // Check is one question and its answer.
@@ -151,6 +161,8 @@ type Check struct {
 	Result      Result
 	// Pending says that an unknown answer will become known by itself.
 	Pending bool
+	// Hint says that the answer is worth knowing, but decides nothing.
+	Hint bool
 	// Accepted says that an unknown answer is accepted by policy.
 	Accepted bool
 	Detail   string // a sentence for people

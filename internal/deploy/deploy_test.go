@@ -183,8 +183,15 @@ func TestJudge(t *testing.T) {
 		}, Proven, ""},
 		"address broken": {func(_ *Expectation, v *Evidence) {
 			v.URLs = map[string]Answer{"staging": {URL: "https://x", Status: 502}}
-		}, Unproven, "502"},
-		"address silent":  {func(_ *Expectation, v *Evidence) { v.URLs = map[string]Answer{"staging": {Error: "no route"}} }, Unproven, "no route"},
+		}, Pending, "502"},
+		"address silent": {func(_ *Expectation, v *Evidence) { v.URLs = map[string]Answer{"staging": {Error: "no route"}} }, Pending, "no route"},
+		"address private": {func(_ *Expectation, v *Evidence) {
+			v.URLs = map[string]Answer{"staging": {Error: "it leads to 10.0.0.1", Refused: true}}
+		}, Proven, ""},
+		"address private, the rest unknown": {func(_ *Expectation, v *Evidence) {
+			v.URLs = map[string]Answer{"staging": {Error: "it leads to 10.0.0.1", Refused: true}}
+			v.ClusterAsked = false
+		}, Unproven, "cluster was not asked"},
 		"no environment":  {func(e *Expectation, _ *Evidence) { e.Environments = nil }, Unproven, "no environment"},
 		"deploys nothing": {func(e *Expectation, _ *Evidence) { e.Environments, e.DeploysNothing = nil, true }, Proven, "nothing deployed"},
 		"deploys nothing and pushed nothing": {func(e *Expectation, v *Evidence) {

@@ -2,7 +2,10 @@ package deploy
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 )
 
 // Judge compares the evidence with the expectation.
@@ -32,6 +35,7 @@ func Judge(e Expectation, v Evidence) Verdict {
 	if v.ClusterAsked {
 		checks = append(checks, checkStrays(e, v)...)
 	}
+	checks = append(checks, checkPull(e, v)...)
 	return conclude(e, checks, "ECR")
 }
 
@@ -39,7 +43,12 @@ func Judge(e Expectation, v Evidence) Verdict {
 // pending, else something unknown makes it unproven.
 func conclude(e Expectation, checks []Check, where string) Verdict {
 	var no, pending, unknown, accepted []Check
+	asked := 0
 	for _, c := range checks {
+		if c.Hint {
+			continue
+		}
+		asked++
 		switch {
 		case c.Result == Yes:
 		case c.Result == No:
@@ -64,13 +73,13 @@ func conclude(e Expectation, checks []Check, where string) Verdict {
 	case len(unknown) > 0:
 		v.Outcome = Unproven
 		v.Summary = "not proven: " + tell(unknown)
-	case len(checks) == 0:
+	case asked == 0:
 		v.Outcome = Unproven
 		v.Summary = "not proven: nothing was looked at"
 	case len(e.Environments) == 0:
 		v.Outcome = Proven
 		v.Summary = "the pipeline is green and pushed to ECR; there is nothing deployed"
-	case len(accepted) > 0:
+	case slices.ContainsFunc(accepted, func(c Check) bool { return c.Name == CheckRunning }):
 		v.Outcome = Proven
 		v.Summary = strings.Join(e.Environments, " and ") + " was deployed by the pipeline, on GitLab's word alone: " + tell(accepted)
 	default:
@@ -108,15 +117,55 @@ func checkImages(e Expectation, images map[string]string) Check {
 func checkURL(environment string, a Answer) Check {
 	c := Check{Name: CheckURL, Environment: environment, Subject: a.URL, Result: Yes}
 	switch {
+	case a.Refused:
+		// Whoever chose the address can't keep the rest from being proven.
+		c.Result, c.Accepted, c.Detail = Unknown, true, "the address was not asked: "+a.Error
 	case a.Status == 0:
-		c.Result, c.Detail = Unknown, "the address does not answer: "+a.Error
+		// A service that has just been deployed may need a moment.
+		c.Result, c.Pending, c.Detail = Unknown, true, "the address does not answer: "+a.Error
 	case a.Status >= 500:
-		c.Result, c.Detail = Unknown, fmt.Sprintf("the address answers with status %d", a.Status)
+		c.Result, c.Pending, c.Detail = Unknown, true, fmt.Sprintf("the address answers with status %d", a.Status)
 	default:
 		// 401 and 404 are answers of a running service too.
 		c.Detail = fmt.Sprintf("the address answers with status %d", a.Status)
 	}
 	return c
+}
+
+// checkPull tells whether ECR has seen the images pulled since the pipeline
+// began that the workloads name, or without the cluster's word any image. It is
+// a hint only: whoever pulls counts, and of an image that is pulled often ECR
+// records one pull a day.
+func checkPull(e Expectation, v Evidence) []Check {
+	if v.Pulled == nil {
+		return nil
+	}
+	named := map[string]string{} // reference to name
+	for _, w := range v.Workloads {
+		for _, c := range w.Containers {
+			if _, reference := cut(c.Image); fromECR(e, c.Image) {
+				named[reference] = c.Image
+			}
+		}
+	}
+	if !v.ClusterAsked {
+		for reference := range v.Pulled {
+			named[reference] = e.Registry + "/" + e.Repository + ":" + reference
+		}
+	}
+	c := Check{Name: CheckPull, Subject: e.Registry + "/" + e.Repository, Result: Unknown, Hint: true,
+		Detail: "ECR has recorded no pull since the pipeline began; it does so with a delay"}
+	var latest time.Time
+	for _, reference := range slices.Sorted(maps.Keys(named)) {
+		at := v.Pulled[reference]
+		if at.Before(e.Since) || !at.After(latest) {
+			continue
+		}
+		latest = at
+		c.Subject, c.Result = named[reference], Yes
+		c.Detail = fmt.Sprintf("ECR recorded a pull at %s: a hint that it is used, whoever pulled it", at.UTC().Format(time.DateTime))
+	}
+	return []Check{c}
 }
 
 func short(sha string) string {

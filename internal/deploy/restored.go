@@ -19,6 +19,9 @@ func JudgeRestored(e Expectation, v Evidence) Verdict {
 	}
 	for _, environment := range e.Environments {
 		checks = append(checks, checkDeployment(e, v, environment))
+		if a, ok := v.URLs[environment]; ok {
+			checks = append(checks, checkURL(environment, a))
+		}
 		if v.ClusterAsked {
 			checks = append(checks, checkRestored(e, v, environment)...)
 			continue

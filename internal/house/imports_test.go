@@ -21,7 +21,7 @@ type room struct {
 
 var domain = []string{
 	"internal/naming", "internal/ciconfig", "internal/diagnose", "internal/deploy", "internal/copy",
-	"internal/gitlab", "internal/ecr", "internal/registry", "internal/cluster", "internal/console", "internal/console",
+	"internal/gitlab", "internal/ecr", "internal/registry", "internal/cluster", "internal/console", "internal/probe",
 	"internal/store", "internal/fault", "internal/calendar", "internal/reconcile", "reports",
 }
 
@@ -43,6 +43,7 @@ var rooms = map[string]room{
 	"internal/registry":              {[]string{"internal/fault"}, "a client room"},
 	"internal/cluster":               {[]string{"internal/fault"}, "a client room"},
 	"internal/console":               {[]string{"internal/fault"}, "a client room"},
+	"internal/probe":                 {nil, "a client room"},
 	"internal/assembly":              {[]string{"internal/..."}, "what both programs are made of"},
 	"internal/metrics":               {nil, "observers for the rooms"},
 	"internal/store":                 {nil, "all SQL, nothing else"},

@@ -11,6 +11,7 @@ import (
 	imagecopy "gitlab.sikt.no/platon/ecrferry/internal/copy"
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
+	"gitlab.sikt.no/platon/ecrferry/internal/probe"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 )
 
@@ -22,6 +23,7 @@ type Clients struct {
 	Engine  *imagecopy.Engine
 	Console *console.Client // nil unless configure asks the console
 	Cluster *cluster.Client // nil without a kubeconfig
+	Probe   *probe.Client   // nil unless environments' addresses are to be asked
 }
 
 // Settings are the facts about the platform and the patience that all

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/diagnose"
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
@@ -28,6 +29,12 @@ func (s *Configure) Run(ctx context.Context, t *Task) (Outcome, error) {
 	lack, err := s.lacking(ctx, t, name)
 	if err != nil {
 		return Outcome{}, err
+	}
+	if lack == "" {
+		lack, err = s.unknownToAWS(ctx, t)
+		if err != nil {
+			return Outcome{}, err
+		}
 	}
 	if lack == "" {
 		return Done("the repository and the variables are there"), nil
@@ -63,6 +70,26 @@ func (s *Configure) Run(ctx context.Context, t *Task) (Outcome, error) {
 			WithRemedy("look at the project in the PaaS console: its configuration did not take effect")
 	}
 	return Done("configured: " + lack), nil
+}
+
+// unknownToAWS says that the attempt before failed because AWS knows the project
+// by another path than its present one, "" if it did not. Which path the console
+// has registered shows in neither GitLab nor ECR: only the refused pipeline tells.
+func (s *Configure) unknownToAWS(ctx context.Context, t *Task) (string, error) {
+	attempts, err := t.store.Migrations(ctx, t.Project.ID)
+	if err != nil {
+		return "", err
+	}
+	for _, m := range attempts { // the latest first
+		if m.ID >= t.Migration.ID {
+			continue
+		}
+		if m.Reason == string(diagnose.ProjectMoved) {
+			return "AWS refused pipelines of " + t.Project.Path + ", because it knows the project by another path", nil
+		}
+		break
+	}
+	return "", nil
 }
 
 // switchedKeys are the variables that Update configuration changes.
@@ -105,13 +132,14 @@ func (s *Configure) lacking(ctx context.Context, t *Task, name string) (string, 
 		return "", err
 	}
 	image := value(vars, "CI_REGISTRY_IMAGE")
-	switch host, repository, _ := strings.Cut(image, "/"); {
+	was, moved := naming.Moved(t.Project.Path, image, s.Settings.ECRHost)
+	switch {
 	case image == "":
 		return "CI_REGISTRY_IMAGE is not set for the project", nil
-	case host != s.Settings.ECRHost:
+	case moved:
+		return fmt.Sprintf("CI_REGISTRY_IMAGE points to the repository %s: the project was moved or renamed since", was), nil
+	case was == "":
 		return "CI_REGISTRY_IMAGE points to " + image + ", which is not in ECR", nil
-	case repository != name:
-		return fmt.Sprintf("CI_REGISTRY_IMAGE points to the repository %s: the project was moved or renamed since", repository), nil
 	}
 	repo, err := s.ECR.Repository(ctx, name)
 	if errors.Is(err, ecr.ErrRepositoryNotFound) {

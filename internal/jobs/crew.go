@@ -45,6 +45,7 @@ type Crew struct {
 	// Name is how this process appears in steps.worker.
 	Name  string
 	lease *Lease
+	every time.Duration // between two looks for unheeded orders
 	stop  context.CancelFunc
 }
 
@@ -89,7 +90,7 @@ func New(o Options) (*Crew, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making River's client: %w", err)
 	}
-	return &Crew{River: client, Name: name, lease: lease}, nil
+	return &Crew{River: client, Name: name, lease: lease, every: max(min(heedEvery, o.Poll), 10*time.Millisecond)}, nil
 }
 
 func add[A interface {
@@ -112,6 +113,7 @@ func (c *Crew) Start(ctx context.Context) error {
 		return fmt.Errorf("starting River: %w", err)
 	}
 	go c.lease.Rescue(own, c.River)
+	go heed(own, c.lease.Store, c.River, c.every, c.lease.Log)
 	return nil
 }
 

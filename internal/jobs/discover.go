@@ -12,6 +12,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
+	"gitlab.sikt.no/platon/ecrferry/internal/naming"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -20,32 +21,6 @@ import (
 // the mapping of its images succeed? What blocks is found here, before the
 // first write.
 type Discover struct{ *survey }
-
-// Baseline is what a project was before we came: the measure for what comes after.
-type Baseline struct {
-	Pipeline     *BaselinePipeline    `json:"pipeline,omitempty"`
-	Environments []BaselineDeployment `json:"environments,omitempty"`
-}
-
-// BaselinePipeline is the default branch's last pipeline.
-type BaselinePipeline struct {
-	ID         int64     `json:"id"`
-	SHA        string    `json:"sha"`
-	Status     string    `json:"status"`
-	URL        string    `json:"url"`
-	FailedJobs []string  `json:"failed_jobs,omitempty"`
-	Cause      string    `json:"cause,omitempty"`
-	CreatedAt  time.Time `json:"created_at"`
-}
-
-// BaselineDeployment is the newest successful deployment of an environment.
-type BaselineDeployment struct {
-	Environment string `json:"environment"`
-	Tier        string `json:"tier,omitempty"`
-	ID          int64  `json:"id"`
-	SHA         string `json:"sha"`
-	PipelineID  int64  `json:"pipeline_id"`
-}
 
 // Run implements Step.
 func (s *Discover) Run(ctx context.Context, t *Task) (Outcome, error) {
@@ -108,15 +83,22 @@ func (s *Discover) Run(ctx context.Context, t *Task) (Outcome, error) {
 		return Outcome{}, err
 	}
 	findings = append(findings, more...)
+	if was, moved := naming.Moved(t.Project.Path, value(vars, "CI_REGISTRY_IMAGE"), s.Settings.ECRHost); moved {
+		findings = append(findings, store.Finding{
+			Code: projectMoved, Severity: store.Note, Owner: "platform", Text: was,
+			Message: fmt.Sprintf("the project was moved: its configuration is for %s, but GitLab has it at %s, so AWS refuses its pipelines", was, t.Project.Path),
+			Remedy:  "Update configuration has to run again, which is the next step",
+		})
+	}
 
-	broken, err := s.alreadyBroken(ctx, t, base)
+	broken, err := s.redBefore(ctx, t, base)
 	if err != nil {
 		return Outcome{}, err
 	}
 	switch stop := blocking(findings); {
 	case broken:
-		o := Attention("already-broken",
-			fmt.Sprintf("pipeline %d on %s had failed before we came (%s)", base.Pipeline.ID, t.Project.DefaultBranch, strings.Join(base.Pipeline.FailedJobs, ", ")),
+		o := Attention(alreadyBroken,
+			fmt.Sprintf("pipeline %d on %s had failed before we came (%s)", base.Pipeline.ID, t.Project.DefaultBranch, strings.Join(base.Pipeline.names(), ", ")),
 			"the project's owners repair the pipeline, then enqueue the project again: "+base.Pipeline.URL)
 		o.Findings = findings
 		return o, nil
@@ -130,6 +112,9 @@ func (s *Discover) Run(ctx context.Context, t *Task) (Outcome, error) {
 	o.Result = map[string]any{"repositories": len(repositories), "edits": len(prop.result.Edits), "mapping": prop.result.Mapping}
 	return o, nil
 }
+
+// projectMoved is the finding that a project's configuration is for another path.
+const projectMoved = "project-moved"
 
 // nothingToDo says whether the project's own state ends the migration.
 func nothingToDo(p gitlab.Project, repositories int) (Outcome, bool) {
@@ -161,78 +146,6 @@ func noCI(path string, repositories int) Outcome {
 	return Attention("no-ci-file",
 		fmt.Sprintf("there is no %s, but the old registry holds %d image repositories of this project", path, repositories),
 		"the project's owners say whether the images are still needed: without a pipeline nothing deploys them from ECR, and ECR deletes what is not deployed after a day")
-}
-
-// baseline records the state of the default branch before we came.
-func (s *Discover) baseline(ctx context.Context, t *Task) (Baseline, error) {
-	var b Baseline
-	pipelines, err := s.GitLab.Pipelines(ctx, t.Project.ID, gitlab.PipelineQuery{Ref: t.Project.DefaultBranch, Limit: 20})
-	if err != nil {
-		return b, err
-	}
-	if i := newest(pipelines, func(p gitlab.Pipeline) bool { return p.Status != "skipped" }); i >= 0 {
-		p := pipelines[i]
-		b.Pipeline = &BaselinePipeline{ID: p.ID, SHA: p.SHA, Status: p.Status, URL: p.WebURL, CreatedAt: p.CreatedAt}
-		if p.Status == "failed" {
-			failures, err := s.failures(ctx, t, p.ID)
-			if err != nil {
-				return b, err
-			}
-			for _, f := range failures {
-				b.Pipeline.FailedJobs = append(b.Pipeline.FailedJobs, f.Job)
-				if b.Pipeline.Cause == "" || !f.Ours {
-					b.Pipeline.Cause = string(f.Cause)
-				}
-			}
-		}
-	}
-	environments, err := s.GitLab.Environments(ctx, t.Project.ID)
-	if err != nil {
-		return b, err
-	}
-	for _, e := range environments {
-		if e.State != "available" {
-			continue
-		}
-		d, err := s.GitLab.LatestDeployment(ctx, t.Project.ID, e.Name)
-		if errors.Is(err, gitlab.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return b, err
-		}
-		b.Environments = append(b.Environments, BaselineDeployment{
-			Environment: e.Name, Tier: e.Tier, ID: d.ID, SHA: d.SHA, PipelineID: d.PipelineID,
-		})
-	}
-	return b, nil
-}
-
-// alreadyBroken says whether the project's pipeline was red for reasons that
-// are neither the move to ECR nor an earlier attempt of ours.
-func (s *Discover) alreadyBroken(ctx context.Context, t *Task, b Baseline) (bool, error) {
-	if b.Pipeline == nil || b.Pipeline.Status != "failed" {
-		return false, nil
-	}
-	attempts, err := t.store.Migrations(ctx, t.Project.ID)
-	if err != nil {
-		return false, err
-	}
-	for _, m := range attempts {
-		if m.ID != t.Migration.ID && (m.CommitSHA == b.Pipeline.SHA || m.PipelineID == b.Pipeline.ID) {
-			return false, nil
-		}
-	}
-	failures, err := s.failures(ctx, t, b.Pipeline.ID)
-	if err != nil {
-		return false, err
-	}
-	for _, f := range failures {
-		if !f.Ours {
-			return true, nil
-		}
-	}
-	return len(failures) == 0, nil
 }
 
 // newest returns the index of the newest pipeline that want accepts, -1 for none.

@@ -19,6 +19,8 @@ const (
 // into what happens next. Build one with Done, Wait, Attention, Stop.
 type Outcome struct {
 	verdict verdict
+	// then is the step that follows when verdict is done; "" for the next in order.
+	then store.StepName
 	// state is the migration's final state when verdict is stop.
 	state store.State
 
@@ -41,6 +43,11 @@ type Outcome struct {
 
 // Done ends the step: the next one is enqueued.
 func Done(message string) Outcome { return Outcome{verdict: done, Message: message} }
+
+// Back ends the step and goes on at an earlier one.
+func Back(step store.StepName, message string) Outcome {
+	return Outcome{verdict: done, then: step, Message: message}
+}
 
 // Wait snoozes the step until something outside has happened.
 func Wait(what string, within time.Duration) Outcome {

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/deploy"
 	"gitlab.sikt.no/platon/ecrferry/internal/diagnose"
+	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
@@ -69,9 +71,7 @@ func (s *Pipeline) tree(ctx context.Context, t *Task, p gitlab.Pipeline) (Outcom
 		if len(failures) == 0 {
 			return Attention("downstream-failed", detail, "look at the pipelines that this one started: "+p.WebURL), nil
 		}
-		o := explain(p, failures)
-		o.Findings = failureFindings(failures)
-		return o, nil
+		return s.explain(ctx, t, p, failures)
 	default:
 		return Attention("downstream-unknown", detail, "give the account access to the projects whose pipelines this one starts: "+p.WebURL), nil
 	}
@@ -149,6 +149,10 @@ func (s *Pipeline) find(ctx context.Context, t *Task) (*gitlab.Pipeline, Outcome
 		t.Migration.CommitSHA, t.Migration.PipelineID = head.SHA, 0
 	}
 	since, err := s.switched(ctx, t)
+	if errors.Is(err, ecr.ErrRepositoryNotFound) {
+		return nil, Failed(string(diagnose.RepositoryMissing), "the project's repository "+t.Migration.Repository+" is no longer in ECR",
+			"enqueue the project again: Update configuration is run, or asked for, and makes it anew"), nil
+	}
 	if err != nil {
 		return nil, Outcome{}, err
 	}
@@ -159,7 +163,7 @@ func (s *Pipeline) find(ctx context.Context, t *Task) (*gitlab.Pipeline, Outcome
 	// A pipeline from before the switch has pushed to the other registry: it
 	// proves nothing, however green it is.
 	i := newest(pipelines, func(p gitlab.Pipeline) bool {
-		return ours(p.Source) && p.Status != "skipped" && p.CreatedAt.After(since)
+		return fullRun(p.Source) && p.Status != "skipped" && p.CreatedAt.After(since)
 	})
 	if i >= 0 {
 		p := pipelines[i]
@@ -204,8 +208,8 @@ func (s *Pipeline) switched(ctx context.Context, t *Task) (time.Time, error) {
 // ended says whether a pipeline in this status will not go on by itself.
 func ended(status string) bool { return gitlab.Finished(status) && status != "success" }
 
-// ours says whether a pipeline of this source runs all jobs of the branch.
-func ours(source string) bool {
+// fullRun says whether a pipeline of this source runs all jobs of the branch.
+func fullRun(source string) bool {
 	switch source {
 	case "push", "api", "web", "schedule", "trigger":
 		return true
@@ -229,7 +233,7 @@ func (s *Pipeline) create(ctx context.Context, t *Task) (*gitlab.Pipeline, Outco
 	reason := fault.ReasonOf(err)
 	for code, next := range map[string]string{
 		gitlab.ReasonNoPipelineByRules:  "the rules leave no job for a pipeline of " + ref + ": the project's owners start the pipeline that deploys, or change its rules",
-		gitlab.ReasonInvalidCIConfig:    "the project's owners repair the CI configuration",
+		gitlab.ReasonInvalidCIConfig:    "",
 		gitlab.ReasonMissingCIConfig:    "the project's owners say where its CI configuration is",
 		gitlab.ReasonCIDisabled:         "the project's owners switch CI/CD on",
 		gitlab.ReasonVariablesForbidden: "allow the account's role to set pipeline variables, or run the pipeline by hand",
@@ -239,7 +243,7 @@ func (s *Pipeline) create(ctx context.Context, t *Task) (*gitlab.Pipeline, Outco
 			continue
 		}
 		if code == gitlab.ReasonInvalidCIConfig {
-			code = "yaml-error"
+			return nil, unreadable(masked(err.Error()), ""), nil
 		}
 		return nil, Attention(code, err.Error(), next+again), nil
 	}
@@ -254,8 +258,7 @@ func (s *Pipeline) failed(ctx context.Context, t *Task, p gitlab.Pipeline) (Outc
 		return Outcome{}, err
 	}
 	if full.YAMLErrors != "" {
-		return Attention("yaml-error", "GitLab could not read the CI configuration: "+masked(full.YAMLErrors),
-			"the project's owners repair the CI configuration, then enqueue the project again: "+p.WebURL), nil
+		return unreadable(masked(full.YAMLErrors), p.WebURL), nil
 	}
 	failures, err := s.treeFailures(ctx, t, t.Project.ID, p, 0)
 	if err != nil {
@@ -268,9 +271,20 @@ func (s *Pipeline) failed(ctx context.Context, t *Task, p gitlab.Pipeline) (Outc
 	if again {
 		return s.waiting(p, fmt.Sprintf("pipeline %d, started again", p.ID)), nil
 	}
-	o := explain(p, failures)
-	o.Findings = failureFindings(failures)
-	return o, nil
+	return s.explain(ctx, t, p, failures)
+}
+
+// unreadable is the outcome of a configuration that GitLab refuses. GitLab took
+// ours before it was written, so what is wrong came later.
+func unreadable(words, url string) Outcome {
+	const remedy = "the project's owners repair the CI configuration"
+	d := diagnose.Diagnose(diagnose.Failure{FailureReason: "config_error", Log: []byte(words)})
+	o := Attention(string(d.Cause), "GitLab could not read the CI configuration: "+words, strings.TrimSuffix(remedy+", then enqueue the project again: "+url, ": "))
+	o.Findings = []store.Finding{{
+		Code: "pipeline-" + string(d.Cause), Severity: store.Warning, File: url, Text: d.Evidence, Line: d.Line,
+		Message: d.Summary, Remedy: remedy, Owner: string(diagnose.Project), Retry: string(d.Retry),
+	}}
+	return o
 }
 
 // masked is a text from outside as it may be stored.
@@ -315,39 +329,4 @@ func (s *Pipeline) again(ctx context.Context, t *Task, p gitlab.Pipeline, failur
 		}
 	}
 	return true, nil
-}
-
-// explain turns failed jobs into an outcome: the first cause that is not the
-// project's own decides, because that is the one we can say most about.
-func explain(p gitlab.Pipeline, failures []failure) Outcome {
-	if len(failures) == 0 {
-		return Attention("pipeline-failed", fmt.Sprintf("pipeline %d failed without a failed job", p.ID),
-			"look at the pipeline, then enqueue the project again: "+p.WebURL)
-	}
-	main := failures[0]
-	for _, f := range failures {
-		if f.Ours && !main.Ours {
-			main = f
-		}
-	}
-	message := fmt.Sprintf("job %s failed: %s", main.Job, main.Summary)
-	if main.Evidence != "" {
-		message += " (" + main.Evidence + ")"
-	}
-	next := main.Remedy + ": " + main.URL
-	if main.Owner == diagnose.Project {
-		return Attention(string(main.Cause), message, next)
-	}
-	return Failed(string(main.Cause), message, next)
-}
-
-func failureFindings(failures []failure) []store.Finding {
-	rows := []store.Finding{}
-	for _, f := range failures {
-		rows = append(rows, store.Finding{
-			Code: "pipeline-" + string(f.Cause), Severity: store.Warning, Text: f.Evidence, Line: f.Line,
-			Message: fmt.Sprintf("job %s failed: %s", f.Job, f.Summary), Remedy: f.Remedy, Owner: string(f.Owner), File: f.URL,
-		})
-	}
-	return rows
 }

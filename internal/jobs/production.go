@@ -96,15 +96,9 @@ const (
 // waits: what the clean-up removed is copied again from the old registry, if
 // that still has it. It returns all that was found during the wait.
 func (s *Verify) watch(ctx context.Context, t *Task, seen observation) ([]store.Finding, error) {
-	findings := []store.Finding{}
-	before, err := t.store.Findings(ctx, t.Migration.ID)
+	findings, err := s.kept(ctx, t)
 	if err != nil {
 		return nil, err
-	}
-	for _, f := range before {
-		if f.Step == store.StepVerify && f.Code == copiedAgain {
-			findings = append(findings, f)
-		}
 	}
 	missing, err := s.missing(ctx, t, seen)
 	if err != nil || len(missing) == 0 {
@@ -146,6 +140,22 @@ func (s *Verify) watch(ctx context.Context, t *Task, seen observation) ([]store.
 		// A second time it is news once more, but one line is enough.
 		findings = slices.DeleteFunc(findings, func(old store.Finding) bool { return old.Text == f.Text })
 		findings = append(findings, f)
+	}
+	return findings, nil
+}
+
+// kept returns what earlier looks found that stays true: that images had to be
+// copied again.
+func (s *Verify) kept(ctx context.Context, t *Task) ([]store.Finding, error) {
+	findings := []store.Finding{}
+	before, err := t.store.Findings(ctx, t.Migration.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range before {
+		if f.Step == store.StepVerify && f.Code == copiedAgain {
+			findings = append(findings, f)
+		}
 	}
 	return findings, nil
 }

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -355,7 +356,7 @@ func (r *Runner) afterOutcome(m *store.Migration, f *store.Finish, past streak, 
 
 	switch o.verdict {
 	case done:
-		m.Step = after(m.Kind, m.Step)
+		m.Step = cmp.Or(o.then, after(m.Kind, m.Step))
 		m.DeadlineAt = nil
 		m.State = store.StateQueued
 		if m.Step == store.StepDone {

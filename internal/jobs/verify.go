@@ -2,14 +2,16 @@ package jobs
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/cluster"
 	"gitlab.sikt.no/platon/ecrferry/internal/deploy"
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
+	"gitlab.sikt.no/platon/ecrferry/internal/probe"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -25,16 +27,42 @@ func (s *Verify) Run(ctx context.Context, t *Task) (Outcome, error) {
 		return Outcome{}, err
 	}
 	want := s.expectation(t)
-	want.Environments = seen.deployed()
+	want.Environments, want.Since = seen.deployed(), seen.began
+	seen.evidence.URLs = s.ask(ctx, seen)
 	judge := deploy.Judge
 	if t.Migration.Kind == store.Rollback {
 		judge = deploy.JudgeRestored
 	}
 	verdict := judge(want, seen.evidence)
-	rows := evidenceRows(verdict)
-	o, err := s.conclude(ctx, t, seen, verdict)
-	o.Evidence = rows
+	o, err := s.conclude(ctx, t, want, seen, verdict)
+	o.Evidence = evidenceRows(verdict)
 	return o, err
+}
+
+// overtaken goes back to the pipeline step when somebody's later push was
+// deployed over ours: what has to be proven is what runs now. A deployment of
+// anything but the branch's present head is not followed, it is for people to judge.
+func (s *Verify) overtaken(ctx context.Context, t *Task, seen observation) (Outcome, bool, error) {
+	later := ""
+	for _, environment := range seen.deployed() {
+		var newest deploy.Deployment
+		for _, d := range seen.evidence.Deployments {
+			if d.Environment == environment && d.Status == "success" && d.ID > newest.ID {
+				newest = d
+			}
+		}
+		if newest.ID != 0 && newest.SHA != t.Migration.CommitSHA {
+			later = newest.SHA
+		}
+	}
+	if later == "" {
+		return Outcome{}, false, nil
+	}
+	head, err := s.GitLab.Branch(ctx, t.Project.ID, t.Project.DefaultBranch)
+	if err != nil || head.SHA != later {
+		return Outcome{}, false, err
+	}
+	return Back(store.StepPipeline, fmt.Sprintf("a later commit, %.8s, was deployed over ours: its pipeline is followed", later)), true, nil
 }
 
 // where is the registry that the migration leads to, in words.
@@ -45,7 +73,12 @@ func where(m store.Migration) string {
 	return "ECR"
 }
 
-func (s *Verify) conclude(ctx context.Context, t *Task, seen observation, verdict deploy.Verdict) (Outcome, error) {
+func (s *Verify) conclude(ctx context.Context, t *Task, want deploy.Expectation, seen observation, verdict deploy.Verdict) (Outcome, error) {
+	if verdict.Outcome == deploy.Unproven || verdict.Outcome == deploy.Refuted {
+		if o, yes, err := s.overtaken(ctx, t, seen); yes || err != nil {
+			return o, err
+		}
+	}
 	switch verdict.Outcome {
 	case deploy.Pending:
 		o := Wait("the deployment to be complete: "+verdict.Summary, s.Settings.DeployDeadline)
@@ -83,10 +116,56 @@ func (s *Verify) conclude(ctx context.Context, t *Task, seen observation, verdic
 	if err != nil {
 		return Outcome{}, err
 	}
+	left, err := s.left(t, want, seen)
+	if err != nil {
+		return Outcome{}, err
+	}
+	kept, err := s.kept(ctx, t)
+	if err != nil {
+		return Outcome{}, err
+	}
+	for _, f := range left {
+		exceptions = append(exceptions, f.Text+" was not deployed")
+	}
 	if len(exceptions) > 0 {
 		message += "; exceptions: " + strings.Join(exceptions, ", ")
 	}
-	return Finished(message, len(exceptions) > 0), nil
+	o := Finished(message, len(exceptions) > 0)
+	o.Findings = append(kept, left...)
+	return o, nil
+}
+
+// environmentLeft is the finding that an environment was not deployed.
+const environmentLeft = "environment-left"
+
+// left tells which environments had been deployed before we came and were not
+// now: they run what they ran. Where the cluster shows nothing of the old
+// registry in them, there is nothing to tell.
+func (s *Verify) left(t *Task, want deploy.Expectation, seen observation) ([]store.Finding, error) {
+	base, err := baselineOf(t.Migration)
+	if err != nil {
+		return nil, err
+	}
+	var out []store.Finding
+	for _, e := range base.Environments {
+		if _, there := seen.urls[e.Environment]; !there || seen.touched[e.Environment] {
+			continue // stopped meanwhile, a review, or deployed, or waiting for somebody
+		}
+		runs := "so it runs what it ran before"
+		if seen.evidence.ClusterAsked {
+			old := deploy.OldIn(want, seen.evidence, e.Environment)
+			if len(old) == 0 {
+				continue
+			}
+			runs = "and " + strings.Join(old, ", ") + " still runs from the old registry"
+		}
+		out = append(out, store.Finding{
+			Code: environmentLeft, Severity: store.Warning, Owner: "project", Text: e.Environment,
+			Message: fmt.Sprintf("%s was deployed before we came, by pipeline %d; pipeline %d does not deploy it, %s", e.Environment, e.PipelineID, t.Migration.PipelineID, runs),
+			Remedy:  "deploy it from the present default branch, or stop the environment if nobody needs it",
+		})
+	}
+	return out, nil
 }
 
 // nothingDeployed ends a migration whose pipeline passed and deployed nothing.
@@ -143,8 +222,11 @@ func (s *Verify) exceptions(ctx context.Context, t *Task) ([]string, error) {
 // observation is what the outside showed.
 type observation struct {
 	evidence deploy.Evidence
-	ours     []string     // environments that our pipeline deployed
-	waiting  []gitlab.Job // manual jobs of our pipeline that would deploy
+	ours     []string          // environments that our pipeline deployed
+	waiting  []gitlab.Job      // manual jobs of our pipeline that would deploy
+	began    time.Time         // of our pipeline
+	urls     map[string]string // the addresses of environments
+	touched  map[string]bool   // environments that our pipeline has a deployment to, if only a planned one
 }
 
 // deployed returns the environments whose newest deployment is our pipeline's.
@@ -182,16 +264,19 @@ func (s *Verify) observe(ctx context.Context, t *Task) (observation, error) {
 	if err != nil {
 		return seen, err
 	}
+	seen.began, seen.urls, seen.touched = p.CreatedAt, map[string]string{}, map[string]bool{}
 	for _, e := range environments {
 		recent, err := s.GitLab.Deployments(ctx, t.Project.ID, gitlab.DeploymentQuery{Environment: e.Name, Limit: 20})
 		if err != nil {
 			return seen, err
 		}
 		ours := false
+		seen.urls[e.Name] = e.ExternalURL
 		for _, d := range recent {
 			seen.evidence.Deployments = append(seen.evidence.Deployments, deploy.Deployment{
 				ID: d.ID, Environment: e.Name, Status: d.Status, SHA: d.SHA, PipelineID: d.PipelineID, JobName: d.JobName,
 			})
+			seen.touched[e.Name] = seen.touched[e.Name] || d.PipelineID == p.ID
 			// A manual job that nobody has played has a deployment too, as "created".
 			ours = ours || d.PipelineID == p.ID && d.Status != "created" && d.Status != "blocked"
 		}
@@ -211,10 +296,15 @@ func (s *Verify) observe(ctx context.Context, t *Task) (observation, error) {
 		}
 	}
 	seen.evidence.Images = map[string]string{}
+	if t.Migration.Kind == store.Migrate {
+		seen.evidence.Pulled = map[string]time.Time{}
+	}
 	for _, i := range images {
-		seen.evidence.Images[i.Digest] = i.Digest
-		for _, tag := range i.Tags {
-			seen.evidence.Images[tag] = i.Digest
+		for _, name := range append(i.Tags, i.Digest) {
+			seen.evidence.Images[name] = i.Digest
+			if !i.LastPull.IsZero() {
+				seen.evidence.Pulled[name] = i.LastPull
+			}
 		}
 	}
 	if s.Cluster == nil {
@@ -233,6 +323,29 @@ func (s *Verify) observe(ctx context.Context, t *Task) (observation, error) {
 		seen.evidence.Workloads = append(seen.evidence.Workloads, workload(w))
 	}
 	return seen, nil
+}
+
+// ask asks the addresses of the environments that are to be proven, where that
+// is wanted.
+func (s *Verify) ask(ctx context.Context, seen observation) map[string]deploy.Answer {
+	if s.Probe == nil {
+		return nil
+	}
+	answers := map[string]deploy.Answer{}
+	for _, environment := range seen.deployed() {
+		address := seen.urls[environment]
+		if address == "" {
+			continue
+		}
+		a := deploy.Answer{URL: masked(address)}
+		status, err := s.Probe.Status(ctx, address)
+		if a.Status = status; err != nil {
+			_, a.Refused = errors.AsType[*probe.Refusal](err)
+			a.Error = masked(err.Error())
+		}
+		answers[environment] = a
+	}
+	return answers
 }
 
 // environments returns the project's environments that are not reviews.
@@ -276,14 +389,4 @@ func evidenceRows(v deploy.Verdict) []store.Evidence {
 		})
 	}
 	return rows
-}
-
-// baselineOf reads what was before we came.
-func baselineOf(m store.Migration) (Baseline, error) {
-	var b Baseline
-	if len(m.Baseline) == 0 {
-		return b, nil
-	}
-	err := json.Unmarshal(m.Baseline, &b)
-	return b, err
 }

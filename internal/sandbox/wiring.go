@@ -16,6 +16,15 @@ func (w *World) runnerOptions(o Options) runner.Options {
 		PaaS:       w.PaaS,
 		Clock:      o.Clock,
 		Log:        o.Log.With("in", "runner"),
+		Breakdown: func(e ci.Execution) error {
+			w.mu.Lock()
+			f := w.breakdown
+			w.mu.Unlock()
+			if f == nil {
+				return nil
+			}
+			return f(e.Project.Path, e.Job.Name)
+		},
 		Credentials: func(p ci.Project, host string) (user, pass string, err error) {
 			if host == w.Old.Name {
 				user, pass = w.Old.Pipeline(p.Path)
@@ -31,6 +40,14 @@ func (w *World) runnerOptions(o Options) runner.Options {
 			return user, pass, nil
 		},
 	}
+}
+
+// BreakRunner lets f decide before each job whether the runner breaks down: its
+// error is what GitLab then shows as the job's system failure. Nil takes it away.
+func (w *World) BreakRunner(f func(project, job string) error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.breakdown = f
 }
 
 // consoleOptions let the console act on GitLab and ECR, as the real one does.

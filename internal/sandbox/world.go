@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/ci"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/clock"
@@ -57,6 +58,9 @@ type World struct {
 
 	dir    string
 	closes []func() error
+
+	mu        sync.Mutex // guards what follows
+	breakdown func(project, job string) error
 }
 
 // ports are the addresses that a world had before.

@@ -27,6 +27,9 @@ type Finding struct {
 	Message string `db:"message"`
 	Remedy  string `db:"remedy"`
 	Owner   string `db:"owner"`
+	// Retry says of a failed job what trying again is good for: never, job-once,
+	// after-remedy, later. "" for what is no failure.
+	Retry string `db:"retry"`
 }
 
 // ReplaceFindings stores what a step of a migration found, in place of what it
@@ -38,10 +41,10 @@ func (s *Store) ReplaceFindings(ctx context.Context, migrationID int64, step Ste
 		for _, f := range fs {
 			b.Queue(`
 				INSERT INTO ferry.findings (migration_id, step, code, severity, file, line, col,
-				       text, message, remedy, owner)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+				       text, message, remedy, owner, retry)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 				migrationID, step, f.Code, f.Severity, f.File, f.Line, f.Column,
-				f.Text, f.Message, f.Remedy, f.Owner)
+				f.Text, f.Message, f.Remedy, f.Owner, f.Retry)
 		}
 		return b.send(ctx, tx.db)
 	})
@@ -51,7 +54,7 @@ func (s *Store) ReplaceFindings(ctx context.Context, migrationID int64, step Ste
 // Findings returns a migration's findings: blocking ones first, then by file and line.
 func (s *Store) Findings(ctx context.Context, migrationID int64) ([]Finding, error) {
 	fs, err := many[Finding](ctx, s.db, `
-		SELECT id, migration_id, step, code, severity, file, line, col, text, message, remedy, owner
+		SELECT id, migration_id, step, code, severity, file, line, col, text, message, remedy, owner, retry
 		  FROM ferry.findings
 		 WHERE migration_id = $1
 		 ORDER BY array_position(ARRAY['blocking', 'warning', 'note'], severity), file, line, col, id`,

@@ -48,6 +48,9 @@ type Options struct {
 	Credentials func(p ci.Project, host string) (user, pass string, err error)
 	// PaaS is the cluster that deploy, kubectl and helm change.
 	PaaS *paas.Server
+	// Breakdown, when set, is asked before each job; an error is what breaks the
+	// runner itself: the job fails as runner_system_failure, its script unrun.
+	Breakdown func(e ci.Execution) error
 
 	Clock   *clock.Clock
 	Log     *slog.Logger
@@ -126,7 +129,12 @@ func (r *Runner) Execute(ctx context.Context, e ci.Execution, trace io.Writer) (
 	j.kill = kill
 	defer watchHeap(ctx, r.o.HeapLimit, kill)()
 
-	err = j.stages(ctx)
+	if r.o.Breakdown != nil {
+		err = r.o.Breakdown(e)
+	}
+	if err == nil {
+		err = j.stages(ctx)
+	}
 	result = ci.Result{Status: "success"}
 	if err == nil {
 		log.always("\x1b[32;1mJob succeeded\x1b[0;m\n")
