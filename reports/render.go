@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -68,8 +69,16 @@ func (r Report) tables() []*table {
 			fmt.Sprint(i.LeftOut), fmt.Sprint(i.Planned), fmt.Sprint(i.Problems), size(i.BytesCopied))
 	}
 	projects := &table{title: "Projects", header: []string{"project", "state", "step", "since", "images", "findings", "reason", "why", "next"}}
+	waves := slices.ContainsFunc(r.Projects, func(p Project) bool { return p.Wave != "" })
+	if waves {
+		projects.header = slices.Insert(projects.header, 1, "wave")
+	}
 	for _, p := range r.Projects {
-		projects.add(p.Path, p.State, p.Step, ago(r.At, p.Since), p.Images.short(), p.Findings.short(), p.Reason, p.explain(r.At), p.Next)
+		row := []string{p.Path, p.State, p.Step, ago(r.At, p.Since), p.Images.short(), p.Findings.short(), p.Reason, p.explain(r.At), p.Next}
+		if waves {
+			row = slices.Insert(row, 1, p.Wave)
+		}
+		projects.add(row...)
 	}
 	failures := &table{title: "Causes of failure", header: []string{"reason", "state", "step", "projects", "oldest", "examples", "why", "remedy"}}
 	for _, f := range r.Failures {

@@ -83,6 +83,7 @@ type Project struct {
 	Path        string    `json:"path"`
 	URL         string    `json:"url"`
 	MigrationID int64     `json:"migration_id"` // 0: never enqueued
+	Wave        string    `json:"wave"`         // of the order it came from; empty: none
 	Attempt     int       `json:"attempt"`
 	State       string    `json:"state"` // none: never enqueued
 	Step        string    `json:"step"`
@@ -169,7 +170,7 @@ func Gather(ctx context.Context, st *store.Store, f store.StatusFilter) (Report,
 
 func projectOf(s store.Status) Project {
 	return Project{
-		ID: s.ProjectID, Path: s.Path, URL: s.WebURL, MigrationID: s.MigrationID, Attempt: s.Attempt,
+		ID: s.ProjectID, Path: s.Path, URL: s.WebURL, MigrationID: s.MigrationID, Wave: s.Wave, Attempt: s.Attempt,
 		State: string(s.State), Step: string(s.Step), Since: s.Since, Reason: s.Reason, ErrorClass: s.ErrorClass,
 		Why: s.Why, Next: s.Next, WaitingFor: s.WaitingFor, NextLookAt: s.NextLookAt, DeadlineAt: s.DeadlineAt,
 		Repository: s.RepositoryURI, CommitSHA: s.CommitSHA, MergeRequestURL: s.MergeRequestURL, PipelineURL: s.PipelineURL,

@@ -10,25 +10,30 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
+// stopped are the states from which a project can be put in again.
+var stopped = []store.State{store.StateFailed, store.StateAttention, store.StateCancelled}
+
 func failedCommand(env *environment) *cobra.Command {
 	var (
-		note, from, group string
-		reasons           []string
-		limit             int
-		dryRun, asJSON    bool
-		policy            policyFlags
+		note           string
+		start          startFlags
+		dryRun, asJSON bool
+		policy         policyFlags
+		sel            selectionFlags
 	)
 	cmd := &cobra.Command{
-		Use:   "failed",
+		Use:   "failed [PROJECT…]",
 		Short: "Enqueue again what failed or needed attention",
 		Long: `Enqueues the projects whose latest migration failed or needs attention, each
-from the step where it stopped. Choose by reason: enqueue status lists them.`,
+from the step where it stopped. Choose by cause: enqueue status lists them.`,
 		Example: `  enqueue failed --dry-run
-  enqueue failed --reason gitlab-unavailable --reason ecr-throttled
-  enqueue failed --reason update-configuration --from configure`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			step, err := startAt(from)
+  enqueue failed --cause ecr-throttled
+  enqueue failed --cause gitlab-unavailable --wave 2 --from copy
+  enqueue failed --state cancelled --group kurs --fresh`,
+		ValidArgsFunction: completeProjects,
+		Args:              cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			step, err := start.step()
 			if err != nil {
 				return err
 			}
@@ -41,22 +46,30 @@ from the step where it stopped. Choose by reason: enqueue status lists them.`,
 			if err != nil {
 				return err
 			}
-			rows, err := s.store.Status(cmd.Context(), store.StatusFilter{
-				States: []store.State{store.StateFailed, store.StateAttention}, Group: group,
-			})
+			chosen, err := s.selection(cmd, &sel, args)
+			if err != nil {
+				return err
+			}
+			if len(chosen.States) == 0 {
+				chosen.States = stopped[:2]
+			}
+			for _, st := range chosen.States {
+				if !slices.Contains(stopped, st) {
+					return &coded{exitUsage, fmt.Errorf("--state %s: only what ended in %v can be enqueued again; for others see enqueue all", st, names(stopped))}
+				}
+			}
+			rows, err := s.store.Status(cmd.Context(), chosen)
 			if err != nil {
 				return err
 			}
 			out := []enqueued{}
 			for _, r := range rows {
-				if len(reasons) > 0 && !slices.Contains(reasons, r.Reason) {
-					continue
-				}
-				if limit > 0 && len(out) == limit {
-					break
-				}
-				row := enqueued{Project: r.Path, Migration: r.MigrationID, Attempt: r.Attempt, Step: r.Step, State: r.State}
-				if !dryRun {
+				row := enqueued{Project: r.Path, Migration: r.MigrationID, Attempt: r.Attempt, Step: r.Step, State: r.State, Cause: r.Reason}
+				if dryRun {
+					if step != "" {
+						row.Step = step
+					}
+				} else {
 					m, err := s.enqueuer.Failed(cmd.Context(), order, store.Project{ID: r.ProjectID, Path: r.Path}, step)
 					if active, ok := errors.AsType[*store.ActiveError](err); ok {
 						m, err = active.Migration, nil // somebody else was quicker
@@ -64,15 +77,18 @@ from the step where it stopped. Choose by reason: enqueue status lists them.`,
 						row.Enqueued = err == nil
 					}
 					if err != nil {
-						return err
+						return fmt.Errorf("%s: %w", r.Path, err)
 					}
 					row.Migration, row.Attempt, row.Step, row.State = m.ID, m.Attempt, m.Step, m.State
 				}
 				out = append(out, row)
 				if !asJSON {
 					verb := "is enqueued from step"
-					if dryRun {
+					switch {
+					case dryRun:
 						verb = "would be enqueued from step"
+					case !row.Enqueued:
+						verb = "is under way already, at step"
 					}
 					fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s (%s)\n", r.Path, verb, row.Step, r.Reason)
 				}
@@ -83,19 +99,17 @@ from the step where it stopped. Choose by reason: enqueue status lists them.`,
 				}
 			}
 			if len(out) == 0 {
-				return &coded{exitNothing, errors.New("no project failed or needs attention for that reason; see enqueue status")}
+				return &coded{exitNothing, errors.New("no project that is selected failed or needs attention; see enqueue status")}
 			}
 			return nil
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&note, "note", "", "why, for the event log")
-	f.StringVar(&from, "from", "", "start at this step instead of the one that failed")
-	f.StringVar(&group, "group", "", "only projects of this group and its subgroups")
-	f.StringSliceVar(&reasons, "reason", nil, "only these reasons")
-	f.IntVar(&limit, "limit", 0, "so many projects at most")
 	f.BoolVar(&dryRun, "dry-run", false, "only show which")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
+	f.BoolVar(&asJSON, "json", false, "print JSON; docs/cli.md describes it")
+	start.add(cmd)
 	policy.add(cmd)
+	sel.wide(cmd)
 	return cmd
 }

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -17,13 +15,17 @@ import (
 )
 
 // policyFlags let an order differ from the configuration.
-type policyFlags struct{ delivery, production, images string }
+type policyFlags struct {
+	delivery, production, images string
+	now                          bool
+}
 
 func (p *policyFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&p.delivery, "delivery", "", "push, merge-request or merge-request+auto-merge (default from ECRFERRY_DELIVERY)")
 	f.StringVar(&p.production, "production", "", "wait, play or skip (default from ECRFERRY_PRODUCTION)")
 	f.StringVar(&p.images, "images", "", "which images: all, or in-use and newest=N (default from ECRFERRY_IMAGES)")
+	f.BoolVar(&p.now, "now", false, "begin although the intake is paused, it is outside the hours, or the project is on the freeze list")
 }
 
 func (p *policyFlags) apply(to *jobs.Policy) error {
@@ -44,52 +46,41 @@ func (p *policyFlags) apply(to *jobs.Policy) error {
 		}
 		*f.to = f.value
 	}
+	to.Now = to.Now || p.now
 	if _, err := imagecopy.ParsePolicy(to.Images); err != nil {
 		return &coded{exitUsage, fmt.Errorf("--images %s: %w", to.Images, err)}
 	}
 	return nil
 }
 
-// selectionFlags choose projects.
-type selectionFlags struct{ store.Selection }
+// startFlags say at which step a project starts again.
+type startFlags struct {
+	from  string
+	fresh bool
+}
 
-func (s *selectionFlags) add(cmd *cobra.Command) {
+func (s *startFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&s.Group, "group", "", "only projects of this group and its subgroups")
-	f.StringSliceVar(&s.Match, "match", nil, "only paths that match, such as 'kurs/*' (** goes through groups)")
-	f.StringSliceVar(&s.Exclude, "exclude", nil, "no paths that match")
-	f.IntVar(&s.Limit, "limit", 0, "so many projects at most, by path")
-}
-
-// any says whether anything was chosen.
-func (s *selectionFlags) any() bool {
-	return s.Group != "" || len(s.Match)+len(s.Exclude)+len(s.Paths) > 0
-}
-
-// choose returns the projects that the flags select, or those named. One that is
-// not known is an error, before anything is done for the others.
-func (s *session) choose(ctx context.Context, sel *selectionFlags, paths []string) ([]store.Project, error) {
-	want := sel.Selection
-	want.Paths = append(want.Paths, paths...)
-	for _, path := range want.Paths {
-		if _, err := s.known(ctx, path); err != nil {
-			return nil, err
-		}
+	f.StringVar(&s.from, "from", "", "start at this step instead of the one that failed: discover, configure, copy, rewrite, pipeline or verify")
+	f.BoolVar(&s.fresh, "fresh", false, "start at the beginning")
+	cmd.MarkFlagsMutuallyExclusive("from", "fresh")
+	var steps []string
+	for _, name := range store.StepOrder {
+		steps = append(steps, string(name))
 	}
-	ps, err := s.store.Projects(ctx, want)
-	if err == nil && len(ps) == 0 {
-		return nil, &coded{exitNothing, errors.New("no project is selected; see enqueue status")}
-	}
-	return ps, err
+	_ = cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(steps, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// startAt checks a --from flag.
-func startAt(from string) (store.StepName, error) {
-	step := store.StepName(from)
-	if from == "" || slices.Contains(store.StepOrder, step) {
+// step returns where to start; "" is where the attempt before stopped.
+func (s *startFlags) step() (store.StepName, error) {
+	if s.fresh {
+		return store.StepDiscover, nil
+	}
+	step := store.StepName(s.from)
+	if s.from == "" || slices.Contains(store.StepOrder, step) {
 		return step, nil
 	}
-	return "", &coded{exitUsage, fmt.Errorf("--from %s: choose one of %v", from, store.StepOrder)}
+	return "", &coded{exitUsage, fmt.Errorf("--from %s: choose one of %v", s.from, store.StepOrder)}
 }
 
 func printJSON(w io.Writer, v any) error {

@@ -45,7 +45,9 @@ func main() {
 
 // run carries out one command and returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	cmd := root(getenv)
+	env := &environment{getenv: getenv}
+	cmd := root(env)
+	ctx = context.WithValue(ctx, completingKey{}, env)
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
@@ -60,7 +62,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	return exitError
 }
 
-func root(getenv func(string) string) *cobra.Command {
+func root(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "enqueue",
 		Short: "Put GitLab projects in for migration to ECR, and see how far they are",
@@ -73,7 +75,9 @@ Exit codes: 0 done, 1 could not be done, 2 wrong use, 3 nothing to do (such as a
 project that is under way already).`,
 		Example: `  enqueue all                       every project that is not done yet
   enqueue project kurs/skjema       one project, from the step where it failed
-  enqueue failed --reason gitlab-unavailable
+  enqueue failed --cause gitlab-unavailable
+  enqueue all --wave canary --limit 10
+  enqueue pause --all               no further project begins
   enqueue promote kurs/skjema       play production, which waits for somebody
   enqueue rollback kurs/skjema      take it all back
   enqueue status                    one line a project
@@ -87,7 +91,6 @@ project that is under way already).`,
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &coded{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	env := &environment{getenv: getenv}
 	for _, sub := range []*cobra.Command{allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), promoteCommand(env), rollbackCommand(env), pauseCommand(env), resumeCommand(env), statusCommand(env), copyCommand(env)} {
 		check := sub.Args
 		sub.Args = func(cmd *cobra.Command, args []string) error {
@@ -113,13 +116,18 @@ type session struct {
 }
 
 func (e *environment) open(cmd *cobra.Command) (*session, error) {
+	return e.openTo(cmd.Context(), cmd.ErrOrStderr())
+}
+
+// openTo opens the database and logs to w.
+func (e *environment) openTo(ctx context.Context, w io.Writer) (*session, error) {
 	c, err := config.Load(e.getenv)
 	if err = errors.Join(err, config.Typos(os.Environ())); err != nil {
 		return nil, err
 	}
-	log := c.Logger(cmd.ErrOrStderr())
+	log := c.Logger(w)
 	c.Workers, c.CopyWorkers = 1, 1 // a command needs few connections
-	db, err := assembly.Database(cmd.Context(), c, "enqueue", log)
+	db, err := assembly.Database(ctx, c, "enqueue", log)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,8 @@ A pause holds over all workers and restarts.`,
 		Example: `  enqueue pause --all --note "GitLab is being upgraded"
   enqueue pause kurs/skjema --note "the owners asked for next week"
   enqueue pause --group kurs --until 2027-01-11 --note exams`,
-		Args: cobra.ArbitraryArgs,
+		ValidArgsFunction: completeProjects,
+		Args:              cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			end, err := untilFlag(until)
 			if err != nil {
@@ -56,7 +57,7 @@ A pause holds over all workers and restarts.`,
 	f.BoolVar(&all, "all", false, "the intake of the whole fleet")
 	f.StringVar(&note, "note", "", "why, for the event log and for whoever finds it paused")
 	f.StringVar(&until, "until", "", "when the pause ends by itself: a date such as 2027-01-11, or a time such as 2027-01-11T08:00:00Z")
-	sel.add(cmd)
+	sel.wide(cmd)
 	return cmd
 }
 
@@ -76,7 +77,8 @@ selected, ends their pause. Exit code 3 when there was no pause to end.`,
 		Example: `  enqueue resume --all --note "the runner's disk was full; it is not any more"
   enqueue resume kurs/skjema
   enqueue resume --group kurs`,
-		Args: cobra.ArbitraryArgs,
+		ValidArgsFunction: completeProjects,
+		Args:              cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return onProjects(cmd, env, args, &sel, all, note,
 				func(s *session, o jobs.Order) error {
@@ -94,7 +96,7 @@ selected, ends their pause. Exit code 3 when there was no pause to end.`,
 				func(s *session, o jobs.Order, p store.Project) (string, error) {
 					err := s.enqueuer.Release(cmd.Context(), o, p)
 					if errors.Is(err, jobs.ErrNotPaused) {
-						return "", nil
+						err = &errNothingToDo{"is not paused"}
 					}
 					return "goes on", err
 				})
@@ -103,7 +105,7 @@ selected, ends their pause. Exit code 3 when there was no pause to end.`,
 	f := cmd.Flags()
 	f.BoolVar(&all, "all", false, "the intake of the whole fleet")
 	f.StringVar(&note, "note", "", "why, for the event log; required when a failure had stopped the line")
-	sel.add(cmd)
+	sel.wide(cmd)
 	return cmd
 }
 
@@ -130,7 +132,7 @@ func (s *session) pausedAlready(cmd *cobra.Command) error {
 }
 
 // onProjects carries out an order for the fleet (--all), or for each project that
-// was named or selected; one that returns no text changed nothing.
+// was named or selected; see each.
 func onProjects(cmd *cobra.Command, env *environment, args []string, sel *selectionFlags, all bool, note string,
 	fleet func(*session, jobs.Order) error, each func(*session, jobs.Order, store.Project) (string, error),
 ) error {
@@ -149,20 +151,43 @@ func onProjects(cmd *cobra.Command, env *environment, args []string, sel *select
 	if all {
 		return fleet(s, order)
 	}
-	projects, err := s.choose(cmd.Context(), sel, args)
+	return s.each(cmd, sel, args, func(r store.Status) (string, error) {
+		return each(s, order, store.Project{ID: r.ProjectID, Path: r.Path})
+	})
+}
+
+// errNothingToDo is what an order returns for a project that it does not apply
+// to: it is said, and the others go on.
+type errNothingToDo struct{ why string }
+
+func (e *errNothingToDo) Error() string { return e.why }
+
+// each carries out an order for every project that was named or selected, and
+// says what came of it. When none had anything to do the exit code is 3.
+func (s *session) each(cmd *cobra.Command, sel *selectionFlags, args []string, do func(store.Status) (string, error)) error {
+	chosen, err := s.selection(cmd, sel, args)
+	if err != nil {
+		return err
+	}
+	rows, err := s.choose(cmd.Context(), chosen)
 	if err != nil {
 		return err
 	}
 	changed := 0
-	for _, p := range projects {
-		said, err := each(s, order, p)
+	for _, r := range rows {
+		said, err := do(r)
+		if nothing, ok := errors.AsType[*errNothingToDo](err); ok {
+			if len(rows) == 1 {
+				return &coded{exitNothing, fmt.Errorf("%s: %s", r.Path, nothing.why)}
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", r.Path, nothing.why)
+			continue
+		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", p.Path, err)
+			return fmt.Errorf("%s: %w", r.Path, err)
 		}
-		if said != "" {
-			changed++
-			fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", p.Path, said)
-		}
+		changed++
+		fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", r.Path, said)
 	}
 	if changed == 0 {
 		return &coded{exitNothing, errors.New("there was nothing to do for these projects")}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,32 +24,33 @@ type enqueued struct {
 	// fields then are those of what runs.
 	Enqueued bool        `json:"enqueued"`
 	State    store.State `json:"state"`
+	// Cause is why the attempt before stopped; "" when that does not matter.
+	Cause string `json:"cause"`
 }
 
 func projectCommand(env *environment) *cobra.Command {
 	var (
-		note, from string
-		fresh      bool
-		asJSON     bool
-		policy     policyFlags
+		note   string
+		start  startFlags
+		asJSON bool
+		policy policyFlags
 	)
 	cmd := &cobra.Command{
 		Use:   "project PATH",
 		Short: "Migrate one project, or go on where it failed",
 		Long: `Enqueues one project. After a failure it goes on at the step that failed; a
 pipeline that had failed is started again. A project that is under way is left
-alone, and the command says where it is (exit code 3).`,
+alone, and the command says where it is and since when (exit code 3).`,
 		Example: `  enqueue project kurs/skjema
   enqueue project kurs/skjema --fresh
-  enqueue project kurs/skjema --from copy --note "images were missing"`,
-		Args: cobra.ExactArgs(1),
+  enqueue project kurs/skjema --from copy --note "images were missing"
+  enqueue project kurs/skjema --now       # although the intake is paused`,
+		ValidArgsFunction: completeProject,
+		Args:              cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			step, err := startAt(from)
+			step, err := start.step()
 			if err != nil {
 				return err
-			}
-			if fresh {
-				step = store.StepDiscover
 			}
 			s, err := env.open(cmd)
 			if err != nil {
@@ -64,18 +66,26 @@ alone, and the command says where it is (exit code 3).`,
 				return err
 			}
 			m, err := s.enqueuer.Project(cmd.Context(), order, p, step)
-			return report(cmd, p, m, err, asJSON)
+			if err := s.report(cmd, p, m, err, asJSON); err != nil {
+				return err
+			}
+			intake, err := s.store.Intake(cmd.Context())
+			if err == nil && !asJSON && (m.Step == store.StepDiscover || m.Step == store.StepConfigure) {
+				s.warnPaused(cmd, intake, order)
+			}
+			return err
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&note, "note", "", "why, for the event log")
-	f.StringVar(&from, "from", "", "start at this step")
-	f.BoolVar(&fresh, "fresh", false, "start at the beginning")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.MarkFlagsMutuallyExclusive("from", "fresh")
+	f.BoolVar(&asJSON, "json", false, "print JSON; docs/cli.md describes it")
+	start.add(cmd)
 	policy.add(cmd)
 	return cmd
 }
+
+// errNoSuchProject says that neither we nor GitLab know a project.
+var errNoSuchProject = errors.New("GitLab has no project")
 
 // project finds a project by its path: among those known, else in GitLab.
 func (s *session) project(ctx context.Context, path string, cmd *cobra.Command) (store.Project, error) {
@@ -89,7 +99,7 @@ func (s *session) project(ctx context.Context, path string, cmd *cobra.Command) 
 	}
 	g, err := client.Project(ctx, path)
 	if errors.Is(err, gitlab.ErrNotFound) {
-		return p, fmt.Errorf("GitLab has no project %s, or the worker's account may not see it; check the path", path)
+		return p, fmt.Errorf("%w %s, or the worker's account may not see it; check the path", errNoSuchProject, path)
 	}
 	if err != nil {
 		return p, err
@@ -98,17 +108,8 @@ func (s *session) project(ctx context.Context, path string, cmd *cobra.Command) 
 	return p, s.store.UpsertProjects(ctx, []store.Project{p})
 }
 
-// known finds a project among those that the store knows.
-func (s *session) known(ctx context.Context, path string) (store.Project, error) {
-	p, err := s.store.Project(ctx, path)
-	if errors.Is(err, store.ErrNotFound) {
-		return p, fmt.Errorf("project %s is not known; see enqueue status", path)
-	}
-	return p, err
-}
-
 // report says what came of enqueueing a project.
-func report(cmd *cobra.Command, p store.Project, m store.Migration, err error, asJSON bool) error {
+func (s *session) report(cmd *cobra.Command, p store.Project, m store.Migration, err error, asJSON bool) error {
 	row := enqueued{Project: p.Path, Migration: m.ID, Attempt: m.Attempt, Step: m.Step, State: m.State, Enqueued: true}
 	active, busy := errors.AsType[*store.ActiveError](err)
 	switch {
@@ -124,9 +125,9 @@ func report(cmd *cobra.Command, p store.Project, m store.Migration, err error, a
 		}
 	}
 	if busy {
-		where := fmt.Sprintf("%s at step %s", m.State, m.Step)
-		if m.WaitingFor != "" {
-			where += ", waiting for " + m.WaitingFor
+		where, err := s.where(cmd.Context(), m)
+		if err != nil {
+			return err
 		}
 		return &coded{exitNothing, fmt.Errorf("%s is under way already: migration %d, attempt %d, %s; nothing was started", p.Path, m.ID, m.Attempt, where)}
 	}
@@ -136,38 +137,25 @@ func report(cmd *cobra.Command, p store.Project, m store.Migration, err error, a
 	return nil
 }
 
-func cancelCommand(env *environment) *cobra.Command {
-	var note string
-	cmd := &cobra.Command{
-		Use:     "cancel PATH",
-		Short:   "End a project's migration; what it has written stays",
-		Example: `  enqueue cancel kurs/skjema --note "the owners asked for next week"`,
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := env.open(cmd)
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			p, err := s.known(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			order, err := s.order(note, &policyFlags{})
-			if err != nil {
-				return err
-			}
-			m, err := s.enqueuer.Cancel(cmd.Context(), order, p)
-			if errors.Is(err, store.ErrNotFound) {
-				return &coded{exitNothing, fmt.Errorf("%s is not under way", p.Path)}
-			}
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: migration %d is cancelled at step %s\n", p.Path, m.ID, m.Step)
-			return nil
-		},
+// where says at what an active migration is, since when, and by whom it is worked on.
+func (s *session) where(ctx context.Context, m store.Migration) (string, error) {
+	now, err := s.store.Now(ctx)
+	if err != nil {
+		return "", err
 	}
-	cmd.Flags().StringVar(&note, "note", "", "why, for the event log")
-	return cmd
+	text := fmt.Sprintf("%s at step %s since %s (%s ago)", m.State, m.Step, m.Since.UTC().Format(time.DateTime+" UTC"), now.Sub(m.Since).Round(time.Second))
+	if m.WaitingFor != "" {
+		text += ", waiting for " + m.WaitingFor
+	}
+	tries, err := s.store.Steps(ctx, m.ID)
+	if err != nil {
+		return "", err
+	}
+	if n := len(tries); n > 0 && tries[n-1].Outcome == store.OutcomeRunning {
+		text += ", in worker " + tries[n-1].Worker
+	}
+	if m.NextLookAt != nil && m.NextLookAt.After(now) {
+		text += fmt.Sprintf(", looks again in %s", m.NextLookAt.Sub(now).Round(time.Second))
+	}
+	return text, nil
 }

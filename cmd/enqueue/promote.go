@@ -7,43 +7,47 @@ import (
 	"github.com/spf13/cobra"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
+	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
 func promoteCommand(env *environment) *cobra.Command {
-	var note string
+	var (
+		note string
+		sel  selectionFlags
+	)
 	cmd := &cobra.Command{
-		Use:   "promote PATH",
-		Short: "Play the manual production job of a project that waits for it",
+		Use:   "promote [PROJECT…]",
+		Short: "Play the manual production job of projects that wait for it",
 		Long: `Orders the manual production job of a project to be played whose staging is
 proven. The worker plays it, and goes on to prove that production runs from ECR.
-A project that does not wait for production is left alone (exit code 3).`,
-		Example: `  enqueue promote kurs/skjema --note "agreed with the owners"`,
-		Args:    cobra.ExactArgs(1),
+A project that does not wait for production is left alone (exit code 3 when none does).`,
+		Example: `  enqueue promote kurs/skjema --note "agreed with the owners"
+  enqueue promote --wave canary --exclude 'kurs/kritisk*'`,
+		ValidArgsFunction: completeProjects,
+		Args:              cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 && !sel.any() {
+				return errNoneNamed
+			}
 			s, err := env.open(cmd)
 			if err != nil {
 				return err
 			}
 			defer s.close()
-			p, err := s.known(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
 			order, err := s.order(note, &policyFlags{})
 			if err != nil {
 				return err
 			}
-			m, err := s.enqueuer.Promote(cmd.Context(), order, p)
-			if errors.Is(err, jobs.ErrNotWaiting) {
-				return &coded{exitNothing, fmt.Errorf("%s is not promoted: %w", p.Path, err)}
-			}
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: the worker plays production of migration %d and proves it; see enqueue status %s\n", p.Path, m.ID, p.Path)
-			return nil
+			return s.each(cmd, &sel, args, func(r store.Status) (string, error) {
+				m, err := s.enqueuer.Promote(cmd.Context(), order, store.Project{ID: r.ProjectID, Path: r.Path})
+				if errors.Is(err, jobs.ErrNotWaiting) {
+					err = &errNothingToDo{"is not promoted: " + err.Error()}
+				}
+				return fmt.Sprintf("is promoted: the worker plays production of migration %d and proves it; see enqueue status %s", m.ID, r.Path), err
+			})
 		},
 	}
 	cmd.Flags().StringVar(&note, "note", "", "why, for the event log")
+	sel.wide(cmd)
 	return cmd
 }

@@ -2,8 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,39 +11,46 @@ import (
 
 func statusCommand(env *environment) *cobra.Command {
 	var (
-		filter           store.StatusFilter
-		states           []string
-		asJSON, markdown bool
+		asJSON, markdown, watch bool
+		sel                     selectionFlags
 	)
 	cmd := &cobra.Command{
-		Use:   "status [PATH]",
+		Use:   "status [PROJECT…]",
 		Short: "Show how far the projects are, or the whole story of one",
-		Long: `Without a path: a line a project with its latest migration, why it is there and
-what comes next; then the causes of what failed. With a path: the project's
-steps, images, findings, evidence and events.`,
+		Long: `Without a project: a line a project with its latest migration, why it is there
+and what comes next; then the causes of what failed. With one: its steps, images,
+findings, evidence, every earlier attempt and the log.
+
+--watch shows progress, throughput and the time left until nothing moves any more
+without a human; on a terminal as bars that stay in place, elsewhere as a line
+whenever something changed.`,
 		Example: `  enqueue status
   enqueue status --state failed,attention
+  enqueue status --wave canary
   enqueue status --group kurs --json
-  enqueue status kurs/skjema`,
-		Args: cobra.MaximumNArgs(1),
+  enqueue status kurs/skjema
+  enqueue status --watch --wave 2`,
+		ValidArgsFunction: completeProjects,
+		Args:              cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			for _, st := range states {
-				if !known(store.State(st)) {
-					return &coded{exitUsage, fmt.Errorf("--state %s: choose of %s", st, strings.Join(names(allStates), ", "))}
-				}
-				filter.States = append(filter.States, store.State(st))
-			}
 			s, err := env.open(cmd)
 			if err != nil {
 				return err
 			}
 			defer s.close()
 			out := cmd.OutOrStdout()
-			if len(args) == 1 {
+			chosen, err := s.selection(cmd, &sel, args)
+			if err != nil {
+				return err
+			}
+			if watch {
+				return s.watch(cmd, chosen)
+			}
+			if len(args) == 1 && !sel.any() {
 				story, err := reports.GatherStory(cmd.Context(), s.store, args[0])
 				switch {
 				case errors.Is(err, store.ErrNotFound):
-					return fmt.Errorf("project %s is not known; see enqueue status, or put it in with enqueue project", args[0])
+					return unknownProjects(args)
 				case err != nil:
 					return err
 				case asJSON:
@@ -55,7 +60,7 @@ steps, images, findings, evidence and events.`,
 				}
 				return story.Text(out)
 			}
-			report, err := reports.Gather(cmd.Context(), s.store, filter)
+			report, err := reports.Gather(cmd.Context(), s.store, chosen)
 			switch {
 			case err != nil:
 				return err
@@ -68,33 +73,10 @@ steps, images, findings, evidence and events.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&states, "state", nil, "only these states")
-	f.StringVar(&filter.Group, "group", "", "only projects of this group and its subgroups")
-	f.IntVar(&filter.Limit, "limit", 0, "so many projects at most")
-	f.BoolVar(&asJSON, "json", false, "print JSON; package reports documents it")
+	f.BoolVar(&asJSON, "json", false, "print JSON; docs/cli.md describes it")
 	f.BoolVar(&markdown, "markdown", false, "print Markdown")
-	cmd.MarkFlagsMutuallyExclusive("json", "markdown")
+	f.BoolVarP(&watch, "watch", "w", false, "go on showing until nothing moves any more")
+	cmd.MarkFlagsMutuallyExclusive("json", "markdown", "watch")
+	sel.wide(cmd)
 	return cmd
-}
-
-var allStates = []store.State{
-	store.StateNone, store.StateQueued, store.StateRunning, store.StateWaiting, store.StateDone, store.StateExceptions,
-	store.StateSkipped, store.StateAttention, store.StateFailed, store.StateCancelled,
-}
-
-func known(s store.State) bool {
-	for _, k := range allStates {
-		if k == s {
-			return true
-		}
-	}
-	return false
-}
-
-func names(states []store.State) []string {
-	var out []string
-	for _, s := range states {
-		out = append(out, string(s))
-	}
-	return out
 }

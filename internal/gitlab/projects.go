@@ -34,6 +34,7 @@ type Project struct {
 	// "no_one_allowed" forbids it. "" when the server did not say.
 	VariablesRole string
 	LastActivity  time.Time
+	Topics        []string
 }
 
 func project(p *api.Project) Project {
@@ -55,6 +56,7 @@ func project(p *api.Project) Project {
 		OnlyMergeIfPipelineSucceeds: p.OnlyAllowMergeIfPipelineSucceeds,
 		VariablesRole:               string(p.CIPipelineVariablesMinimumOverrideRole),
 		LastActivity:                stamp(p.LastActivityAt),
+		Topics:                      p.Topics,
 	}
 }
 

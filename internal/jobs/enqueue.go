@@ -21,6 +21,10 @@ type RunSelection struct {
 	// Again takes projects that are done, too: they are walked once more, and
 	// nothing changes where nothing has to.
 	Again bool `json:"again,omitempty"`
+	// Wave is the name of the run, and Budget how many failures it may have before
+	// the intake pauses. They are stored with the run.
+	Wave   string       `json:"-"`
+	Budget store.Budget `json:"-"`
 }
 
 // Enqueuer puts work in. It needs a River client that only inserts.
@@ -47,7 +51,7 @@ func (e *Enqueuer) All(ctx context.Context, o Order, sel RunSelection) (store.Ru
 	}
 	var run store.Run
 	err = e.Store.InTx(ctx, func(ctx context.Context, tx *store.Store) error {
-		run, err = tx.CreateRun(ctx, store.Run{Kind: store.KindAll, Actor: o.Actor, Note: o.Note, Selection: selection, Policy: policy})
+		run, err = tx.CreateRun(ctx, store.Run{Kind: store.KindAll, Actor: o.Actor, Note: o.Note, Wave: sel.Wave, Budget: sel.Budget, Selection: selection, Policy: policy})
 		if err != nil {
 			return err
 		}
@@ -91,7 +95,7 @@ func (e *Enqueuer) again(ctx context.Context, o Order, kind store.RunKind, p sto
 		if start == "" {
 			start = resumeAt(before)
 		}
-		m, err = tx.CreateMigration(ctx, store.NewMigration{ProjectID: p.ID, Origin: kind, Kind: way, Step: start, Policy: policy})
+		m, err = tx.CreateMigration(ctx, store.NewMigration{ProjectID: p.ID, RunID: before.RunID, Origin: kind, Kind: way, Step: start, Policy: policy})
 		if err != nil {
 			return err
 		}

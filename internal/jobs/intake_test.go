@@ -403,3 +403,24 @@ func TestHoursAndFreezes(t *testing.T) {
 		t.Errorf("why: %q, want %q", rows[0].Why, want)
 	}
 }
+
+// TestLimitCountsThoseThatBegin orders two waves of two: what the first has
+// taken uses up none of the second's.
+func TestLimitCountsThoseThatBegin(t *testing.T) {
+	t.Parallel()
+	l := newLine(t, 5)
+	for i, want := range []int{2, 2, 1, 0} {
+		run, err := l.enqueuer.All(t.Context(), l.order(""), RunSelection{Selection: store.Selection{Limit: 2}, Wave: fmt.Sprint(i + 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // a second try of the inventory takes no more
+			if err := enroll(t.Context(), l.store, l.enqueuer.River, run.ID); err != nil {
+				t.Fatal(err)
+			}
+			if run, err = l.store.Run(t.Context(), run.ID); err != nil || run.Enrolled != want {
+				t.Errorf("wave %s: %d enrolled, %v, want %d", run.Wave, run.Enrolled, err, want)
+			}
+		}
+	}
+}

@@ -58,7 +58,7 @@ func (w *Inventory) Work(ctx context.Context, job *river.Job[InventoryArgs]) err
 	st, run := w.Runner.Store, job.Args.RunID
 	err := w.walk(ctx, st, run)
 	if err == nil && run != 0 {
-		err = w.enroll(ctx, st, run)
+		err = enroll(ctx, st, river.ClientFromContext[pgx.Tx](ctx), run)
 	}
 	if err == nil {
 		return nil
@@ -145,7 +145,7 @@ func (w *Inventory) walk(ctx context.Context, st *store.Store, run int64) error 
 }
 
 // enroll creates the migrations of a run and their first jobs.
-func (w *Inventory) enroll(ctx context.Context, st *store.Store, id int64) error {
+func enroll(ctx context.Context, st *store.Store, client *river.Client[pgx.Tx], id int64) error {
 	run, err := st.Run(ctx, id)
 	if err != nil {
 		return err
@@ -154,18 +154,25 @@ func (w *Inventory) enroll(ctx context.Context, st *store.Store, id int64) error
 	if err := json.Unmarshal(run.Selection, &sel); err != nil {
 		return fault.New(fault.Permanent, "bad-selection", "the run's selection is not readable: %w", err)
 	}
+	// The limit counts those that begin: of a hundred asked for, projects that
+	// an earlier wave has taken use up none.
+	limit := sel.Limit
+	sel.Limit = 0
 	projects, err := st.Projects(ctx, sel.Selection)
 	if err != nil {
 		return err
 	}
-	client := river.ClientFromContext[pgx.Tx](ctx)
 	counts := map[string]int{}
 	enrolled := 0
-	for len(projects) > 0 {
+	full := func() bool { return limit > 0 && enrolled+counts[mine] >= limit }
+	for len(projects) > 0 && !full() {
 		part := projects[:min(batch, len(projects))]
 		projects = projects[len(part):]
 		err := st.InTx(ctx, func(ctx context.Context, tx *store.Store) error {
 			for _, p := range part {
+				if full() {
+					break
+				}
 				why, err := enrollOne(ctx, tx, client, p, run, sel.Again)
 				if err != nil {
 					return err

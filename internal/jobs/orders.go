@@ -91,7 +91,7 @@ func (e *Enqueuer) Rollback(ctx context.Context, o Order, p store.Project) (stor
 				}
 			}
 		}
-		m, err = tx.CreateMigration(ctx, store.NewMigration{ProjectID: p.ID, Origin: store.KindRollback, Kind: store.Rollback, Policy: policy})
+		m, err = tx.CreateMigration(ctx, store.NewMigration{ProjectID: p.ID, RunID: before.RunID, Origin: store.KindRollback, Kind: store.Rollback, Policy: policy})
 		if err != nil {
 			return err
 		}

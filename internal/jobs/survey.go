@@ -45,6 +45,7 @@ func ProjectRow(p gitlab.Project) store.Project {
 	row := store.Project{
 		ID: p.ID, Path: p.Path, Name: p.Name, DefaultBranch: p.DefaultBranch, WebURL: p.WebURL,
 		Archived: p.Archived, Empty: p.Empty, CIEnabled: !p.CIDisabled, CIConfigPath: p.CIConfigPath,
+		Topics: p.Topics,
 	}
 	if !p.LastActivity.IsZero() {
 		row.LastActivityAt = &p.LastActivity

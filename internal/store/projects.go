@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"regexp"
-	"strings"
 	"time"
 )
 
@@ -19,26 +17,17 @@ type Project struct {
 	Empty          bool       `db:"empty"`
 	CIEnabled      bool       `db:"ci_enabled"`
 	CIConfigPath   string     `db:"ci_config_path"`
+	Topics         []string   `db:"topics"`
 	LastActivityAt *time.Time `db:"last_activity_at"`
 	// SeenAt and GoneAt are set by the store.
 	SeenAt time.Time  `db:"seen_at"`
 	GoneAt *time.Time `db:"gone_at"`
 }
 
-// Selection chooses among the projects that GitLab still has. The zero value
-// chooses them all; what is set narrows the choice.
-type Selection struct {
-	// Paths are full project paths, in any case.
-	Paths []string `json:"paths,omitempty"`
-	// Group is a group's full path: its projects and those of its subgroups.
-	Group string `json:"group,omitempty"`
-	// Match and Exclude are patterns on the full path: * is anything within one
-	// part of the path, ** anything, ? one character.
-	Match   []string `json:"match,omitempty"`
-	Exclude []string `json:"exclude,omitempty"`
-	// Limit is how many to choose at most, in the order of their paths; 0 is no limit.
-	Limit int `json:"limit,omitempty"`
-}
+// projectColumns are the columns of a Project p.
+const projectColumns = `
+	p.id, p.path, p.name, p.default_branch, p.web_url, p.archived, p.empty, p.ci_enabled,
+	p.ci_config_path, p.topics, p.last_activity_at, p.seen_at, p.gone_at`
 
 // UpsertProjects stores what GitLab said about projects, all seen now. Each ID
 // and each path may occur once in ps. A project whose path now belongs to
@@ -68,17 +57,18 @@ func (s *Store) upsertProjects(ctx context.Context, ps []Project) error {
 	for _, p := range ps {
 		b.Queue(`
 			INSERT INTO ferry.projects (id, path, name, default_branch, web_url, archived, empty,
-			       ci_enabled, ci_config_path, last_activity_at, seen_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, clock_timestamp())
+			       ci_enabled, ci_config_path, topics, last_activity_at, seen_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, coalesce($10, '{}'::text[]), $11, clock_timestamp())
 			ON CONFLICT (id) DO UPDATE
 			   SET path = excluded.path, name = excluded.name,
 			       default_branch = excluded.default_branch, web_url = excluded.web_url,
 			       archived = excluded.archived, empty = excluded.empty,
 			       ci_enabled = excluded.ci_enabled, ci_config_path = excluded.ci_config_path,
+			       topics = excluded.topics,
 			       last_activity_at = excluded.last_activity_at,
 			       seen_at = excluded.seen_at, gone_at = NULL`,
 			p.ID, p.Path, p.Name, p.DefaultBranch, p.WebURL, p.Archived, p.Empty,
-			p.CIEnabled, p.CIConfigPath, p.LastActivityAt)
+			p.CIEnabled, p.CIConfigPath, p.Topics, p.LastActivityAt)
 	}
 	return b.send(ctx, s.db)
 }
@@ -86,9 +76,8 @@ func (s *Store) upsertProjects(ctx context.Context, ps []Project) error {
 // Project returns the project at a path, in any case, or ErrNotFound.
 func (s *Store) Project(ctx context.Context, path string) (Project, error) {
 	p, err := one[Project](ctx, s.db, `
-		SELECT id, path, name, default_branch, web_url, archived, empty, ci_enabled,
-		       ci_config_path, last_activity_at, seen_at, gone_at
-		  FROM ferry.projects
+		SELECT `+projectColumns+`
+		  FROM ferry.projects p
 		 WHERE lower(path) = lower($1)`, path)
 	return p, wrap(err, "project %s", path)
 }
@@ -96,29 +85,10 @@ func (s *Store) Project(ctx context.Context, path string) (Project, error) {
 // ProjectByID returns a project by GitLab's id, or ErrNotFound.
 func (s *Store) ProjectByID(ctx context.Context, id int64) (Project, error) {
 	p, err := one[Project](ctx, s.db, `
-		SELECT id, path, name, default_branch, web_url, archived, empty, ci_enabled,
-		       ci_config_path, last_activity_at, seen_at, gone_at
-		  FROM ferry.projects
+		SELECT `+projectColumns+`
+		  FROM ferry.projects p
 		 WHERE id = $1`, id)
 	return p, wrap(err, "project %d", id)
-}
-
-// Projects returns the chosen projects that GitLab still has, by path.
-func (s *Store) Projects(ctx context.Context, sel Selection) ([]Project, error) {
-	ps, err := many[Project](ctx, s.db, `
-		SELECT id, path, name, default_branch, web_url, archived, empty, ci_enabled,
-		       ci_config_path, last_activity_at, seen_at, gone_at
-		  FROM ferry.projects
-		 WHERE gone_at IS NULL
-		   AND ($1::text[] IS NULL OR lower(path) = ANY ($1))
-		   AND ($2 = '' OR starts_with(lower(path), lower($2) || '/'))
-		   AND ($3::text[] IS NULL OR path ~* ANY ($3))
-		   AND ($4::text[] IS NULL OR NOT path ~* ANY ($4))
-		 ORDER BY path
-		 LIMIT nullif($5::bigint, 0)`,
-		lowered(sel.Paths), strings.Trim(sel.Group, "/"),
-		patterns(sel.Match), patterns(sel.Exclude), sel.Limit)
-	return ps, wrap(err, "choosing projects")
 }
 
 // ProjectPaths returns the paths of all projects that GitLab still has.
@@ -146,26 +116,4 @@ func (s *Store) MarkGone(ctx context.Context, before time.Time) (int64, error) {
 		   SET gone_at = now()
 		 WHERE gone_at IS NULL AND seen_at < $1`, before)
 	return tag.RowsAffected(), wrap(err, "marking projects that are gone")
-}
-
-// lowered returns ss in lower case, and nil for none.
-func lowered(ss []string) []string {
-	var out []string
-	for _, s := range ss {
-		out = append(out, strings.ToLower(strings.Trim(s, "/")))
-	}
-	return out
-}
-
-// wildcards turns the quoted wildcards of a path pattern into regular expressions.
-var wildcards = strings.NewReplacer(`\*\*`, `.*`, `\*`, `[^/]*`, `\?`, `[^/]`)
-
-// patterns turns path patterns into anchored regular expressions that Postgres
-// and Go read alike, and none into nil.
-func patterns(globs []string) []string {
-	var out []string
-	for _, g := range globs {
-		out = append(out, "^"+wildcards.Replace(regexp.QuoteMeta(g))+"$")
-	}
-	return out
 }

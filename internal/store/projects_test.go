@@ -24,7 +24,7 @@ func TestProjectsAreStored(t *testing.T) {
 	active := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	want := store.Project{
 		ID: 7, Path: "Group/Sub/app", Name: "app", DefaultBranch: "main", WebURL: "https://gitlab/x",
-		Archived: true, Empty: true, CIEnabled: true, CIConfigPath: "ci/x.yml", LastActivityAt: &active,
+		Archived: true, Empty: true, CIEnabled: true, CIConfigPath: "ci/x.yml", Topics: []string{"go", "web"}, LastActivityAt: &active,
 	}
 	b.must(b.UpsertProjects(b.ctx, []store.Project{want}))
 	got, err := b.Project(b.ctx, "group/sub/APP")

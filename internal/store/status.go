@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"strings"
 	"time"
 )
 
@@ -14,6 +13,7 @@ type Status struct {
 	GoneAt      *time.Time `db:"gone_at"`
 	MigrationID int64      `db:"migration_id"` // 0: never enqueued
 	RunID       int64      `db:"run_id"`
+	Wave        string     `db:"wave"` // the name of that run; "" when it has none
 	Attempt     int        `db:"attempt"`
 	State       State      `db:"state"` // StateNone: never enqueued
 	Step        StepName   `db:"step"`
@@ -51,42 +51,6 @@ type ImageCounts struct {
 	LeftOut     int64 `db:"images_left_out"`
 	Problems    int64 `db:"images_problems"`
 	BytesCopied int64 `db:"bytes_copied"`
-}
-
-// StatusFilter chooses rows of project_status; what is zero does not matter.
-type StatusFilter struct {
-	Paths  []string // full paths, in any case
-	States []State
-	Group  string // a group's full path, subgroups included
-	RunID  int64  // projects whose latest migration came from this run
-	Limit  int
-}
-
-// Status returns one row a project, by path. Projects that left GitLab are
-// shown only if they were ever enqueued.
-func (s *Store) Status(ctx context.Context, f StatusFilter) ([]Status, error) {
-	var states []string
-	for _, st := range f.States {
-		states = append(states, string(st))
-	}
-	rows, err := many[Status](ctx, s.db, `
-		SELECT project_id, path, web_url, gone_at, coalesce(migration_id, 0) AS migration_id,
-		       coalesce(run_id, 0) AS run_id, coalesce(attempt, 0) AS attempt, state, step, since,
-		       reason, error_class, why, next, waiting_for, next_look_at, deadline_at,
-		       repository_uri, merge_request_url, pipeline_url, commit_sha,
-		       images_planned, images_copied, images_present, images_left_out, images_problems,
-		       bytes_copied, bytes_planned, findings_blocking, findings_warnings, findings_notes, finding_codes,
-		       created_at, started_at, updated_at, finished_at
-		  FROM ferry.project_status
-		 WHERE (gone_at IS NULL OR migration_id IS NOT NULL)
-		   AND ($1::text[] IS NULL OR lower(path) = ANY ($1))
-		   AND ($2::text[] IS NULL OR state = ANY ($2))
-		   AND ($3 = '' OR starts_with(lower(path), lower($3) || '/'))
-		   AND ($4::bigint = 0 OR run_id = $4)
-		 ORDER BY path
-		 LIMIT nullif($5::bigint, 0)`,
-		lowered(f.Paths), states, strings.Trim(f.Group, "/"), f.RunID, f.Limit)
-	return rows, wrap(err, "status of projects")
 }
 
 // Progress is a row of the view progress: a state and who is in it.
