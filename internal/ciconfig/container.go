@@ -167,7 +167,7 @@ func (r *run) callsDocker(f *syntax.File, depth int) (tool string) {
 			w := a.Lit()
 			switch w {
 			case "docker", "podman", "buildah", "docker-compose", "dockerd", "nerdctl", "kind", "k3d":
-				if i == 0 || c.Args[0].Lit() == "sudo" {
+				if (i == 0 || c.Args[0].Lit() == "sudo") && !onlyVersion(c.Args[i+1:]) {
 					tool = w
 				}
 			}
@@ -185,6 +185,19 @@ func (r *run) callsDocker(f *syntax.File, depth int) (tool string) {
 		return tool == ""
 	})
 	return tool
+}
+
+// onlyVersion says whether a tool is only asked which one it is, which needs no
+// daemon and no privileges.
+func onlyVersion(args []*syntax.Word) bool {
+	if len(args) == 0 {
+		return false
+	}
+	switch args[0].Lit() {
+	case "-v", "--version", "--help", "-h":
+		return true
+	}
+	return false
 }
 
 var shellVariable = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)

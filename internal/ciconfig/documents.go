@@ -102,7 +102,7 @@ func (r *run) everyone() *env {
 		}
 	}
 	for name, v := range r.assigned {
-		if len(all[name]) == 0 {
+		if len(all[name]) == 0 && !predefined(name) {
 			all[name] = v
 		}
 	}

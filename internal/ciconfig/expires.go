@@ -30,7 +30,7 @@ func (r *run) expires() {
 		if name == "" && r.platform() && len(pushes[name]) == 0 {
 			continue // .docker-build pushes the nameless image
 		}
-		if !r.dependable(pushes[name], u) || standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
+		if !r.dependable(pushes[name], u) || u.ref.digest < 0 && standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
 			r.report("expires", u.at, u.ref.String())
 		}
 	}

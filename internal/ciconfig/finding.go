@@ -49,11 +49,16 @@ type kind struct {
 
 // report adds a finding once.
 func (r *run) report(code Code, at span, detail string) {
+	r.reportAs(vocabulary[code].severity, code, at, detail)
+}
+
+// reportAs adds a finding of another severity than its code has by itself.
+func (r *run) reportAs(severity Severity, code Code, at span, detail string) {
 	k, ok := vocabulary[code]
 	if !ok {
 		panic("ciconfig: finding without a meaning: " + string(code))
 	}
-	f := Finding{Code: code, Severity: k.severity, Message: k.meaning, Remedy: k.remedy, Owner: k.owner}
+	f := Finding{Code: code, Severity: severity, Message: k.meaning, Remedy: k.remedy, Owner: k.owner}
 	if detail != "" {
 		f.Message += " (" + detail + ")"
 	}

@@ -35,6 +35,8 @@ text that stands there, what is wrong and what to do. The vocabulary is closed.
 This page is generated from internal/ciconfig/vocabulary.go and checked by a test.
 
 - **blocking**: nothing is written to the project before somebody has acted.
+- **blocking or warning**: it only warns where the pipeline neither pushes the image
+  nor has another reference to it that is rewritten; the place stays as it is.
 - **warning**: the rewrite stands; somebody should act, or something will fail later.
 - **note**: for information.
 
@@ -46,14 +48,21 @@ included template.
 `)
 	for _, code := range sortedKeys(vocabulary) {
 		k := vocabulary[code]
-		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", code, code, k.severity, k.owner)
+		fmt.Fprintf(&b, "| [%s](#%s) | %s | %s |\n", code, code, severityOf(code), k.owner)
 	}
 	for _, code := range sortedKeys(vocabulary) {
 		k := vocabulary[code]
 		fmt.Fprintf(&b, "\n## %s\n\n%s, %s. %s.\n\nExample:\n\n    %s\n\nWhat to do: %s.\n",
-			code, k.severity, k.owner, upper(k.meaning), strings.ReplaceAll(k.example, "\n", "\n    "), k.remedy)
+			code, severityOf(code), k.owner, upper(k.meaning), strings.ReplaceAll(k.example, "\n", "\n    "), k.remedy)
 	}
 	return b.String()
+}
+
+func severityOf(c Code) string {
+	if alone[c] {
+		return "blocking or warning"
+	}
+	return string(vocabulary[c].severity)
 }
 
 func upper(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -59,6 +59,22 @@ func (c *config) jobs() []*job {
 	return out
 }
 
+// templates are all hidden jobs in file order.
+func (c *config) templates() []*job {
+	if c.root == nil {
+		return nil
+	}
+	var out []*job
+	for _, name := range c.root.keys {
+		if t := c.root.kids[name]; strings.HasPrefix(name, ".") && t.kids != nil {
+			j := &job{name: name, own: t, hidden: true}
+			j.tree = c.extended(t, j, 0)
+			out = append(out, j)
+		}
+	}
+	return out
+}
+
 // extended lays a job over what it extends.
 func (c *config) extended(t *tree, j *job, depth int) *tree {
 	ext := t.kid("extends")

@@ -15,7 +15,7 @@ import (
 //   - Where it is the only tag, a unique one takes its place everywhere.
 //   - Git tags and release numbers stay: they are pushed once.
 //
-// Where not every use is known, the tags of the project stay and findings say so.
+// Where not every use is known, the tag stays and a finding says so.
 
 // stability says how long a tag keeps its meaning.
 type stability int
@@ -149,43 +149,42 @@ func (r *run) movingTags() {
 	r.decideMoving(clusters(groups, order), siblings)
 }
 
-// decideMoving takes out or replaces all tags that move, or, where one of them
-// or a computed tag has to stay, none: a pipeline in which some images have
-// moving tags and others have not is harder to set right than one that is as
-// it was.
+// decideMoving takes out or replaces the tags that move, each cluster by
+// itself: a tag that has to stay, or one that a command computes, is reported
+// and holds up no other.
 func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
-	after, cuts := len(r.after), len(r.cuts)
-	open := r.computedTags()
-	var pushes []*use
+	r.computedTags()
 	for _, cluster := range all {
-		pushed := false
+		var pushes []*use
 		for _, g := range cluster {
-			pushed = pushed || len(g.pushes) > 0
 			pushes = append(pushes, g.pushes...)
 		}
-		open = pushed && !r.settleMoving(cluster, siblings) || open
-	}
-	if !open {
+		if len(pushes) == 0 {
+			continue
+		}
+		cuts := len(r.cuts)
+		if !r.settleMoving(cluster, siblings) {
+			for _, g := range cluster {
+				for _, u := range g.all {
+					u.retagged = ""
+				}
+			}
+			for _, p := range pushes {
+				r.report("moving-tag", p.at, p.ref.String())
+			}
+			continue
+		}
 		for _, p := range pushes {
 			if slices.Contains(r.cuts[cuts:], p) {
 				r.report("tag-dropped", p.at, p.ref.String())
 			}
 		}
-		return
-	}
-	r.after, r.cuts = r.after[:after], r.cuts[:cuts]
-	for _, u := range r.uses {
-		u.retagged = ""
-	}
-	for _, p := range pushes {
-		r.report("moving-tag", p.at, p.ref.String())
 	}
 }
 
 // computedTags reports the pushes whose tag the output of a command decides,
 // such as a version out of package.json, outside of pipelines for git tags.
-func (r *run) computedTags() bool {
-	found := false
+func (r *run) computedTags() {
 	for _, u := range r.uses {
 		ref := u.ref
 		if !u.push || !ref.own || ref.host || ref.joined || u.settled || u.bad != "" || ref.colon < 0 || u.stability() != unknownTag {
@@ -195,9 +194,7 @@ func (r *run) computedTags() bool {
 			continue
 		}
 		r.report("tag-computed", u.at, ref.String())
-		found = true
 	}
-	return found
 }
 
 // clusters puts the groups together that meet in a word of a script, such as

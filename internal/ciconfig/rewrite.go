@@ -108,7 +108,7 @@ func (r *run) judge(changes []change) {
 		case !ref.own:
 			r.report("foreign-image", u.at, ref.String())
 		case u.bad != "":
-			r.report(u.bad, u.at, ref.String())
+			r.reportAs(r.weight(u), u.bad, u.at, ref.String())
 		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.role == unclearRole && u.lits != nil && !ref.joined:
 			r.report("base-handed-on", u.at, u.lits[0])
 		case ref.sep >= 0 && u.role != textRole && unknownName(ref) && !(u.settled && r.knownName(ref)):
@@ -117,6 +117,30 @@ func (r *run) judge(changes []change) {
 			r.report("unseen-use", u.at, ref.String())
 		}
 	}
+}
+
+// weight is the severity of a use that stays as it is: it blocks where the
+// pipeline pushes the image, or where another reference to it is rewritten.
+func (r *run) weight(u *use) Severity {
+	k := vocabulary[u.bad].severity
+	if k != Blocking || !alone[u.bad] {
+		return k
+	}
+	for _, v := range r.uses {
+		if !v.ref.own || v.ref.host || v.settled || !sameName(u.ref, v.ref) {
+			continue
+		}
+		if v.push || v.bad == "" && v.ref.sep >= 0 {
+			return Blocking
+		}
+	}
+	return Warning
+}
+
+// sameName says whether two references may be of one image.
+func sameName(a, b *reference) bool {
+	x, y := a.name(), b.name()
+	return x == y || a.joined || b.joined || strings.Contains(x, "$") || strings.Contains(y, "$")
 }
 
 // unknownName says whether a variable of unknown value is part of the name.

@@ -36,6 +36,7 @@ type run struct {
 	jobs       []*job
 	dropped    []*job
 	lineOf     map[*chunk]line
+	followed   map[*chunk]bool // images and script lines that a job has
 	builds     []*build
 	composes   bool     // a job builds what a compose or bake file says
 	filled     []string // files and directories in which variables are put in
@@ -57,7 +58,7 @@ type operation struct {
 func newRun(in *Input) *run {
 	r := &run{in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
 		reported: map[Finding]bool{}, shells: map[*chunk]*syntax.File{}, wholes: map[*source]*chunk{},
-		following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, lineOf: map[*chunk]line{}}
+		following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, lineOf: map[*chunk]line{}, followed: map[*chunk]bool{}}
 	for _, f := range in.Files {
 		r.files[f.Path] = newSource(f.Path, f.Content, true)
 	}
@@ -80,6 +81,11 @@ func (r *run) look() {
 	for _, j := range jobs {
 		r.job(j)
 	}
+	for _, j := range r.cfg.templates() {
+		if r.overridden(j) {
+			r.job(j)
+		}
+	}
 	for i := 0; i < len(r.functions); i++ { // functions that nobody calls
 		if f := r.functions[i]; !r.called[f.body] {
 			r.called[f.body] = true
@@ -90,6 +96,23 @@ func (r *run) look() {
 	r.includeInputs()
 	r.documents()
 	r.definitions()
+}
+
+// overridden says whether a template holds an image or a script that none of
+// the jobs which extend it has kept. It is changed with the rest, so that a
+// template does not teach the old names.
+func (r *run) overridden(j *job) bool {
+	if n, d := j.own.kid("image").nameNode(r.cfg); n != nil && !r.followed[r.cfg.scalar(d, n)] {
+		return true
+	}
+	for _, key := range []string{"before_script", "script", "after_script"} {
+		for _, l := range r.cfg.lines(j.own.kid(key)) {
+			if ch := r.cfg.scalar(l.doc, l.node); ch != nil && !r.followed[ch] {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // job evaluates all that a job says about images.
@@ -115,6 +138,7 @@ func (r *run) job(j *job) {
 				continue
 			}
 			r.lineOf[ch] = l
+			r.followed[ch] = true
 			sh.script(ch)
 		}
 	}
@@ -140,6 +164,7 @@ func (r *run) imageOf(j *job, e *env, t *tree, what string) {
 	if ch == nil {
 		return
 	}
+	r.followed[ch] = true
 	for _, v := range e.expand(ch, t.doc) {
 		for _, ref := range r.references(v) {
 			r.add(&use{ref: ref, at: ch.span(0, len(ch.text)), command: what, role: imageRole, expands: true, job: j})

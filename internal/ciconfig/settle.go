@@ -102,7 +102,7 @@ func (p places) read(ref *reference) []span {
 						continue
 					}
 				}
-				if s != pc.at && list[n] != s && !(insertion && list[n].start == s.end) {
+				if (s != pc.at || pc.hole != "") && list[n] != s && !(insertion && list[n].start == s.end) {
 					continue
 				}
 				out = append(out, list[n])

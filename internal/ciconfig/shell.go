@@ -53,14 +53,23 @@ func (sh *shell) join(others ...*shell) {
 			if mine, ok := sh.vars[name]; ok {
 				sh.vars[name] = union(mine, v)
 			} else {
-				was, _ := sh.env.lookup(name)
-				sh.vars[name] = union(was, v)
+				sh.vars[name] = union(sh.before(name), v)
 			}
 		}
 		for name, f := range o.funcs {
 			sh.funcs[name] = f
 		}
 	}
+}
+
+// before is what a variable holds where a branch has not assigned it. What
+// GitLab sets is a hole, which has to stay among the values.
+func (sh *shell) before(name string) []text {
+	was, ok := sh.env.lookup(name)
+	if !ok && strings.HasPrefix(name, "CI_") {
+		return []text{{piece{hole: name}}}
+	}
+	return was
 }
 
 // script follows a chunk of shell text.
@@ -181,14 +190,12 @@ func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
 		if w, ok := rest.vars[name]; ok {
 			sh.vars[name] = union(w, v)
 		} else {
-			was, _ := sh.env.lookup(name)
-			sh.vars[name] = union(was, v)
+			sh.vars[name] = union(sh.before(name), v)
 		}
 	}
 	for name, v := range rest.vars {
 		if _, ok := then.vars[name]; !ok {
-			was, _ := sh.env.lookup(name)
-			sh.vars[name] = union(was, v)
+			sh.vars[name] = union(sh.before(name), v)
 		}
 	}
 	maps.Copy(sh.funcs, then.funcs)

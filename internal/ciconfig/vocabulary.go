@@ -26,7 +26,7 @@ var vocabulary = map[Code]kind{
 		"an image of another project in the old registry",
 		"image: registry.uninett.no/other/tools:1",
 		"ECR holds only the project's own images, and Artifactory is retired. Let the other project offer its image in the GitLab Container Registry, or use the upstream image"},
-	"owner-unknown": {Blocking, OwnerProject,
+	"owner-unknown": {Warning, OwnerProject,
 		"the path of an image in the old registry comes from a variable that is not known here",
 		"docker push $CI_REGISTRY/$MY_PATH/api:1   # MY_PATH is set in the project's settings",
 		"if it is the project's own path, use $CI_REGISTRY_IMAGE; if not, treat it as an image of another project"},
@@ -42,7 +42,7 @@ var vocabulary = map[Code]kind{
 		"the bare $CI_REGISTRY_IMAGE is handed to something that is not understood and may add a name to it",
 		`REGISTRY=$CI_REGISTRY_IMAGE make push`,
 		"look there for names that are added with a slash or a dash; they must become prefixes of the tag"},
-	"chart-push": {Blocking, OwnerProject,
+	"chart-push": {Warning, OwnerProject,
 		"a Helm chart or another artifact is pushed under a name of its own; in ECR that would be another repository",
 		"helm push app-1.0.tgz oci://$CI_REGISTRY_IMAGE/charts",
 		"push it to the GitLab package registry, or deploy the chart from the repository's files"},
@@ -50,7 +50,7 @@ var vocabulary = map[Code]kind{
 		"all local tags of an image are pushed; in ECR that would be all images of the project",
 		"docker push --all-tags $CI_REGISTRY_IMAGE/api",
 		"push each tag by its name"},
-	"registry-cleanup": {Blocking, OwnerProject,
+	"registry-cleanup": {Warning, OwnerProject,
 		"the tags of an image are listed or deleted in the registry",
 		"skopeo list-tags docker://$CI_REGISTRY_IMAGE/api",
 		"remove the job: ECR has life-cycle rules and drops what the PaaS does not use"},
@@ -138,4 +138,12 @@ var vocabulary = map[Code]kind{
 		"one place serves several references that would need different changes",
 		"docker push $IMAGE:1   # IMAGE is $CI_REGISTRY_IMAGE in one job, $CI_REGISTRY_IMAGE/api in another",
 		"write the references apart, with one variable for each image"},
+}
+
+// alone are the blocking codes that only warn where the pipeline neither pushes
+// the image nor has another reference to it that is rewritten: then the place
+// is left as it is, and nothing else depends on it.
+var alone = map[Code]bool{
+	"tag-elsewhere": true, "unseen-builder": true, "uses-disagree": true, "joined-elsewhere": true, "name-with-slash": true,
+	"in-template": true, "literal-in-file": true, "position-unknown": true, "base-composed": true, "name-unknown": true,
 }
