@@ -266,9 +266,17 @@ func (r *run) environment(s *site, script []string) []string {
 			want[name] = true
 		}
 	}
+	for name := range r.in.Project.Variables {
+		if !steering(name) {
+			want[name] = true
+		}
+	}
 	text := strings.Join(script, "\n")
 	own := map[string]bool{}
 	if f := r.parseShell(&chunk{text: text}); f != nil {
+		if reachesCluster(f) {
+			want["KUBECONFIG"] = true
+		}
 		syntax.Walk(f, func(n syntax.Node) bool {
 			switch n := n.(type) {
 			case *syntax.Assign:
@@ -291,6 +299,23 @@ func (r *run) environment(s *site, script []string) []string {
 		out = append(out, "-e "+n)
 	}
 	return out
+}
+
+// reachesCluster says whether a script calls a tool that reads $KUBECONFIG. The
+// runner writes that file beside the checkout, to $CI_PROJECT_DIR.tmp.
+// https://docs.gitlab.com/user/clusters/agent/ci_cd_workflow/
+func reachesCluster(f *syntax.File) bool {
+	found := false
+	syntax.Walk(f, func(n syntax.Node) bool {
+		if c, ok := n.(*syntax.CallExpr); ok && len(c.Args) > 0 {
+			switch c.Args[0].Lit() {
+			case "kubectl", "helm", "helmfile", "helmwave", "oc", "flux", "kustomize", "kapp", "skaffold", "k9s":
+				found = true
+			}
+		}
+		return !found
+	})
+	return found
 }
 
 // services starts the job's services beside the container.

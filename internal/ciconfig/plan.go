@@ -139,6 +139,10 @@ func (r *run) changesOf(u *use) {
 		u.bad = "name-unknown"
 		return
 	}
+	if ref.colon < 0 && ref.digest < 0 && ref.sep >= 0 && strings.HasSuffix(f.s[:ref.start], "oci://") {
+		u.bad = "chart-push"
+		return
+	}
 	if !r.baseChange(u) {
 		return
 	}

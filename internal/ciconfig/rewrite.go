@@ -113,8 +113,6 @@ func (r *run) judge(changes []change) {
 			r.report("base-handed-on", u.at, u.lits[0])
 		case ref.sep >= 0 && u.role != textRole && unknownName(ref) && !(u.settled && r.knownName(ref)):
 			r.report("name-open", u.at, ref.String())
-		case u.unseen:
-			r.report("unseen-use", u.at, ref.String())
 		}
 	}
 }
@@ -127,7 +125,7 @@ func (r *run) weight(u *use) Severity {
 		return k
 	}
 	for _, v := range r.uses {
-		if !v.ref.own || v.ref.host || v.settled || !sameName(u.ref, v.ref) {
+		if !v.ref.own || v.ref.host || v.settled || v.job != nil && v.job.hidden || !sameName(u.ref, v.ref) {
 			continue
 		}
 		if v.push || v.bad == "" && v.ref.sep >= 0 {

@@ -38,6 +38,7 @@ type run struct {
 	lineOf     map[*chunk]line
 	followed   map[*chunk]bool // images and script lines that a job has
 	builds     []*build
+	others     []text   // values with an image of another registry in the place of an own one
 	composes   bool     // a job builds what a compose or bake file says
 	filled     []string // files and directories in which variables are put in
 }
@@ -340,10 +341,10 @@ func (r *run) definitions() {
 							continue
 						}
 						if ref.colon < 0 && ref.digest < 0 {
-							u.unseen = true
+							u.bad = "unseen-use"
 						}
 						if j != nil && (len(j.gone) > 0 || j.tree.kid("trigger") != nil) {
-							u.role = unclearRole
+							u.role, u.bad = unclearRole, ""
 						}
 					} else if s, ok := ref.f.at(ref.start); ok && covered[s] {
 						continue

@@ -43,6 +43,12 @@ func (r *run) settle() {
 				}
 			}
 		}
+		for _, t := range r.others {
+			f := r.flatten(t)
+			for _, s := range places.read(&reference{f: f, end: len(f.s)}) {
+				bad[s] = bad[s] || !soft[s]
+			}
+		}
 		if len(bad) == 0 {
 			return
 		}

@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -23,7 +24,6 @@ type use struct {
 	retagged string // what takes the place of its moving tag
 	style    int
 	changes  []change
-	unseen   bool // a variable that nothing visible uses
 	document bool // in a file that no job reads as configuration or script
 	settled  bool // handled elsewhere, no change of its own
 	bad      Code // why it stays as it is
@@ -46,6 +46,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	}
 	r.kanikoCache(c, lits)
 	verb := verb(lits)
+	r.elsewhere(c)
 	for i := range c.args {
 		for _, ref := range r.references(c.args[i]) {
 			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true}
@@ -56,6 +57,27 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 		}
 	}
 }
+
+// elsewhere remembers the other values of a word that names an own image: a
+// loop over two registries, of which only one is to be changed.
+func (r *run) elsewhere(c *command) {
+	for i, v := range c.args {
+		if r.mentions(v) || !hosted(v.String()) {
+			continue
+		}
+		for k, w := range c.words {
+			if w == c.words[i] && r.mentions(c.args[k]) {
+				r.others = append(r.others, v)
+				break
+			}
+		}
+	}
+}
+
+var anyHost = regexp.MustCompile(`(^|[=/ ])[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?/`)
+
+// hosted says whether a text names an image of some registry.
+func hosted(s string) bool { return anyHost.MatchString(s) }
 
 func (c *command) argSpan(i int) span {
 	w := c.words[i]

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -40,6 +41,9 @@ func (r *run) layout(s *site, before []string, c container, script, after []stri
 		b.WriteString(indent + step + "- |" + eol)
 		head := "docker run --rm -i"
 		flags := append(append([]string{}, c.flags...), r.environment(s, cmds)...)
+		if slices.Contains(flags, "-e KUBECONFIG") {
+			flags = append(flags, `-v "$CI_PROJECT_DIR.tmp:$CI_PROJECT_DIR.tmp"`)
+		}
 		flags = append(flags, `-v "$CI_PROJECT_DIR:$CI_PROJECT_DIR" -w "$CI_PROJECT_DIR"`, `"`+c.image+`"`, c.shell+" -eux -c '")
 		line := inner + head
 		for _, f := range flags {
