@@ -54,7 +54,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		}
 		return counts, err
 	})
-	clients, settings, err := assembly.Clients(ctx, c, log, m)
+	clients, settings, err := assembly.Clients(ctx, c, st, log, m)
 	if err != nil {
 		return err
 	}

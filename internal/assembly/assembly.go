@@ -23,6 +23,7 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/postgres"
 	"gitlab.sikt.no/platon/ecrferry/internal/probe"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
+	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
 // Database opens the database and brings its schemas up to date. Several
@@ -55,14 +56,15 @@ func GitLab(c config.Config, log *slog.Logger, m *metrics.Metrics) (*gitlab.Clie
 }
 
 // Clients makes all rooms around systems outside, and the settings that go with
-// them. It asks ECR once, to learn what its images are called by.
-func Clients(ctx context.Context, c config.Config, log *slog.Logger, m *metrics.Metrics) (jobs.Clients, jobs.Settings, error) {
-	return ClientsOf(ctx, c, ecr.Options{}, log, m)
+// them. It asks ECR once, to learn what its images are called by. Through st the
+// copies of all processes share one pace; without it they have their own.
+func Clients(ctx context.Context, c config.Config, st *store.Store, log *slog.Logger, m *metrics.Metrics) (jobs.Clients, jobs.Settings, error) {
+	return ClientsOf(ctx, c, ecr.Options{}, st, log, m)
 }
 
 // ClientsOf is Clients with an ECR that is not the one of AWS's usual places:
 // several may be in use in one process.
-func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, log *slog.Logger, m *metrics.Metrics) (jobs.Clients, jobs.Settings, error) {
+func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, st *store.Store, log *slog.Logger, m *metrics.Metrics) (jobs.Clients, jobs.Settings, error) {
 	var out jobs.Clients
 	need := []config.Part{config.GitLab, config.OldRegistry, config.ECR}
 	if c.Configure == config.ConfigureConsole {
@@ -110,7 +112,12 @@ func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, log *slog.
 	if err != nil {
 		return out, jobs.Settings{}, err
 	}
-	out.Engine = imagecopy.New(imagecopy.Options{Source: out.Old, Target: target, ECR: out.ECR, Log: log})
+	engine := imagecopy.Options{Source: out.Old, Target: target, ECR: out.ECR, Log: log}
+	if st != nil {
+		quota := float64(c.PutImageRate)
+		engine.Pace = imagecopy.NewSharedPacer(st.Pace("PutImage", quota), quota)
+	}
+	out.Engine = imagecopy.New(engine)
 	if c.Configure == config.ConfigureConsole {
 		out.Console, err = console.New(console.Options{
 			URL: c.ConsoleURL, Method: c.ConsoleMethod, Token: c.ConsoleToken.Reveal(),

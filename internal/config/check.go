@@ -80,6 +80,7 @@ func (ps *problems) check(c *Config) {
 	between(ps, "ECRFERRY_FAILURE_LEAST", c.FailureLeast, 0, 1_000_000)
 	between(ps, "ECRFERRY_FAILURE_COUNT", c.FailureCount, 0, 1_000_000)
 	between(ps, "ECRFERRY_COPY_WORKERS", c.CopyWorkers, 1, 1_000)
+	between(ps, "ECRFERRY_PUT_IMAGE_RATE", c.PutImageRate, 1, 10_000)
 	for name, d := range map[string]time.Duration{
 		"ECRFERRY_POLL":              c.Poll,
 		"ECRFERRY_POLL_MAX":          c.PollMax,

@@ -18,13 +18,14 @@ import (
 // Config is what the programs can be told. Settings that are not needed by a
 // command may be empty; Need says whether those of a part are there.
 type Config struct {
-	DatabaseURL Secret     `env:"DATABASE_URL" doc:"PostgreSQL 14 or newer to use; without it an embedded server is started in the data directory"`
-	DataDir     string     `env:"ECRFERRY_DATA_DIR" doc:"where the embedded PostgreSQL lives" default:"$XDG_DATA_HOME/ecrferry, else ~/.local/share/ecrferry"`
-	LogLevel    slog.Level `env:"ECRFERRY_LOG_LEVEL" envDefault:"INFO" doc:"DEBUG, INFO, WARN or ERROR"`
-	LogFormat   LogFormat  `env:"ECRFERRY_LOG_FORMAT" envDefault:"text" doc:"text or json"`
-	HTTPAddr    string     `env:"ECRFERRY_HTTP_ADDR" envDefault:"127.0.0.1:8080" doc:"where the worker serves /healthz, /readyz and /metrics"`
-	Workers     int        `env:"ECRFERRY_WORKERS" envDefault:"20" doc:"steps that one worker process runs at the same time, copying aside"`
-	CopyWorkers int        `env:"ECRFERRY_COPY_WORKERS" envDefault:"4" doc:"projects whose images one worker process copies at the same time"`
+	DatabaseURL  Secret     `env:"DATABASE_URL" doc:"PostgreSQL 14 or newer to use; without it an embedded server is started in the data directory"`
+	DataDir      string     `env:"ECRFERRY_DATA_DIR" doc:"where the embedded PostgreSQL lives" default:"$XDG_DATA_HOME/ecrferry, else ~/.local/share/ecrferry"`
+	LogLevel     slog.Level `env:"ECRFERRY_LOG_LEVEL" envDefault:"INFO" doc:"DEBUG, INFO, WARN or ERROR"`
+	LogFormat    LogFormat  `env:"ECRFERRY_LOG_FORMAT" envDefault:"text" doc:"text or json"`
+	HTTPAddr     string     `env:"ECRFERRY_HTTP_ADDR" envDefault:"127.0.0.1:8080" doc:"where the worker serves /healthz, /readyz and /metrics"`
+	Workers      int        `env:"ECRFERRY_WORKERS" envDefault:"20" doc:"steps that one worker process runs at the same time, copying aside"`
+	CopyWorkers  int        `env:"ECRFERRY_COPY_WORKERS" envDefault:"4" doc:"projects whose images one worker process copies at the same time"`
+	PutImageRate int        `env:"ECRFERRY_PUT_IMAGE_RATE" envDefault:"10" doc:"manifests a second that all workers together may write to ECR: the account's quota of PutImage"`
 
 	GitLabURL   string `env:"ECRFERRY_GITLAB_URL" envDefault:"https://gitlab.sikt.no" doc:"the GitLab instance"`
 	GitLabToken Secret `env:"ECRFERRY_GITLAB_TOKEN" doc:"token with the scope api, of a user who may push to the projects"`

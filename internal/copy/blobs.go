@@ -91,7 +91,7 @@ func (r *run) move(ctx context.Context, b Blob) error {
 			return context.Cause(ctx)
 		}
 		err := r.moveOnce(ctx, b)
-		if errors.Is(err, registry.ErrThrottled) && fault.RetryAfter(err) <= r.engine.patience {
+		if errors.Is(err, registry.ErrThrottled) && fault.RetryAfter(err) <= longestHold {
 			// The pacer knows how long to wait, and refusals are no failures.
 			if refused.IsZero() {
 				refused = time.Now()
@@ -106,7 +106,7 @@ func (r *run) move(ctx context.Context, b Blob) error {
 			return err
 		case errors.Is(err, registry.ErrCorrupt) && try >= corruptTries:
 			return permanent(err)
-		case errors.Is(err, registry.ErrNoLogin) || fault.ClassOf(err) != fault.Transient || try >= blobTries || fault.RetryAfter(err) > r.engine.patience:
+		case errors.Is(err, registry.ErrNoLogin) || fault.ClassOf(err) != fault.Transient || try >= blobTries || fault.RetryAfter(err) > longestHold:
 			return err
 		}
 		r.engine.log.Debug("blob is tried again", "digest", b.Digest, "try", try, "error", err)

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 )
 
 // Quotas of ECR's actions a second, for an account and region.
@@ -15,18 +18,23 @@ const (
 	LayerQuota    = 100 // InitiateLayerUpload and CompleteLayerUpload, each
 )
 
-// Pacer holds back requests of one kind so that a quota is not run over. An
-// implementation may keep its budget outside the process, so that all workers
-// of a fleet share it: Wait then takes a token from there (one UPDATE of a row
-// with the tokens left and the time they were counted, or a lease of a second's
-// worth at once, which costs a request a second and not one a manifest), and
-// Report lowers the rate for everybody.
+// Pacer holds back requests of one kind so that a quota is not run over.
 type Pacer interface {
-	// Wait returns when the next request may be sent.
+	// Wait returns when the next request may be sent. An error that is
+	// registry.ErrThrottled says that this is too long to wait for it here.
 	Wait(ctx context.Context) error
 	// Report tells how it went: throttled if it was one too many, with the time
 	// the far side asked for, or zero.
 	Report(throttled bool, after time.Duration)
+}
+
+// shortestPause is the pause after a refusal that does not ask for a longer one.
+const shortestPause = 300 * time.Millisecond
+
+// tooLong is for who would have to wait longer for a turn than is worth it.
+func tooLong(wait time.Duration) error {
+	return fault.New(fault.Transient, "ecr-throttled", "%w: the next turn is in %v", registry.ErrThrottled, wait.Round(time.Second)).
+		WithRetryAfter(wait).WithRemedy("wait; lower the configured rate if it goes on")
 }
 
 // NewPacer paces to at most perSecond. A refusal lowers the rate, and every
@@ -77,6 +85,9 @@ func (p *pacer) open(ctx context.Context) error {
 	if d <= 0 {
 		return nil
 	}
+	if d > longestHold {
+		return tooLong(d)
+	}
 	select {
 	case <-ctx.Done():
 		return context.Cause(ctx)
@@ -107,5 +118,5 @@ func (p *pacer) Report(throttled bool, after time.Duration) {
 	} else {
 		p.limit.SetLimit(max(now*0.7, p.quota/20))
 	}
-	p.closed = time.Now().Add(max(after, 300*time.Millisecond))
+	p.closed = time.Now().Add(max(after, shortestPause))
 }

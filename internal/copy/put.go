@@ -59,9 +59,11 @@ func (r *run) send(ctx context.Context, n *node, reference string) error {
 			return context.Cause(ctx)
 		}
 		err := r.engine.pace.Wait(ctx)
-		if err == nil {
-			err = r.engine.target.PutManifest(ctx, r.plan.Target, reference, m)
+		if err != nil {
+			<-r.engine.puts
+			return err
 		}
+		err = r.engine.target.PutManifest(ctx, r.plan.Target, reference, m)
 		<-r.engine.puts
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -75,7 +77,7 @@ func (r *run) send(ctx context.Context, n *node, reference string) error {
 		if refused.IsZero() {
 			refused = time.Now()
 		}
-		if r.meter.fruitless(refused) > r.engine.patience {
+		if fault.RetryAfter(err) > longestHold || r.meter.fruitless(refused) > r.engine.patience {
 			return err
 		}
 	}

@@ -88,7 +88,7 @@ func (b *bench) clients() (jobs.Clients, jobs.Settings) {
 	id, secret := b.world.ECR.WorkerKey()
 	clients, settings, err := assembly.ClientsOf(b.Context(), b.config, ecr.Options{
 		Endpoint: b.world.ECR.URL, Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
-	}, b.log, nil)
+	}, b.store, b.log, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -1,0 +1,153 @@
+package copy
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+)
+
+// Ledger is the time line of one action, kept where all processes see it.
+type Ledger interface {
+	// Lease takes n places of the time line: the first may be used after in, and
+	// the others each 1/rate seconds later. went is how many requests of this
+	// process have been let through since its last lease. If the time line is
+	// taken for longer than longest, ok is false and in says for how long.
+	Lease(ctx context.Context, n, went int, longest time.Duration) (in time.Duration, rate float64, ok bool, err error)
+	// Refused makes everybody pause, and go on more slowly.
+	Refused(ctx context.Context, pause time.Duration) error
+}
+
+// longestHold is how long a request waits for its turn. Who would have to wait
+// longer is told so, and can give up its place meanwhile.
+const longestHold = 30 * time.Second
+
+// NewSharedPacer paces by a ledger. What waits in this process leases its turns
+// together, at most a second's worth: that costs the ledger a question a second
+// and process, and what a process that dies has leased is soon over.
+func NewSharedPacer(ledger Ledger, quota float64) Pacer {
+	return &sharedPacer{ledger: ledger, most: max(1, int(quota))}
+}
+
+type sharedPacer struct {
+	ledger Ledger
+	most   int // places of one lease
+
+	mu      sync.Mutex
+	turns   []time.Time // leased and not yet given out
+	waiting int
+	went    int
+	closed  time.Time
+	asking  *asking
+}
+
+// asking is a lease on its way.
+type asking struct {
+	done chan struct{}
+	err  error
+}
+
+func (p *sharedPacer) Wait(ctx context.Context) error {
+	p.mu.Lock()
+	p.waiting++
+	defer func() {
+		p.waiting--
+		p.mu.Unlock()
+	}()
+	for {
+		turn, a := p.next(ctx)
+		if a == nil {
+			if d := time.Until(turn); d > 0 && !await(ctx, &p.mu, time.After(d)) {
+				return context.Cause(ctx)
+			}
+			// A refusal may have come meanwhile, which makes the turn void.
+			if !turn.Before(p.closed) {
+				return nil
+			}
+			continue
+		}
+		if !await(ctx, &p.mu, a.done) {
+			return context.Cause(ctx)
+		}
+		if a.err != nil {
+			return a.err
+		}
+	}
+}
+
+// next takes a turn, or else starts to lease some. mu is held.
+func (p *sharedPacer) next(ctx context.Context) (time.Time, *asking) {
+	for len(p.turns) > 0 {
+		turn := p.turns[0]
+		p.turns = p.turns[1:]
+		// Turns that nobody was there to take must not be used all at once later.
+		if !turn.Before(p.closed) && time.Since(turn) < time.Second {
+			return turn, nil
+		}
+	}
+	if p.asking == nil {
+		p.asking = &asking{done: make(chan struct{})}
+		go p.lease(context.WithoutCancel(ctx), p.asking, min(p.waiting, p.most), p.went)
+		p.went = 0
+	}
+	return time.Time{}, p.asking
+}
+
+func (p *sharedPacer) lease(ctx context.Context, a *asking, n, went int) {
+	ctx, cancel := context.WithTimeout(ctx, longestHold)
+	defer cancel()
+	in, rate, ok, err := p.ledger.Lease(ctx, n, went, longestHold)
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case err != nil:
+		a.err = fault.New(fault.Transient, "pace-unavailable", "asking for a turn: %w", err).
+			WithRemedy("wait until the database answers again")
+	case !ok:
+		a.err = tooLong(in)
+	default:
+		for i := range n {
+			p.turns = append(p.turns, now.Add(in+time.Duration(float64(i)/rate*float64(time.Second))))
+		}
+	}
+	p.asking = nil
+	close(a.done)
+}
+
+func (p *sharedPacer) Report(throttled bool, after time.Duration) {
+	p.mu.Lock()
+	if !throttled {
+		p.went++
+		p.mu.Unlock()
+		return
+	}
+	pause := max(after, shortestPause)
+	// Those who were on their way with this one are refused too; they count once.
+	known := time.Now().Before(p.closed)
+	if !known {
+		p.closed = time.Now().Add(pause)
+		p.turns = nil
+	}
+	p.mu.Unlock()
+	if known {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	// A ledger that cannot be told now is told by the next refusal.
+	_ = p.ledger.Refused(ctx, pause)
+}
+
+// await waits for done without holding mu; false means that ctx ended first.
+func await[T any](ctx context.Context, mu *sync.Mutex, done <-chan T) bool {
+	mu.Unlock()
+	defer mu.Lock()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
