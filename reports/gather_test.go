@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/postgres/postgrestest"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
@@ -58,6 +59,23 @@ func TestGather(t *testing.T) {
 	}
 	if p := r.Projects[0]; p.State != "failed" || p.Images.Copied != 1 || p.Findings.Blocking != 1 || p.FindingCodes[0] != "literal" {
 		t.Errorf("kurs/skjema: %+v", p)
+	}
+	// While it copies, the row of the copy says how far it is.
+	m.State = store.StateRunning
+	m, err = st.SaveMigration(ctx, m)
+	must(err)
+	c := store.Copying{MigrationID: m.ID, Images: 4, ImagesDone: 1, Bytes: 30 << 20, BytesDone: 10 << 20, Writes: 5, WritesDone: 1, Rate: 2 << 20}
+	must(st.SaveCopying(ctx, c, 10*time.Second, true, false))
+	running, err := reports.Gather(ctx, st, store.StatusFilter{})
+	must(err)
+	if p := running.Projects[0]; p.Copy == nil || p.Copy.BytesDone != 10<<20 || !strings.Contains(p.Why, "1 of 4 images, 10.5 MB of 31.5 MB, 2.1 MB/s, about ") {
+		t.Errorf("while it copies: %q %+v", p.Why, p.Copy)
+	}
+	must(st.SaveCopying(ctx, c, 0, false, true))
+	ended, err := reports.Gather(ctx, st, store.StatusFilter{})
+	must(err)
+	if p := ended.Projects[0]; p.Copy != nil || strings.Contains(p.Why, "copying") {
+		t.Errorf("afterwards: %q %+v", p.Why, p.Copy)
 	}
 	s, err := reports.GatherStory(ctx, st, "Kurs/Skjema")
 	must(err)

@@ -101,6 +101,7 @@ type Project struct {
 	MergeRequestURL string     `json:"merge_request_url"`
 	PipelineURL     string     `json:"pipeline_url"`
 	Images          Images     `json:"images"`
+	Copy            *Copy      `json:"copy"` // the latest copy; null before there was one, in the list when none runs
 	Findings        Findings   `json:"findings"`
 	FindingCodes    []string   `json:"finding_codes"`
 	StartedAt       *time.Time `json:"started_at"`
@@ -152,8 +153,20 @@ func Gather(ctx context.Context, st *store.Store, f store.StatusFilter) (Report,
 	if err != nil {
 		return r, err
 	}
+	copies, err := st.Copies(ctx)
+	if err != nil {
+		return r, err
+	}
+	running := make(map[int64]store.Copying, len(copies))
+	for _, c := range copies {
+		running[c.MigrationID] = c
+	}
 	for _, s := range rows {
-		r.Projects = append(r.Projects, projectOf(s))
+		p := projectOf(s)
+		if c, ok := running[p.MigrationID]; ok {
+			p.watch(c, r.At)
+		}
+		r.Projects = append(r.Projects, p)
 	}
 	failures, err := st.Failures(ctx)
 	if err != nil {

@@ -3,6 +3,7 @@ package reports
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"time"
 
@@ -168,6 +169,12 @@ func (s *Story) results(ctx context.Context, st *store.Store) error {
 			step.Seconds = &seconds
 		}
 		s.Steps = append(s.Steps, step)
+	}
+	c, err := st.Copying(ctx, id)
+	if err == nil {
+		s.Project.watch(c, s.At)
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return err
 	}
 	images, err := st.Images(ctx, id)
 	if err != nil {

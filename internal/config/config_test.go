@@ -54,7 +54,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := Config{
 		DataDir: "/home/ola/.local/share/ecrferry", LogFormat: Text, HTTPAddr: "127.0.0.1:8080",
-		Workers: 20, CopyWorkers: 4, GitLabURL: "https://gitlab.sikt.no",
+		Workers: 20, CopyWorkers: 4, PutImageRate: 10, GitLabURL: "https://gitlab.sikt.no",
 		OldRegistry: "registry.uninett.no", OldRegistryURL: "https://registry.uninett.no",
 		AWSRegion: "eu-north-1", Configure: ConfigureCheck, ConsoleMethod: "POST",
 		CheckURLs: CheckURLsOff, Delivery: Push, Production: ProductionWait, Images: "in-use,newest=10",

@@ -87,6 +87,10 @@ type Request struct {
 	// registry whether its tag still means the same: no request a tag. Without
 	// it one HEAD a tag finds the tags that have moved since.
 	Trust bool
+	// Known holds what an earlier run has seen in the old registry and brought to
+	// the target: "repository:tag" with its digest. As long as the target holds
+	// that digest under the tag, the old registry is not asked again.
+	Known map[string]string
 	// InUse holds what something refers to: "repository:tag" or
 	// "repository@digest" with the reason. It is copied whatever the policy.
 	InUse map[string]string

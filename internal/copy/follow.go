@@ -152,7 +152,7 @@ func (f *follower) referrers(ctx context.Context, subjects []string) error {
 	var open []string
 	for _, subject := range subjects {
 		_, held := f.held[subject]
-		if !f.asked[subject] && !(held && f.req.Trust) {
+		if !f.asked[subject] && !(held && (f.req.Trust || f.remembered[subject])) {
 			f.asked[subject] = true
 			open = append(open, subject)
 		}

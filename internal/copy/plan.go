@@ -69,7 +69,7 @@ func (e *Engine) Plan(ctx context.Context, req Request) (plan Plan, err error) {
 	defer fault.Wrap(&err, "planning the copy to %s", req.Target)
 	p := &planner{
 		engine: e, req: req, policy: req.Policy.orDefault(), reader: newReader(e.source, e.readers),
-		trees: make(map[string]*tree), limit: e.readers,
+		trees: make(map[string]*tree), remembered: make(map[string]bool), limit: e.readers,
 	}
 	if err := p.look(ctx); err != nil {
 		return Plan{}, err
@@ -100,6 +100,8 @@ type planner struct {
 
 	held map[string]ecr.Image // at the target, by digest
 	tags map[string]string    // at the target, tag to digest
+
+	remembered map[string]bool // digests that Request.Known answered for
 
 	rows  []*row
 	trees map[string]*tree // by digest

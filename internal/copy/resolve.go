@@ -32,9 +32,15 @@ func (p *planner) resolve(ctx context.Context) error {
 }
 
 // trust settles a row whose target tag exists, if the request says that this
-// is enough.
+// is enough, or that an earlier run has copied just this.
 func (p *planner) trust(r *row) bool {
 	held := p.tags[r.TargetTag]
+	if held != "" && p.req.Known[r.SourceRepository+":"+r.SourceTag] == held && (r.SourceDigest == "" || r.SourceDigest == held) {
+		r.SourceDigest, r.TargetDigest, r.MediaType, r.Bytes = held, held, p.held[held].MediaType, p.held[held].Bytes
+		p.remembered[held] = true
+		r.settle(Present, "")
+		return true
+	}
 	if !p.req.Trust || r.TargetTag == "" || held == "" || r.SourceDigest != "" && r.SourceDigest != held {
 		return false
 	}

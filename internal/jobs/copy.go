@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -9,6 +10,7 @@ import (
 	imagecopy "gitlab.sikt.no/platon/ecrferry/internal/copy"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
+	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -18,7 +20,14 @@ type Copy struct{ *survey }
 
 // saveEvery is how often progress is written while a copy runs: often enough to
 // watch, cheap enough for a thousand of them.
-const saveEvery = time.Second
+const saveEvery = 2 * time.Second
+
+// A copy that is asked for fewer requests gives up its worker, for quotaPause at
+// least and for quotaPatience at most.
+const (
+	quotaPause    = 15 * time.Second
+	quotaPatience = 24 * time.Hour
+)
 
 // Run implements Step.
 func (s *Copy) Run(ctx context.Context, t *Task) (Outcome, error) {
@@ -30,7 +39,14 @@ func (s *Copy) Run(ctx context.Context, t *Task) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
-	rows, err := s.copyImages(ctx, t, prop, vars, "copy-images")
+	rows, err := s.copyImages(ctx, t, prop, vars)
+	if errors.Is(err, registry.ErrThrottled) {
+		// The quota is the account's: to wait for it is no failure.
+		o := Wait("a registry that asks for fewer requests", quotaPatience)
+		o.Reason, o.Every = fault.ReasonOf(err), max(fault.RetryAfter(err), quotaPause)
+		o.Message = err.Error()
+		return o, nil
+	}
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -39,7 +55,7 @@ func (s *Copy) Run(ctx context.Context, t *Task) (Outcome, error) {
 			rows.count(store.ImageFailed), failed.SourceRepository, failed.SourceTag, failed.Reason).
 			WithRemedy("see the project's images; when the cause is gone, enqueue the project again")
 	}
-	findings, err := s.imageFindings(ctx, t, prop, vars)
+	findings, err := s.imageFindings(ctx, t, rows.images())
 	if err != nil {
 		return Outcome{}, err
 	}
@@ -50,17 +66,24 @@ func (s *Copy) Run(ctx context.Context, t *Task) (Outcome, error) {
 
 // copyImages copies what the project's images in ECR lack, and keeps a row for
 // each image.
-func (s *survey) copyImages(ctx context.Context, t *Task, prop *proposal, vars []gitlab.Variable, event string) (*imageRows, error) {
-	plan, err := s.plan(ctx, t, prop, vars)
+func (s *survey) copyImages(ctx context.Context, t *Task, prop *proposal, vars []gitlab.Variable) (*imageRows, error) {
+	// A killed worker's next try, or another attempt at the project, does not
+	// ask again about what is done. Tags that have moved since are found by the
+	// delta copy and by the reconciliation.
+	known, err := t.store.Brought(ctx, t.Project.ID)
 	if err != nil {
 		return nil, err
 	}
-	return s.execute(ctx, t, plan, event)
+	plan, err := s.plan(ctx, t, prop, vars, known)
+	if err != nil {
+		return nil, err
+	}
+	return s.execute(ctx, t, plan, "copy-images")
 }
 
 // execute carries out a plan and keeps a row for each of its images.
 func (s *survey) execute(ctx context.Context, t *Task, plan imagecopy.Plan, event string) (*imageRows, error) {
-	rows := &imageRows{task: t, latest: map[string]store.Image{}}
+	rows := &imageRows{task: t, latest: map[string]store.Image{}, now: map[string]imagecopy.Image{}}
 	for _, i := range plan.Images {
 		rows.note(i)
 	}
@@ -72,31 +95,21 @@ func (s *survey) execute(ctx context.Context, t *Task, plan imagecopy.Plan, even
 			return nil, err
 		}
 	}
-	var saveErr error
-	last := time.Now()
-	err := s.Engine.Execute(ctx, plan, func(i imagecopy.Image) {
-		rows.note(i)
-		if saveErr == nil && time.Since(last) > saveEvery {
-			saveErr = rows.save(ctx)
-			last = time.Now()
-		}
-	})
+	c := &copying{rows: rows, ctx: ctx}
+	err := s.Engine.Watch(ctx, plan, c.note, c.progress)
 	// What is done is done: its rows are written even when the copy broke off.
 	bg, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if e := rows.save(bg); e != nil && saveErr == nil {
-		saveErr = e
+	if e := c.end(bg); err == nil {
+		err = e
 	}
-	if err != nil {
-		return nil, err
-	}
-	return rows, saveErr
+	return rows, err
 }
 
 // delta copies what was pushed to the old registry since the copy, right before
 // the project switches: a short second copy, nothing if nothing is new.
 func (s *survey) delta(ctx context.Context, t *Task, prop *proposal, vars []gitlab.Variable) error {
-	plan, err := s.plan(ctx, t, prop, vars)
+	plan, err := s.plan(ctx, t, prop, vars, nil)
 	if err != nil {
 		return err
 	}
@@ -137,60 +150,4 @@ func rowTag(i imagecopy.Image) string {
 		return "@" + i.SourceDigest
 	}
 	return i.SourceTag
-}
-
-// imageRows gathers the states of images between two writes to Postgres.
-type imageRows struct {
-	task   *Task
-	latest map[string]store.Image // all, by source
-	dirty  []string
-}
-
-func (r *imageRows) note(i imagecopy.Image) {
-	tag := rowTag(i)
-	key := i.SourceRepository + ":" + tag
-	r.latest[key] = store.Image{
-		SourceRepository: i.SourceRepository, SourceTag: tag, SourceDigest: i.SourceDigest, Name: i.Name,
-		TargetRepository: i.TargetRepository, TargetTag: i.TargetTag, TargetDigest: i.TargetDigest,
-		MediaType: i.MediaType, Bytes: i.Bytes, State: store.ImageState(i.State), Reason: i.Reason,
-	}
-	r.dirty = append(r.dirty, key)
-}
-
-func (r *imageRows) save(ctx context.Context) error {
-	seen := map[string]bool{}
-	var rows []store.Image
-	for _, key := range r.dirty {
-		if !seen[key] {
-			seen[key] = true
-			rows = append(rows, r.latest[key])
-		}
-	}
-	if len(rows) == 0 {
-		return nil
-	}
-	if err := r.task.store.SaveImages(ctx, r.task.Migration.ID, rows); err != nil {
-		return err
-	}
-	r.dirty = r.dirty[:0]
-	return nil
-}
-
-func (r *imageRows) count(state store.ImageState) int {
-	n := 0
-	for _, i := range r.latest {
-		if i.State == state {
-			n++
-		}
-	}
-	return n
-}
-
-func (r *imageRows) first(state store.ImageState) *store.Image {
-	for _, i := range r.latest {
-		if i.State == state {
-			return &i
-		}
-	}
-	return nil
 }

@@ -78,7 +78,15 @@ func (s *Discover) Run(ctx context.Context, t *Task) (Outcome, error) {
 	t.Migration.BaseSHA = prop.head.SHA
 
 	findings := findingsOf(prop.result)
-	more, err := s.imageFindings(ctx, t, prop, vars)
+	known, err := t.store.Brought(ctx, t.Project.ID)
+	if err != nil {
+		return Outcome{}, err
+	}
+	plan, err := s.plan(ctx, t, prop, vars, known)
+	if err != nil {
+		return Outcome{}, err
+	}
+	more, err := s.imageFindings(ctx, t, plan.Images)
 	if err != nil {
 		return Outcome{}, err
 	}

@@ -15,7 +15,9 @@ import (
 )
 
 // plan asks the copy engine what it would do for the project, and writes nothing.
-func (s *survey) plan(ctx context.Context, t *Task, prop *proposal, vars []gitlab.Variable) (imagecopy.Plan, error) {
+// known is what earlier copies saw and brought over, so that only what is new
+// costs requests; without it every tag is compared anew.
+func (s *survey) plan(ctx context.Context, t *Task, prop *proposal, vars []gitlab.Variable, known map[string]string) (imagecopy.Plan, error) {
 	policy, err := policyOf(t.Migration.Policy)
 	if err != nil {
 		return imagecopy.Plan{}, err
@@ -34,7 +36,7 @@ func (s *survey) plan(ctx context.Context, t *Task, prop *proposal, vars []gitla
 			return imagecopy.Plan{}, fault.New(fault.Attention, "repository-name", "%w", err)
 		}
 	}
-	req := imagecopy.Request{Target: target, Policy: images, InUse: map[string]string{}}
+	req := imagecopy.Request{Target: target, Policy: images, Known: known, InUse: map[string]string{}}
 	for _, r := range repositories {
 		req.Sources = append(req.Sources, imagecopy.Source{Repository: r.Name, Name: r.ImageName})
 	}
@@ -136,14 +138,10 @@ func (s *survey) workloads(ctx context.Context, t *Task, vars []gitlab.Variable)
 	return s.Cluster.Workloads(ctx, namespace(t, vars))
 }
 
-// imageFindings plans the copy and reports what would go wrong with it.
-func (s *survey) imageFindings(ctx context.Context, t *Task, prop *proposal, vars []gitlab.Variable) ([]store.Finding, error) {
-	plan, err := s.plan(ctx, t, prop, vars)
-	if err != nil {
-		return nil, err
-	}
+// imageFindings says what went wrong, or would go wrong, with images.
+func (s *survey) imageFindings(ctx context.Context, t *Task, images []imagecopy.Image) ([]store.Finding, error) {
 	var out []store.Finding
-	for _, i := range plan.Images {
+	for _, i := range images {
 		source := i.SourceRepository + ":" + i.SourceTag
 		f := store.Finding{File: "", Text: source, Owner: "project"}
 		switch i.State {

@@ -117,3 +117,24 @@ func (s *Store) Images(ctx context.Context, migrationID int64) ([]Image, error) 
 		 ORDER BY source_repository, source_tag, source_digest`, migrationID)
 	return images, wrap(err, "images of migration %d", migrationID)
 }
+
+// Brought returns what the migrations of a project have brought to ECR so far:
+// "repository:tag" of the old registry with the digest that was seen there last.
+func (s *Store) Brought(ctx context.Context, projectID int64) (map[string]string, error) {
+	type seen struct {
+		Source string `db:"source"`
+		Digest string `db:"digest"`
+	}
+	rows, err := many[seen](ctx, s.db, `
+		SELECT DISTINCT ON (i.source_repository, i.source_tag)
+		       i.source_repository || ':' || i.source_tag AS source, i.source_digest AS digest
+		  FROM ferry.images i
+		  JOIN ferry.migrations m ON m.id = i.migration_id
+		 WHERE m.project_id = $1 AND i.source_tag <> '' AND i.state IN ('copied', 'present')
+		 ORDER BY i.source_repository, i.source_tag, i.id DESC`, projectID)
+	found := make(map[string]string, len(rows))
+	for _, r := range rows {
+		found[r.Source] = r.Digest
+	}
+	return found, wrap(err, "what was copied for project %d", projectID)
+}
