@@ -161,7 +161,7 @@ func (f *copyFlags) copy(ctx context.Context, p *ports, g *group, bar *bar) erro
 		g.fail(err)
 		return err
 	}
-	req := imagecopy.Request{Target: g.repository, Trust: !f.deep}
+	req := imagecopy.Request{Target: g.repository, Trust: !f.deep, Soon: !f.dryRun}
 	for _, l := range g.lines {
 		req.Pairs = append(req.Pairs, l.pair)
 	}

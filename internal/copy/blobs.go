@@ -3,6 +3,8 @@ package copy
 import (
 	"context"
 	"errors"
+	"io"
+	"sync"
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
@@ -43,14 +45,7 @@ func (r *run) stream(ctx context.Context) {
 	smalls, bigs := queue(small), queue(big)
 	work := func(queues ...<-chan *transfer) {
 		for _, q := range queues {
-			for t := range q {
-				if t.err = r.slot(ctx); t.err == nil {
-					t.err = r.move(ctx, t.blob)
-					<-r.engine.slots
-				}
-				close(t.done)
-				r.strike(t.err)
-			}
+			r.work(ctx, q)
 		}
 	}
 	n := min(r.engine.streams, len(small)+len(big))
@@ -61,6 +56,44 @@ func (r *run) stream(ctx context.Context) {
 		} else {
 			r.wait.Go(func() { work(smalls) })
 		}
+	}
+}
+
+// quick is up to which size a blob costs round trips rather than time: while
+// one is sent, the next is opened at both ends.
+const quick = 1 << 20
+
+// work moves the blobs of a queue, one after the other.
+func (r *run) work(ctx context.Context, q <-chan *transfer) {
+	next := func(open bool) (*transfer, *opening) {
+		t := <-q
+		if !open || t == nil || t.blob.Size > quick {
+			return t, nil
+		}
+		return t, r.open(ctx, t.blob)
+	}
+	t, o := next(false)
+	for t != nil {
+		var following *transfer
+		var opened *opening
+		var ahead sync.WaitGroup
+		eager := t.blob.Size <= quick // else what waits is better taken by others
+		if t.err = r.slot(ctx); t.err == nil {
+			if eager {
+				ahead.Go(func() { following, opened = next(true) })
+			}
+			t.err = r.move(ctx, t.blob, o)
+			<-r.engine.slots
+		} else {
+			eager = false
+		}
+		o.close()
+		close(t.done)
+		r.strike(t.err)
+		if ahead.Wait(); !eager {
+			following, opened = next(false)
+		}
+		t, o = following, opened
 	}
 }
 
@@ -84,13 +117,19 @@ func queue(list []*transfer) <-chan *transfer {
 }
 
 // move copies one blob from the old registry to the target, through memory only.
-func (r *run) move(ctx context.Context, b Blob) error {
+// The first try goes on with what has been opened already, if anything.
+func (r *run) move(ctx context.Context, b Blob, o *opening) error {
 	var refused time.Time // since when
 	for try := 1; ; try++ {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		err := r.moveOnce(ctx, b)
+		if o == nil {
+			o = r.open(ctx, b)
+		}
+		err := r.send(ctx, b, o)
+		o.close()
+		o = nil
 		if errors.Is(err, registry.ErrThrottled) && fault.RetryAfter(err) <= longestHold {
 			// The pacer knows how long to wait, and refusals are no failures.
 			if refused.IsZero() {
@@ -116,38 +155,56 @@ func (r *run) move(ctx context.Context, b Blob) error {
 	}
 }
 
-func (r *run) moveOnce(ctx context.Context, b Blob) error {
-	if err := r.engine.uploads.Wait(ctx); err != nil {
-		return err
+// opening is a blob that is open for reading at the source, and has a place at
+// the target.
+type opening struct {
+	body    io.ReadCloser
+	upload  *registry.Upload
+	mounted bool
+	err     error
+}
+
+func (o *opening) close() {
+	if o != nil && o.body != nil {
+		o.body.Close()
 	}
-	d := registry.Descriptor{MediaType: b.MediaType, Digest: b.Digest, Size: b.Size}
-	// The place at the target is asked for while the source opens: of the three
-	// round trips that a small blob costs, two go side by side.
-	if done, err := r.mount(ctx, d); done || err != nil {
-		return err
+}
+
+// open asks for the place at the target while the source opens: of the three
+// round trips that a small blob costs, two go side by side.
+func (r *run) open(ctx context.Context, b Blob) *opening {
+	o := &opening{}
+	if o.err = r.engine.uploads.Wait(ctx); o.err != nil {
+		return o
 	}
-	type started struct {
-		upload *registry.Upload
-		err    error
+	d := b.descriptor()
+	if o.mounted, o.err = r.mount(ctx, d); o.mounted || o.err != nil {
+		return o
 	}
-	place := make(chan started, 1)
-	go func() {
-		u, err := r.engine.target.StartUpload(ctx, r.plan.Target, d, "")
-		place <- started{u, err}
-	}()
-	body, err := r.engine.source.Blob(ctx, b.Repository, d)
-	s := <-place
-	if err != nil {
-		if errors.Is(err, registry.ErrThrottled) { // not by ECR
-			return pauseThen(ctx, err)
+	var place error
+	var wait sync.WaitGroup
+	wait.Go(func() { o.upload, place = r.engine.target.StartUpload(ctx, r.plan.Target, d, "") })
+	o.body, o.err = r.engine.source.Blob(ctx, b.Repository, d)
+	wait.Wait()
+	if o.err != nil {
+		if errors.Is(o.err, registry.ErrThrottled) { // not by ECR
+			o.err = pauseThen(ctx, o.err)
 		}
-		return err
+		return o
 	}
-	defer body.Close()
-	count := &counted{Reader: body, meter: &r.meter}
-	if err = s.err; err == nil {
-		err = s.upload.Put(ctx, count)
+	if o.err = place; place != nil {
+		r.engine.uploads.Report(errors.Is(place, registry.ErrThrottled), fault.RetryAfter(place))
 	}
+	return o
+}
+
+// send brings an opened blob over.
+func (r *run) send(ctx context.Context, b Blob, o *opening) error {
+	if o.mounted || o.err != nil {
+		return o.err
+	}
+	count := &counted{Reader: o.body, meter: &r.meter}
+	err := o.upload.Put(ctx, count)
 	r.engine.uploads.Report(errors.Is(err, registry.ErrThrottled), fault.RetryAfter(err))
 	if err != nil {
 		count.undo()
@@ -193,7 +250,7 @@ func (r *run) heal(ctx context.Context, n *node) error {
 	}
 	for _, d := range n.Blobs {
 		if !there[d] {
-			if err := r.move(ctx, r.blobs[d].blob); err != nil {
+			if err := r.move(ctx, r.blobs[d].blob, nil); err != nil {
 				return err
 			}
 		}
@@ -203,7 +260,7 @@ func (r *run) heal(ctx context.Context, n *node) error {
 			if err := r.heal(ctx, child); err != nil {
 				return err
 			}
-			if err := r.send(ctx, child, child.Digest); err != nil && !errors.Is(err, registry.ErrTagExists) {
+			if err := r.post(ctx, child, child.Digest); err != nil && !errors.Is(err, registry.ErrTagExists) {
 				return err
 			}
 		}

@@ -91,6 +91,9 @@ type Request struct {
 	// the target: "repository:tag" with its digest. As long as the target holds
 	// that digest under the tag, the old registry is not asked again.
 	Known map[string]string
+	// Soon says that the plan will be executed at once: the login to the target is
+	// fetched while the source is read.
+	Soon bool
 	// InUse holds what something refers to: "repository:tag" or
 	// "repository@digest" with the reason. It is copied whatever the policy.
 	InUse map[string]string

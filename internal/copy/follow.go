@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/naming"
@@ -190,26 +191,19 @@ const forgetNoAPI = time.Hour
 // refer asks for the referrers of many subjects. The first question is alone:
 // most old registries answer it by not knowing the API.
 func (f *follower) refer(ctx context.Context, subjects []string) (map[string][]registry.Descriptor, error) {
-	e := f.engine
 	found := make(map[string][]registry.Descriptor)
+	var mu sync.Mutex
 	ask := func(ctx context.Context, subject string) error {
-		if time.Since(time.Unix(e.noAPI.Load(), 0)) < forgetNoAPI {
-			return nil
-		}
-		release, err := f.reader.slot(ctx)
-		if err != nil {
-			return err
-		}
-		defer release()
-		list, err := e.source.Referrers(ctx, f.known[subject].Repository, subject)
-		if errors.Is(err, registry.ErrNoReferrers) {
-			e.noAPI.Store(time.Now().Unix())
-			return nil
-		}
-		f.reader.mu.Lock()
-		defer f.reader.mu.Unlock()
+		list, err := f.referrersOf(ctx, f.known[subject].Repository, subject)
+		mu.Lock()
+		defer mu.Unlock()
 		found[subject] = list
 		return err
+	}
+	// What has been asked early is the first, wherever it stands.
+	f.early.wait.Wait()
+	if i := slices.Index(subjects, f.early.subject); i > 0 {
+		subjects = slices.Concat(subjects[i:i+1], subjects[:i], subjects[i+1:])
 	}
 	if len(subjects) == 0 {
 		return nil, nil
@@ -218,6 +212,48 @@ func (f *follower) refer(ctx context.Context, subjects []string) (map[string][]r
 		return nil, err
 	}
 	return found, each(ctx, f.limit, subjects[1:], ask)
+}
+
+// early is the first question about referrers, asked while manifests are read.
+type early struct {
+	once    sync.Once
+	wait    sync.WaitGroup
+	subject string
+	list    []registry.Descriptor
+	err     error
+}
+
+// askEarly asks about the first image that is sure to be copied.
+func (p *planner) askEarly(ctx context.Context, repository, subject string) {
+	p.early.once.Do(func() {
+		p.early.wait.Go(func() {
+			p.early.list, p.early.err = p.referrersOf(ctx, repository, subject)
+			p.early.subject = subject
+		})
+	})
+}
+
+// referrersOf asks the old registry about one subject, unless it is known to
+// have no API for that, or has been asked early.
+func (p *planner) referrersOf(ctx context.Context, repository, subject string) ([]registry.Descriptor, error) {
+	e := p.engine
+	if time.Since(time.Unix(e.noAPI.Load(), 0)) < forgetNoAPI {
+		return nil, nil
+	}
+	if p.early.subject == subject && ctx.Err() == nil {
+		return p.early.list, p.early.err
+	}
+	release, err := p.reader.slot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	list, err := e.source.Referrers(ctx, repository, subject)
+	if errors.Is(err, registry.ErrNoReferrers) {
+		e.noAPI.Store(time.Now().Unix())
+		return nil, nil
+	}
+	return list, err
 }
 
 // subjects sets what each manifest must not precede: what it is about, by its

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 )
 
 // Plan is what is to be done, complete: it can be shown, stored as JSON and
@@ -42,6 +45,10 @@ type Blob struct {
 	There      bool   `json:"there,omitempty"` // at the target already
 }
 
+func (b Blob) descriptor() registry.Descriptor {
+	return registry.Descriptor{MediaType: b.MediaType, Digest: b.Digest, Size: b.Size}
+}
+
 // Forecast is what executing the plan costs, if nothing has to be repeated.
 type Forecast struct {
 	Bytes     int64    `json:"bytes"`     // of blobs to move
@@ -71,10 +78,13 @@ func (e *Engine) Plan(ctx context.Context, req Request) (plan Plan, err error) {
 		engine: e, req: req, policy: req.Policy.orDefault(), reader: newReader(e.source, e.readers),
 		trees: make(map[string]*tree), remembered: make(map[string]bool), limit: e.readers,
 	}
-	if err := p.look(ctx); err != nil {
-		return Plan{}, err
-	}
-	if err := p.list(ctx); err != nil {
+	ctx, cancel := context.WithCancel(ctx)
+	defer p.early.wait.Wait()
+	defer cancel()
+	both, bothCtx := errgroup.WithContext(ctx)
+	both.Go(func() error { return p.look(bothCtx) })
+	both.Go(func() error { return p.list(bothCtx) })
+	if err := both.Wait(); err != nil {
 		return Plan{}, err
 	}
 	for _, step := range []func(context.Context) error{p.choose, p.resolve, p.collisions, p.compare, p.inUseByDigest, p.follow} {
@@ -101,6 +111,7 @@ type planner struct {
 	held map[string]ecr.Image // at the target, by digest
 	tags map[string]string    // at the target, tag to digest
 
+	early      early
 	remembered map[string]bool // digests that Request.Known answered for
 
 	rows  []*row

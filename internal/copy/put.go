@@ -20,7 +20,7 @@ const (
 func (r *run) put(ctx context.Context, n *node, reference string) (state State, held string, err error) {
 	healed, uncertain := 0, false
 	for try := 1; ; try++ {
-		err := r.send(ctx, n, reference)
+		err := r.post(ctx, n, reference)
 		switch {
 		case err == nil:
 			r.meter.manifests.Add(1)
@@ -46,9 +46,9 @@ func (r *run) put(ctx context.Context, n *node, reference string) (state State, 
 	}
 }
 
-// send writes a manifest at the pace that the quota allows. Refusals for too
+// post writes a manifest at the pace that the quota allows. Refusals for too
 // many requests are waited out for as long as patience lasts.
-func (r *run) send(ctx context.Context, n *node, reference string) error {
+func (r *run) post(ctx context.Context, n *node, reference string) error {
 	var refused time.Time // since when
 	m := registry.Manifest{Descriptor: registry.Descriptor{MediaType: n.MediaType, Digest: n.Digest, Size: int64(len(n.Body))}, Body: n.Body}
 	for {

@@ -12,8 +12,11 @@ import (
 
 // resolve finds out which digest is behind each chosen tag.
 func (p *planner) resolve(ctx context.Context) error {
+	whole := ctx
 	rivals := make(map[string]int) // rows that want a target tag
+	named := make(map[string]int)  // the same, with those that the policy leaves out
 	for _, r := range p.rows {
+		named[r.TargetTag]++
 		if !r.settled && !r.digestTag {
 			rivals[r.TargetTag]++
 		}
@@ -28,7 +31,24 @@ func (p *planner) resolve(ctx context.Context) error {
 		}
 		open = append(open, r)
 	}
-	return each(ctx, p.limit, open, p.ask)
+	if p.req.Soon && slices.ContainsFunc(open, func(r *row) bool { return p.tags[r.TargetTag] == "" }) {
+		go p.engine.target.Login(context.WithoutCancel(ctx))
+	}
+	return each(ctx, p.limit, open, func(ctx context.Context, r *row) error {
+		if err := p.ask(ctx, r); err != nil || r.settled || named[r.TargetTag] > 1 || p.tags[r.TargetTag] != "" {
+			return err
+		}
+		// Nothing can come between this image and the target: its children are
+		// read now, and not when all tags have been.
+		t, err := p.grow(ctx, r.SourceRepository, r.SourceDigest, 0)
+		if registry.IsGone(err) {
+			return nil // found again when its turn comes
+		}
+		if err == nil && t.state == "" {
+			p.askEarly(whole, r.SourceRepository, r.SourceDigest)
+		}
+		return err
+	})
 }
 
 // trust settles a row whose target tag exists, if the request says that this
@@ -209,6 +229,9 @@ func (p *planner) weigh(ctx context.Context, r *row) error {
 		return r.broken(err)
 	}
 	r.MediaType, r.Bytes = t.manifest.MediaType, t.bytes()
+	if i, there := p.held[r.SourceDigest]; there {
+		r.Bytes = i.Bytes
+	}
 	if t.state != "" {
 		r.settle(t.state, t.reason)
 		return nil

@@ -29,7 +29,8 @@ type tree struct {
 	reason string
 }
 
-// grow reads a manifest and its children. The error is about the registry, or
+// grow reads a manifest and its children, unless the target has it: only a tag
+// is missing then. The error is about the registry, or
 // says that the manifest itself is gone.
 func (p *planner) grow(ctx context.Context, repository, digest string, depth int) (*tree, error) {
 	p.reader.mu.Lock()
@@ -44,7 +45,8 @@ func (p *planner) grow(ctx context.Context, repository, digest string, depth int
 	}
 	t = &tree{manifest: m, repository: repository}
 	t.judge()
-	if t.state == "" && m.Kind == registry.KindIndex {
+	_, there := p.held[digest]
+	if t.state == "" && m.Kind == registry.KindIndex && !there {
 		if depth >= maxDepth {
 			t.refuse(Invalid, "indexes are nested too deeply")
 		} else if err := p.growChildren(ctx, t, depth); err != nil {

@@ -87,6 +87,14 @@ func (a *authority) login(ctx context.Context) (user, password string, err error
 	return user, password, err
 }
 
+// Login fetches the credentials that the next request will need, so that it
+// does not have to wait for them. What goes wrong is left to that request.
+func (c *Client) Login(ctx context.Context) {
+	if c.auth.credentials != nil {
+		_, _, _ = c.auth.login(ctx)
+	}
+}
+
 // header returns the Authorization for a request of this scope, or "" when
 // nothing is known yet or nothing is needed.
 func (a *authority) header(ctx context.Context, scope string) (string, error) {
@@ -108,31 +116,38 @@ func (a *authority) header(ctx context.Context, scope string) (string, error) {
 	return "", nil
 }
 
-// renew looks at a refusal of a request that was sent with the header used. It
-// answers with another header if the request is worth sending again, and with
-// "" if the refusal is meant.
-func (a *authority) renew(ctx context.Context, resp *http.Response, e *StatusError, used, scope string) (string, error) {
+// learn takes note of the scheme that a refusal asks for, and forgets the token
+// that was refused. It returns the scheme, or "".
+func (a *authority) learn(resp *http.Response, used, scope string) (kind string) {
 	kind, params := challenge(resp.Header.Values("WWW-Authenticate"))
 	a.mu.Lock()
-	switch {
-	case kind == "bearer":
-		a.scheme, a.realm, a.service = "bearer", params["realm"], params["service"]
+	defer a.mu.Unlock()
+	switch kind {
+	case "bearer":
+		a.scheme, a.realm, a.service = kind, params["realm"], params["service"]
 		if used == "Bearer "+a.tokens[scope].value {
 			delete(a.tokens, scope)
 		}
-		a.mu.Unlock()
+	case "basic":
+		a.scheme = kind
+	}
+	return kind
+}
+
+// renew looks at a refusal of a request that was sent with the header used. It
+// answers with another header if the request is worth sending again, and with
+// "" if the refusal is meant.
+func (a *authority) renew(ctx context.Context, resp *http.Response, e *StatusError, kind, used, scope string) (string, error) {
+	switch {
+	case kind == "bearer":
+		_, params := challenge(resp.Header.Values("WWW-Authenticate"))
 		if strings.HasPrefix(used, "Bearer ") && strings.Contains(params["error"], "insufficient_scope") {
 			return "", nil // a fresh token would say the same
 		}
 		return a.fetch(ctx, scope)
-	case kind == "basic" || e.tokenExpired():
-		a.scheme = "basic"
-	default:
-		a.mu.Unlock()
+	case kind == "" && !e.tokenExpired():
 		return "", nil
 	}
-	a.mu.Unlock()
-
 	if a.refused != nil {
 		if _, password, ok := parseBasic(used); ok {
 			a.refused(password)

@@ -59,7 +59,10 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 			return nil, c.classify(failure)
 		}
 		used := authorization
-		authorization, err = c.auth.renew(ctx, resp, failure, used, r.scope)
+		// From here on the others can go: each has a token to fetch, or shares one.
+		kind := c.auth.learn(resp, used, r.scope)
+		answered()
+		authorization, err = c.auth.renew(ctx, resp, failure, kind, used, r.scope)
 		if err != nil {
 			return nil, err
 		}
