@@ -101,6 +101,17 @@ COMMENT ON COLUMN ferry.reconciliations.needs_old IS 'The old registry cannot be
 COMMENT ON COLUMN ferry.reconciliations.findings IS 'A list of class, severity, subject, detail, owner and remedy.';
 COMMENT ON COLUMN ferry.reconciliations.evidence IS 'What was seen, by system.';
 
+CREATE TABLE ferry.baselines (
+    migration_id bigint NOT NULL REFERENCES ferry.migrations (id),
+    repository   text NOT NULL,
+    tag          text NOT NULL,
+    digest       text NOT NULL,
+    at           timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (migration_id, repository, tag)
+);
+COMMENT ON TABLE ferry.baselines IS
+    'The old registry''s tags of a project when its migration ended, copied or not: whatever differs later was pushed since.';
+
 CREATE TABLE ferry.deliveries (
     report_id    bigint NOT NULL REFERENCES ferry.reports (id),
     target       text NOT NULL
@@ -233,6 +244,7 @@ DROP TRIGGER migrations_ledger ON ferry.migrations;
 DROP FUNCTION ferry.write_ledger();
 DROP TABLE ferry.ledger;
 DROP TABLE ferry.deliveries;
+DROP TABLE ferry.baselines;
 DROP TABLE ferry.reconciliations;
 DROP TABLE ferry.reports;
 DROP FUNCTION ferry.refuse_settled();

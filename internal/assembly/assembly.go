@@ -22,8 +22,10 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/metrics"
 	"gitlab.sikt.no/platon/ecrferry/internal/postgres"
 	"gitlab.sikt.no/platon/ecrferry/internal/probe"
+	"gitlab.sikt.no/platon/ecrferry/internal/reconcile"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
+	"gitlab.sikt.no/platon/ecrferry/internal/webhook"
 )
 
 // Database opens the database and brings its schemas up to date. Several
@@ -135,12 +137,46 @@ func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, st *store.
 	if c.CheckURLs != config.CheckURLsOff {
 		out.Probe = probe.New(probe.Options{Private: c.CheckURLs == config.CheckURLsAny})
 	}
+	reports, err := Reports(c, out.GitLab)
+	if err != nil {
+		return out, jobs.Settings{}, err
+	}
 	return out, jobs.Settings{
+		Reports: reports,
 		OldHost: c.OldRegistry, ECRHost: name, Aliases: c.Aliases, Configure: string(c.Configure),
 		PipelineAppears: c.PipelineAppears, PipelineDeadline: c.PipelineDeadline, DeployDeadline: c.DeployDeadline,
 		MergeDeadline: c.MergeDeadline, ProductionPoll: c.ProductionInterval, PipelinesPerHour: c.PipelinesPerHour,
 		Calendar: c.Calendar,
 	}, nil
+}
+
+// Reports are the choices that reconciliations are made with.
+func Reports(c config.Config, gl *gitlab.Client) (jobs.ReportSettings, error) {
+	s := jobs.ReportSettings{
+		Overdue: c.ReconcileOverdue, Patience: c.ReconcilePatience,
+		MergeRequest: c.ReconcileMergeRequest, Production: c.ReconcileProduction, Failed: c.ReconcileFailed,
+	}
+	if c.ReconcileSchedule != "off" {
+		schedule, err := reconcile.ParseSchedule(c.ReconcileSchedule, c.ReconcileZone)
+		if err != nil {
+			return s, err
+		}
+		s.Schedule = &schedule
+	}
+	if c.ReportDir != "" {
+		s.Places = append(s.Places, jobs.Files{Dir: c.ReportDir})
+	}
+	if c.ReportProject != "" {
+		s.Places = append(s.Places, jobs.Issue{GitLab: gl, Project: c.ReportProject})
+	}
+	if !c.ReportWebhook.IsZero() {
+		client, err := webhook.New(c.ReportWebhook.Reveal())
+		if err != nil {
+			return s, err
+		}
+		s.Places = append(s.Places, jobs.Webhook{Client: client})
+	}
+	return s, nil
 }
 
 // Policy is what migrations start with unless the order says otherwise.

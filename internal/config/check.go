@@ -9,6 +9,8 @@ import (
 	"strings"
 	"text/template"
 	"time"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/reconcile"
 )
 
 // Part is a group of settings that a command may need.
@@ -89,10 +91,24 @@ func (ps *problems) check(c *Config) {
 		"ECRFERRY_DEPLOY_DEADLINE":   c.DeployDeadline,
 		"ECRFERRY_MERGE_DEADLINE":    c.MergeDeadline,
 		"ECRFERRY_PRODUCTION_POLL":   c.ProductionInterval,
+
+		"ECRFERRY_RECONCILE_OVERDUE":       c.ReconcileOverdue,
+		"ECRFERRY_RECONCILE_PATIENCE":      c.ReconcilePatience,
+		"ECRFERRY_RECONCILE_MERGE_REQUEST": c.ReconcileMergeRequest,
+		"ECRFERRY_RECONCILE_PRODUCTION":    c.ReconcileProduction,
+		"ECRFERRY_RECONCILE_FAILED":        c.ReconcileFailed,
 	} {
 		if d <= 0 && !ps.has(name) {
 			ps.add(name, "%s is no time to wait; write a duration above zero", d)
 		}
+	}
+	if c.ReconcileSchedule != "off" {
+		if _, err := reconcile.ParseSchedule(c.ReconcileSchedule, c.ReconcileZone); err != nil {
+			ps.add("ECRFERRY_RECONCILE_SCHEDULE", "%v", err)
+		}
+	}
+	if hook := c.ReportWebhook.Reveal(); hook != "" {
+		ps.url("ECRFERRY_REPORT_WEBHOOK", hook)
 	}
 	if c.Poll > c.PollMax && c.PollMax > 0 {
 		ps.add("ECRFERRY_POLL", "%s is more than ECRFERRY_POLL_MAX, %s; raise that, or lower this", c.Poll, c.PollMax)

@@ -71,6 +71,17 @@ type Config struct {
 	DeployDeadline     time.Duration `env:"ECRFERRY_DEPLOY_DEADLINE" envDefault:"30m" doc:"how long a deployment may take to run the new image"`
 	MergeDeadline      time.Duration `env:"ECRFERRY_MERGE_DEADLINE" envDefault:"336h" doc:"how long a merge request may stay open"`
 	ProductionInterval time.Duration `env:"ECRFERRY_PRODUCTION_POLL" envDefault:"1h" doc:"interval between two looks at a manual production job"`
+
+	ReconcileSchedule     string        `env:"ECRFERRY_RECONCILE_SCHEDULE" envDefault:"0 6 * * 1" doc:"when the reconciliation report is due, as cron has it (minute, hour, day of the month, month, day of the week); off for only on demand"`
+	ReconcileZone         string        `env:"ECRFERRY_RECONCILE_ZONE" envDefault:"Europe/Oslo" doc:"the time zone whose clock the schedule means"`
+	ReconcileOverdue      time.Duration `env:"ECRFERRY_RECONCILE_OVERDUE" envDefault:"6h" doc:"how long after its time a report may be missing before it is an alarm"`
+	ReconcilePatience     time.Duration `env:"ECRFERRY_RECONCILE_PATIENCE" envDefault:"1h" doc:"how long a report asks again for a project that it cannot look at"`
+	ReconcileMergeRequest time.Duration `env:"ECRFERRY_RECONCILE_MERGE_REQUEST" envDefault:"168h" doc:"how long a merge request may be open before reports tell of it"`
+	ReconcileProduction   time.Duration `env:"ECRFERRY_RECONCILE_PRODUCTION" envDefault:"168h" doc:"how long production may wait before reports tell of it"`
+	ReconcileFailed       time.Duration `env:"ECRFERRY_RECONCILE_FAILED" envDefault:"168h" doc:"how long a project may have failed before reports call it forgotten"`
+	ReportDir             string        `env:"ECRFERRY_REPORT_DIR" doc:"directory that reports are written to as files"`
+	ReportProject         string        `env:"ECRFERRY_REPORT_PROJECT" doc:"path of the GitLab project in which an issue with the latest report is kept up to date"`
+	ReportWebhook         Secret        `env:"ECRFERRY_REPORT_WEBHOOK" doc:"address that reports are posted to in Slack's JSON"`
 }
 
 // LogFormat says how log lines are written.

@@ -62,6 +62,8 @@ func TestDefaults(t *testing.T) {
 		Poll: 15 * time.Second, PollMax: 5 * time.Minute, PipelineAppears: time.Minute,
 		PipelineDeadline: 3 * time.Hour, DeployDeadline: 30 * time.Minute,
 		MergeDeadline: 14 * 24 * time.Hour, ProductionInterval: time.Hour,
+		ReconcileSchedule: "0 6 * * 1", ReconcileZone: "Europe/Oslo", ReconcileOverdue: 6 * time.Hour, ReconcilePatience: time.Hour,
+		ReconcileMergeRequest: 7 * 24 * time.Hour, ReconcileProduction: 7 * 24 * time.Hour, ReconcileFailed: 7 * 24 * time.Hour,
 	}
 	if c.Calendar.Zone.String() != "Europe/Oslo" || c.Calendar.Look(time.Now(), "any/project") != nil {
 		t.Errorf("calendar %+v, want one that is always open", c.Calendar)
@@ -150,6 +152,11 @@ func TestValues(t *testing.T) {
 		{name: "console asks for more", pairs: []string{"ECRFERRY_CONSOLE_URL", "https://c/{{.Name}}"}, wrong: "ECRFERRY_CONSOLE_URL"},
 		{name: "console no template", pairs: []string{"ECRFERRY_CONSOLE_URL", "https://c/{{"}, wrong: "ECRFERRY_CONSOLE_URL"},
 		{name: "poll over its bound", pairs: []string{"ECRFERRY_POLL", "6m"}, wrong: "ECRFERRY_POLL"},
+		{name: "no schedule", pairs: []string{"ECRFERRY_RECONCILE_SCHEDULE", "every week"}, wrong: "ECRFERRY_RECONCILE_SCHEDULE"},
+		{name: "unknown time zone", pairs: []string{"ECRFERRY_RECONCILE_ZONE", "Europe/Atlantis"}, wrong: "ECRFERRY_RECONCILE_SCHEDULE"},
+		{name: "schedule off", pairs: []string{"ECRFERRY_RECONCILE_SCHEDULE", "off"},
+			check: func(c Config) bool { return c.ReconcileSchedule == "off" }},
+		{name: "webhook in the clear", pairs: []string{"ECRFERRY_REPORT_WEBHOOK", "http://hooks.example.org/hunter2"}, wrong: "ECRFERRY_REPORT_WEBHOOK"},
 		{name: "debug", pairs: []string{"ECRFERRY_LOG_LEVEL", "debug"},
 			check: func(c Config) bool { return c.LogLevel == slog.LevelDebug }},
 	} {

@@ -21,7 +21,7 @@ type room struct {
 
 var domain = []string{
 	"internal/naming", "internal/ciconfig", "internal/diagnose", "internal/deploy", "internal/copy",
-	"internal/gitlab", "internal/ecr", "internal/registry", "internal/cluster", "internal/console", "internal/probe",
+	"internal/gitlab", "internal/ecr", "internal/registry", "internal/cluster", "internal/console", "internal/probe", "internal/webhook",
 	"internal/store", "internal/fault", "internal/calendar", "internal/reconcile", "reports",
 }
 
@@ -42,12 +42,13 @@ var rooms = map[string]room{
 	"internal/ecr":                   {[]string{"internal/fault"}, "a client room"},
 	"internal/registry":              {[]string{"internal/fault"}, "a client room"},
 	"internal/cluster":               {[]string{"internal/fault"}, "a client room"},
+	"internal/webhook":               {[]string{"internal/fault"}, "a client room"},
 	"internal/console":               {[]string{"internal/fault"}, "a client room"},
 	"internal/probe":                 {nil, "a client room"},
 	"internal/assembly":              {[]string{"internal/..."}, "what both programs are made of"},
 	"internal/metrics":               {nil, "observers for the rooms"},
 	"internal/store":                 {nil, "all SQL, nothing else"},
-	"internal/config":                {[]string{"internal/calendar"}, "environment to values"},
+	"internal/config":                {[]string{"internal/calendar", "internal/reconcile"}, "environment to values, checked by who understands them"},
 	"internal/calendar":              {nil, "pure: hours and freezes in, open or not out"},
 	"internal/postgres":              {[]string{"migrations"}, "connects, starts and migrates"},
 	"internal/house":                 {nil, "this test"},

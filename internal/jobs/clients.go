@@ -49,6 +49,8 @@ type Settings struct {
 	PipelinesPerHour int
 	// Calendar says when projects may begin.
 	Calendar calendar.Calendar
+	// Reports are the choices that reconciliations are made with.
+	Reports ReportSettings
 }
 
 // Policy holds the choices that a migration starts with. It is stored with the

@@ -46,6 +46,7 @@ type Crew struct {
 	Name  string
 	lease *Lease
 	every time.Duration // between two looks for unheeded orders
+	clock *Clock
 	stop  context.CancelFunc
 }
 
@@ -63,6 +64,11 @@ func New(o Options) (*Crew, error) {
 
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &Inventory{survey: look, Runner: runner})
+	river.AddWorker(workers, &OpenReport{survey: look, Runner: runner})
+	river.AddWorker(workers, &Reconcile{survey: look, Runner: runner})
+	river.AddWorker(workers, &CloseReport{survey: look, Runner: runner})
+	river.AddWorker(workers, &Deliver{survey: look, Runner: runner})
+	river.AddWorker(workers, &Snapshot{survey: look, Runner: runner})
 	add[DiscoverArgs](workers, runner, store.StepDiscover, &Discover{look})
 	add[ConfigureArgs](workers, runner, store.StepConfigure, &Configure{look})
 	add[CopyArgs](workers, runner, store.StepCopy, &Copy{look})
@@ -77,6 +83,8 @@ func New(o Options) (*Crew, error) {
 		Queues: map[string]river.QueueConfig{
 			QueueSteps: {MaxWorkers: o.Workers},
 			QueueCopy:  {MaxWorkers: o.CopyWorkers},
+			// A look is short and reads much; a few at once leave the steps their room.
+			QueueReports: {MaxWorkers: max(2, o.Workers/4)},
 		},
 		Workers: workers,
 		// A job that is due again soon is seen no later than its interval asks for.
@@ -90,7 +98,8 @@ func New(o Options) (*Crew, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making River's client: %w", err)
 	}
-	return &Crew{River: client, Name: name, lease: lease, every: max(min(heedEvery, o.Poll), 10*time.Millisecond)}, nil
+	clock := &Clock{Store: st, River: client, Worker: name, Settings: o.Settings.Reports, Log: log, Every: max(time.Second, min(time.Minute, 4*o.Poll))}
+	return &Crew{River: client, Name: name, lease: lease, clock: clock, every: max(min(heedEvery, o.Poll), 10*time.Millisecond)}, nil
 }
 
 func add[A interface {
@@ -114,6 +123,7 @@ func (c *Crew) Start(ctx context.Context) error {
 	}
 	go c.lease.Rescue(own, c.River)
 	go heed(own, c.lease.Store, c.River, c.every, c.lease.Log)
+	go c.clock.Run(own)
 	return nil
 }
 

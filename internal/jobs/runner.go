@@ -331,6 +331,9 @@ func (r *Runner) record(ctx context.Context, w interface {
 		if m.State.Active() {
 			return nil
 		}
+		if err := keepBaseline(ctx, tx, m); err != nil {
+			return err
+		}
 		if err := tx.AddEvents(ctx, store.Event{
 			Actor: r.Worker, Kind: "migration-" + string(m.State), ProjectID: m.ProjectID, MigrationID: m.ID, Detail: m.Message,
 		}); err != nil {

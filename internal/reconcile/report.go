@@ -50,7 +50,7 @@ type Headline struct {
 	Answer   string `json:"answer"`
 	Sentence string `json:"sentence"`
 	Projects int    `json:"projects"`
-	InSync   int    `json:"in_sync"` // nothing graver than a note
+	InSync   int    `json:"in_sync"` // or with no more than images that expired unused
 	// NeedingOld counts projects, Ownerless repositories that hold tags.
 	NeedingOld int `json:"needing_old"`
 	Ownerless  int `json:"ownerless"`
@@ -192,7 +192,8 @@ func (r *Report) count() {
 		open := weight(severity) <= weight(Warning)
 		if open {
 			g.Open++
-		} else {
+		}
+		if severity == OK {
 			r.Headline.InSync++
 		}
 		if severity == Loud {

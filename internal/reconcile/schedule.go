@@ -43,6 +43,12 @@ func ParseSchedule(expression, zone string) (Schedule, error) {
 // String returns the expression and the zone.
 func (s Schedule) String() string { return s.text + " " + s.zone.String() }
 
+// Expression returns the expression as it was given.
+func (s Schedule) Expression() string { return s.text }
+
+// Zone returns the name of the time zone.
+func (s Schedule) Zone() string { return s.zone.String() }
+
 // Next returns the first time after t that is due; zero if none ever is.
 func (s Schedule) Next(t time.Time) time.Time {
 	// Walking on the face of the clock, where no hour is missing or doubled. A

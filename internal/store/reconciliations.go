@@ -164,3 +164,84 @@ func (s *Store) Deliveries(ctx context.Context, reportID int64) ([]Delivery, err
 		 ORDER BY target`, reportID)
 	return ds, wrap(err, "deliveries of report %d", reportID)
 }
+
+// OldTag is a tag of the old registry and what it named when a migration ended.
+type OldTag struct {
+	Repository string `db:"repository"`
+	Tag        string `db:"tag"`
+	Digest     string `db:"digest"`
+}
+
+// KeepBaseline stores the old registry's tags of a project as they are now that
+// the migration has ended. The first look counts: a later one, by a job that is
+// run again, changes nothing.
+func (s *Store) KeepBaseline(ctx context.Context, migrationID int64, tags []OldTag) error {
+	b := newBatch()
+	for _, t := range tags {
+		b.Queue(`
+			INSERT INTO ferry.baselines (migration_id, repository, tag, digest)
+			VALUES ($1, $2, $3, $4)
+			ON CONFLICT (migration_id, repository, tag) DO NOTHING`,
+			migrationID, t.Repository, t.Tag, t.Digest)
+	}
+	return wrap(b.send(ctx, s.db), "keeping %d tags of migration %d", len(tags), migrationID)
+}
+
+// Baseline returns the tags that KeepBaseline stored, by repository and tag.
+func (s *Store) Baseline(ctx context.Context, migrationID int64) ([]OldTag, error) {
+	tags, err := many[OldTag](ctx, s.db, `
+		SELECT repository, tag, digest
+		  FROM ferry.baselines
+		 WHERE migration_id = $1
+		 ORDER BY repository, tag`, migrationID)
+	return tags, wrap(err, "baseline of migration %d", migrationID)
+}
+
+// ReconciliationStats are the figures that monitoring asks for.
+type ReconciliationStats struct {
+	// LastFinished is the end of the latest finished report on all projects; nil for none.
+	LastFinished *time.Time
+	NeedingOld   int
+	Unobserved   int
+	// Classes counts its findings by class.
+	Classes map[string]int
+	// Undelivered counts deliveries that are pending after a failed try, or were given up.
+	Undelivered int
+}
+
+// ReconciliationStats returns the figures of the latest finished report on all projects.
+func (s *Store) ReconciliationStats(ctx context.Context) (ReconciliationStats, error) {
+	stats := ReconciliationStats{Classes: map[string]int{}}
+	type row struct {
+		FinishedAt *time.Time `db:"finished_at"`
+		NeedingOld int        `db:"needing_old"`
+		Unobserved int        `db:"unobserved"`
+		Class      string     `db:"class"`
+		Count      int        `db:"count"`
+	}
+	rows, err := many[row](ctx, s.db, `
+		WITH latest AS (
+			SELECT id, finished_at, needing_old, unobserved
+			  FROM ferry.reports
+			 WHERE state = 'finished' AND scope = '{}'
+			 ORDER BY id DESC
+			 LIMIT 1)
+		SELECT l.finished_at, l.needing_old, l.unobserved, coalesce(c.class, '') AS class, count(c.class) AS count
+		  FROM latest l
+		  LEFT JOIN ferry.reconciliations r ON r.report_id = l.id
+		  LEFT JOIN LATERAL unnest(r.classes) AS c (class) ON true
+		 GROUP BY 1, 2, 3, 4`)
+	for _, r := range rows {
+		stats.LastFinished, stats.NeedingOld, stats.Unobserved = r.FinishedAt, r.NeedingOld, r.Unobserved
+		if r.Class != "" {
+			stats.Classes[r.Class] = r.Count
+		}
+	}
+	if err == nil {
+		err = s.db.QueryRow(ctx, `
+			SELECT count(*)
+			  FROM ferry.deliveries
+			 WHERE state = 'failed' OR state = 'pending' AND tries > 0`).Scan(&stats.Undelivered)
+	}
+	return stats, wrap(err, "figures of the latest report")
+}

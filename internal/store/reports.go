@@ -201,6 +201,21 @@ func (s *Store) KeepSchedule(ctx context.Context, want Schedule, now time.Time) 
 	return got, wrap(err, "schedule %s", want.Name)
 }
 
+// Schedule returns a schedule that a worker keeps, or ErrNotFound.
+func (s *Store) Schedule(ctx context.Context, name string) (Schedule, error) {
+	got, err := one[Schedule](ctx, s.db, `
+		SELECT name, expression, zone, since
+		  FROM ferry.schedules
+		 WHERE name = $1`, name)
+	return got, wrap(err, "schedule %s", name)
+}
+
+// DropSchedule says that nothing runs by the schedule any more.
+func (s *Store) DropSchedule(ctx context.Context, name string) error {
+	_, err := s.db.Exec(ctx, `DELETE FROM ferry.schedules WHERE name = $1`, name)
+	return wrap(err, "dropping schedule %s", name)
+}
+
 // LatestScheduled returns the latest scheduled report in any of the states (any
 // at all if none is named), without its model, or ErrNotFound.
 func (s *Store) LatestScheduled(ctx context.Context, states ...ReportState) (Report, error) {

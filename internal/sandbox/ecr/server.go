@@ -239,3 +239,28 @@ func (s *Server) now() time.Time { return s.options.Clock.Now() }
 func (s *Server) arn(repository string) string {
 	return fmt.Sprintf("arn:aws:ecr:%s:%s:repository/%s", s.options.Region, s.options.Account, repository)
 }
+
+// Remove deletes the image behind a tag, with all its tags, as the platform's
+// administrators can. It tells whether there was one.
+func (s *Server) Remove(repository, tag string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.kept.Repositories[repository]
+	if r == nil || r.Images[r.Tags[tag]] == nil {
+		return false, nil
+	}
+	return true, s.remove(r, r.Images[r.Tags[tag]])
+}
+
+// Pulls returns when each image was last recorded as pulled, by repository@digest.
+func (s *Server) Pulls() map[string]time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pulls := map[string]time.Time{}
+	for name, r := range s.kept.Repositories {
+		for digest, img := range r.Images {
+			pulls[name+"@"+digest] = img.Pulled
+		}
+	}
+	return pulls
+}
