@@ -31,7 +31,7 @@ demo-clean: ## forget the demo: its database and the state of its stand-ins
 	rm -rf .demo
 
 .PHONY: deps
-deps: ## install what the tests can use (Debian, as root): postgresql, skopeo
+deps: ## install what the tests can use (Debian, as root): postgresql, skopeo, chromium
 	@.ci/deps
 
 BENCHFLAGS  ?= --preset small --runs 3

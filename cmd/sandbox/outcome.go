@@ -74,12 +74,13 @@ Everything is left running:
   PaaS            %s (kubeconfig %s)
   console         %s
   control         %s (see sandbox serve --help)
+  dashboard       http://%s/ (nobody has to log in, and everybody on this machine may act)
   worker          http://%s/metrics (log %s)
 
   the tables      (set -a; . %s; bin/enqueue status); psql "$(bin/worker database-url)"
   end it all      make demo-stop
 `, d.world.GitLab, d.world.Old, d.world.ECR, d.world.PaaS, d.dir.path("kubeconfig"), d.world.Console, d.world.Control,
-		d.http, d.dir.path("worker.log"), d.dir.path("env"))
+		d.http, d.http, d.dir.path("worker.log"), d.dir.path("env"))
 }
 
 func dash(s string) string {

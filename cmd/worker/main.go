@@ -1,5 +1,6 @@
 // Worker is the long-running process of ecrferry: it takes migration steps from
-// the queue and works on them, and answers /healthz, /readyz and /metrics.
+// the queue and works on them, serves the dashboard, and answers /healthz,
+// /readyz and /metrics.
 package main
 
 import (
@@ -32,7 +33,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		Short: "Migrate GitLab projects from the old registry to ECR",
 		Long: `Worker takes the steps of migrations from the queue and works on them until it
 is interrupted. An interrupt lets running steps end, or gives them back.
-Work is put in and looked at with the command enqueue.
+Work is put in and looked at with the command enqueue, or in the dashboard that
+it serves at ECRFERRY_HTTP_ADDR.
 
 Configuration comes from the environment:
 
@@ -75,6 +77,7 @@ Configuration comes from the environment:
 		onDatabase("database-url", "Print how to reach the database, with its password, for psql", func(db *postgres.DB) {
 			fmt.Fprintln(stdout, db.URL)
 		}),
+		userCommand(),
 	)
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -23,7 +22,7 @@ import (
 // problems come at once.
 func load(getenv func(string) string) (config.Config, error) {
 	c, err := config.Load(getenv)
-	need := []config.Part{config.Database, config.GitLab, config.OldRegistry, config.ECR}
+	need := []config.Part{config.Database, config.GitLab, config.OldRegistry, config.ECR, config.Web}
 	if c.Configure == config.ConfigureConsole {
 		need = append(need, config.Console)
 	}
@@ -69,11 +68,15 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		return err
 	}
 
+	site, err := pages(ctx, c, st, crew, log)
+	if err != nil {
+		return err
+	}
 	listener, err := net.Listen("tcp", c.HTTPAddr)
 	if err != nil {
 		return fmt.Errorf("listening for HTTP: %w; choose another ECRFERRY_HTTP_ADDR", err)
 	}
-	web := &http.Server{Handler: routes(st, m), ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Handler: routes(st, m, site), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() {
 		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -96,22 +99,4 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	err = errors.Join(err, crew.Stop(stopCtx))
 	log.Info("stopped")
 	return err
-}
-
-// routes are what monitoring asks for.
-func routes(st *store.Store, m *metrics.Metrics) http.Handler {
-	mux := http.NewServeMux()
-	// Alive says that the process answers; ready, that it can do its work.
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 3*time.Second)
-		defer cancel()
-		if err := st.Ping(ctx); err != nil {
-			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
-			return
-		}
-		io.WriteString(w, "ok\n")
-	})
-	mux.Handle("GET /metrics", m.Handler())
-	return mux
 }

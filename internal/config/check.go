@@ -23,6 +23,7 @@ const (
 	OldRegistry Part = "old-registry"
 	ECR         Part = "ecr"
 	Console     Part = "console"
+	Web         Part = "web" // what the worker serves to browsers
 )
 
 // Need says what is missing for the given parts, all at once. What is there
@@ -51,6 +52,8 @@ func (c Config) Need(parts ...Part) error {
 			if c.ConsoleURL == "" {
 				ps.add("ECRFERRY_CONSOLE_URL", "not set; give the address of Update configuration, or choose another ECRFERRY_CONFIGURE")
 			}
+		case Web:
+			ps.web(&c)
 		default:
 			ps = append(ps, fmt.Errorf("no such part of the configuration: %s", part))
 		}
@@ -65,6 +68,8 @@ func (ps *problems) check(c *Config) {
 	choose(ps, "ECRFERRY_CHECK_URLS", c.CheckURLs, CheckURLsOff, CheckURLsPublic, CheckURLsAny)
 	choose(ps, "ECRFERRY_DELIVERY", c.Delivery, Push, MergeRequest, AutoMerge)
 	choose(ps, "ECRFERRY_PRODUCTION", c.Production, ProductionWait, ProductionSkip, ProductionPlay)
+	choose(ps, "ECRFERRY_DASHBOARD", c.Dashboard, DashboardOn, DashboardOff)
+	choose(ps, "ECRFERRY_DASHBOARD_ANONYMOUS", c.DashboardAnonymous, RoleNobody, RoleViewer, RoleOperator)
 	choose(ps, "ECRFERRY_CONSOLE_METHOD", c.ConsoleMethod, "POST", "PUT", "PATCH", "GET")
 
 	ps.address("ECRFERRY_HTTP_ADDR", c.HTTPAddr)

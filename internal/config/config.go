@@ -10,6 +10,7 @@ package config
 import (
 	"io"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/calendar"
@@ -22,7 +23,7 @@ type Config struct {
 	DataDir      string     `env:"ECRFERRY_DATA_DIR" doc:"where the embedded PostgreSQL lives" default:"$XDG_DATA_HOME/ecrferry, else ~/.local/share/ecrferry"`
 	LogLevel     slog.Level `env:"ECRFERRY_LOG_LEVEL" envDefault:"INFO" doc:"DEBUG, INFO, WARN or ERROR"`
 	LogFormat    LogFormat  `env:"ECRFERRY_LOG_FORMAT" envDefault:"text" doc:"text or json"`
-	HTTPAddr     string     `env:"ECRFERRY_HTTP_ADDR" envDefault:"127.0.0.1:8080" doc:"where the worker serves /healthz, /readyz and /metrics"`
+	HTTPAddr     string     `env:"ECRFERRY_HTTP_ADDR" envDefault:"127.0.0.1:8080" doc:"where the worker serves the dashboard, /healthz, /readyz and /metrics"`
 	Workers      int        `env:"ECRFERRY_WORKERS" envDefault:"20" doc:"steps that one worker process runs at the same time, copying aside"`
 	CopyWorkers  int        `env:"ECRFERRY_COPY_WORKERS" envDefault:"4" doc:"projects whose images one worker process copies at the same time"`
 	PutImageRate int        `env:"ECRFERRY_PUT_IMAGE_RATE" envDefault:"10" doc:"manifests a second that all workers together may write to ECR: the account's quota of PutImage"`
@@ -48,6 +49,17 @@ type Config struct {
 	ConsoleToken  Secret    `env:"ECRFERRY_CONSOLE_TOKEN" doc:"bearer token for it"`
 
 	CheckURLs CheckURLs `env:"ECRFERRY_CHECK_URLS" envDefault:"off" doc:"whether a verdict asks the environments' own addresses for an answer too: off, public (addresses of the internet), or any (of private networks as well)"`
+
+	Dashboard            Dashboard `env:"ECRFERRY_DASHBOARD" envDefault:"on" doc:"on or off; anywhere but on loopback the dashboard needs a login: users or proxies"`
+	DashboardAnonymous   Role      `env:"ECRFERRY_DASHBOARD_ANONYMOUS" envDefault:"viewer" doc:"what everybody on this machine may do while no login is configured: nobody (nothing), viewer (read) or operator (act)"`
+	DashboardUsers       Secret    `env:"ECRFERRY_DASHBOARD_USERS" doc:"who may log in with a password, a line each: NAME:ROLE:HASH, where ROLE is viewer or operator; worker user makes such a line"`
+	DashboardProxies     string    `env:"ECRFERRY_DASHBOARD_PROXIES" doc:"addresses of login proxies, such as 10.1.2.3 or 10.1.0.0/16, separated by commas; who they say somebody is, counts"`
+	DashboardUserHeader  string    `env:"ECRFERRY_DASHBOARD_USER_HEADER" envDefault:"X-Forwarded-User" doc:"the header in which a login proxy names the user"`
+	DashboardGroupHeader string    `env:"ECRFERRY_DASHBOARD_GROUPS_HEADER" envDefault:"X-Forwarded-Groups" doc:"the header in which it names the user's groups, separated by commas"`
+	DashboardOperators   string    `env:"ECRFERRY_DASHBOARD_OPERATORS" doc:"the group whose members may act; all others whom a login proxy names may read"`
+	// Users and Proxies are what DashboardUsers and DashboardProxies say.
+	Users   []User         `env:"-"`
+	Proxies []netip.Prefix `env:"-"`
 
 	Delivery   Delivery   `env:"ECRFERRY_DELIVERY" envDefault:"push" doc:"how the rewrite reaches the default branch: push (a merge request only where the branch is protected), merge-request, or merge-request+auto-merge (merged when its checks pass)"`
 	Production Production `env:"ECRFERRY_PRODUCTION" envDefault:"wait" doc:"what to do about a manual production job: wait for a human, skip it, or play it"`

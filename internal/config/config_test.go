@@ -58,6 +58,8 @@ func TestDefaults(t *testing.T) {
 		OldRegistry: "registry.uninett.no", OldRegistryURL: "https://registry.uninett.no",
 		AWSRegion: "eu-north-1", Configure: ConfigureCheck, ConsoleMethod: "POST",
 		CheckURLs: CheckURLsOff, Delivery: Push, Production: ProductionWait, Images: "in-use,newest=10",
+		Dashboard: DashboardOn, DashboardAnonymous: RoleViewer,
+		DashboardUserHeader: "X-Forwarded-User", DashboardGroupHeader: "X-Forwarded-Groups",
 		TimeZone: "Europe/Oslo", FailureShare: 10, FailureLeast: 20,
 		Poll: 15 * time.Second, PollMax: 5 * time.Minute, PipelineAppears: time.Minute,
 		PipelineDeadline: 3 * time.Hour, DeployDeadline: 30 * time.Minute,

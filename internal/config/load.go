@@ -55,6 +55,8 @@ func Load(getenv func(string) string) (Config, error) {
 	c.defaults(getenv)
 	c.Aliases = ps.aliases(c.OldRegistryAliases)
 	c.Calendar = ps.calendar(c)
+	c.Users = ps.users(c.DashboardUsers)
+	c.Proxies = ps.proxies(c.DashboardProxies)
 	ps.check(&c)
 	return c, errors.Join(ps...)
 }

@@ -55,6 +55,8 @@ var rooms = map[string]room{
 	"internal/sandbox":               {[]string{"internal/sandbox/..."}, "libraries only, never a domain room"},
 	"internal/sandbox/...":           {[]string{"internal/sandbox/..."}, "libraries only, never a domain room"},
 	"internal/postgres/postgrestest": {[]string{"internal/postgres", "migrations"}, "databases for tests"},
+	"internal/dashboard/browsertest": {nil, "a browser for tests"},
+	"internal/dashboard":             {[]string{"internal/store", "reports"}, "pages over what the store knows; it acts through an interface"},
 	"migrations":                     {nil, "SQL"},
 	"reports":                        {[]string{"internal/store", "internal/reconcile"}, "rows and models in, pages out"},
 }
@@ -62,6 +64,8 @@ var rooms = map[string]room{
 // libraries lists the rooms that alone may import an outside library.
 var libraries = map[string][]string{
 	"github.com/riverqueue/":                     {"internal/jobs", "cmd/...", "internal/postgres"},
+	"riverqueue.com/riverui":                     {"cmd/worker"},
+	"github.com/chromedp/":                       {"internal/dashboard/browsertest"},
 	"github.com/aws/":                            {"internal/ecr", "internal/sandbox/..."},
 	"gitlab.com/gitlab-org/api/client-go":        {"internal/gitlab", "internal/sandbox/..."},
 	"github.com/regclient/":                      {"internal/registry", "internal/sandbox/..."},

@@ -1,0 +1,55 @@
+package dashboard
+
+import (
+	"net/http"
+	"strconv"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/store"
+)
+
+// archived is the body of a report's page.
+type archived struct {
+	store.Report
+	// Needing are the projects that still need the old registry, Others those
+	// with something else to say; those in sync are only counted.
+	Needing, Others []store.Reconciliation
+	Deliveries      []store.Delivery
+}
+
+// mostReports bounds the list of the archive: three years of weeks.
+const mostReports = 150
+
+func (s *server) archive(r *http.Request, f *frame) error {
+	f.Page, f.Title, f.Here = "archive", "Reports", "reports"
+	rs, err := s.Store.Reports(r.Context(), mostReports)
+	f.Body = rs
+	return err
+}
+
+func (s *server) report(r *http.Request, f *frame) error {
+	f.Page, f.Here = "report", "reports"
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	if err != nil {
+		return errNotHere
+	}
+	a := &archived{}
+	f.Body = a
+	if a.Report, err = s.Store.Report(r.Context(), id); err != nil {
+		return err
+	}
+	f.Title = "Report " + strconv.FormatInt(id, 10)
+	rows, err := s.Store.Reconciliations(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		switch {
+		case row.NeedsOld:
+			a.Needing = append(a.Needing, row)
+		case len(row.Classes) > 0 && row.Class != "in-sync" || row.Error != "":
+			a.Others = append(a.Others, row)
+		}
+	}
+	a.Deliveries, err = s.Store.Deliveries(r.Context(), id)
+	return err
+}

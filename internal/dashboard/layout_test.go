@@ -1,0 +1,174 @@
+package dashboard_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/dashboard"
+	"gitlab.sikt.no/platon/ecrferry/internal/dashboard/browsertest"
+	"gitlab.sikt.no/platon/ecrferry/internal/postgres/postgrestest"
+	"gitlab.sikt.no/platon/ecrferry/internal/store"
+)
+
+// site is a dashboard over a store of its own.
+type site struct {
+	*testing.T
+	url   string
+	pool  *pgxpool.Pool
+	store *store.Store
+}
+
+// open serves a dashboard over n seeded projects.
+func open(t *testing.T, n int, change func(*dashboard.Options)) *site {
+	t.Helper()
+	pool := postgrestest.New(t)
+	s := &site{T: t, pool: pool, store: store.New(pool)}
+	if n > 0 {
+		seed(t, pool, n)
+	}
+	o := dashboard.Options{
+		Store: s.store, Access: dashboard.Access{Anonymous: dashboard.Viewer}, PipelinesPerHour: 60,
+		Silence: time.Hour, Log: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if change != nil {
+		change(&o)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	h, err := dashboard.New(ctx, o)
+	must(t, err)
+	server := httptest.NewServer(h)
+	// The streams end with the dashboard's context; only then does the server close.
+	t.Cleanup(func() { stop(); server.CloseClientConnections(); server.Close() })
+	s.url = server.URL
+	return s
+}
+
+// TestLayouts opens every page in both colours and on a phone, and measures what
+// readers would stumble over.
+func TestLayouts(t *testing.T) {
+	t.Parallel()
+	s := open(t, 160, func(o *dashboard.Options) { o.Access.Anonymous = dashboard.Operator; o.Acts = noActs{} })
+	report(t, s.store)
+	tab := browsertest.Open(t)
+	for page, path := range map[string]string{
+		"overview": "/", "list": "/projects", "filtered": "/projects?state=stopped&sort=since&down=1",
+		"waiting": "/projects/" + s.find(store.StateWaiting), "done": "/projects/" + s.find(store.StateDone), "attention": "/projects/" + s.find(store.StateAttention),
+		"reports": "/reports", "report": "/reports/1", "missing": "/nowhere",
+	} {
+		for _, look := range []struct {
+			name          string
+			width, height int64
+			dark          bool
+		}{{"light", 1360, 900, false}, {"dark", 1360, 900, true}, {"phone", 360, 740, false}} {
+			tab.Look(look.width, look.height, look.dark)
+			tab.Go(s.url + path)
+			tab.Shoot(page + "-" + look.name)
+			for _, c := range append(tab.Texts(inspection), tab.Errors()...) {
+				if page != "missing" || !strings.Contains(c, "404") {
+					t.Errorf("%s, %s: %s", page, look.name, c)
+				}
+			}
+		}
+	}
+}
+
+// inspection lists what is wrong with a page for readers who see little, use no
+// mouse, or have a narrow screen.
+const inspection = `(() => {
+	const wrong = [];
+	const say = (text, e) => wrong.push(text + (e ? ": " + e.outerHTML.slice(0, 160) : ""));
+	const root = document.documentElement;
+	if (root.scrollWidth > root.clientWidth) {
+		say("scrolls sideways, " + root.scrollWidth + " of " + root.clientWidth);
+		for (const e of document.querySelectorAll("body *")) {
+			if (e.getBoundingClientRect().right > root.clientWidth + 1 && !e.closest(".scroll, nav, svg")) { say("sticks out", e); break; }
+		}
+	}
+	if (root.lang !== "en") say("no language");
+	if (!document.title) say("no title");
+	if (document.querySelectorAll("main").length !== 1) say("not one main");
+	if (document.querySelectorAll("h1").length !== 1) say("not one h1");
+	let level = 0;
+	for (const h of document.querySelectorAll("h1, h2, h3, h4")) {
+		const n = +h.tagName[1];
+		if (n > level + 1) say("heading skips a level", h);
+		level = n;
+	}
+	const ids = new Set();
+	for (const e of document.querySelectorAll("[id]")) { if (ids.has(e.id)) say("id used twice", e); ids.add(e.id); }
+	for (const e of document.querySelectorAll("[aria-labelledby]")) if (!ids.has(e.getAttribute("aria-labelledby"))) say("label is missing", e);
+	for (const e of document.querySelectorAll("input:not([type=hidden]), select, textarea")) if (!e.labels.length) say("field without a label", e);
+	for (const e of document.querySelectorAll("a[href], button, summary")) if (!(e.textContent || e.getAttribute("aria-label") || "").trim()) say("nothing to read", e);
+	for (const e of document.querySelectorAll("svg")) if (!e.closest("[aria-hidden]") && !e.getAttribute("aria-label")) say("picture without words", e);
+	for (const e of document.querySelectorAll("th")) if (!e.scope) say("heading of nothing", e);
+	for (const e of document.querySelectorAll("[style], style, script:not([src])")) say("style or script within the page", e);
+	for (const e of document.querySelectorAll("[src], link[href]")) { const u = new URL(e.src || e.href); if (u.origin !== location.origin) say("from elsewhere", e); }
+	for (const e of document.querySelectorAll("[onclick], a[href^='javascript:']")) say("inline script", e);
+
+	const parse = (c) => (c.match(/[\d.]+/g) || []).map(Number);
+	const light = ([r, g, b]) => [r, g, b].map((v) => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4).reduce((s, v, i) => s + v * [.2126, .7152, .0722][i], 0);
+	const ground = (e) => {
+		for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c.length === 3 || c[3] === 1) return c; }
+		return [255, 255, 255];
+	};
+	const seen = new Set();
+	const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+	while (walk.nextNode()) {
+		const e = walk.currentNode.parentElement;
+		if (!walk.currentNode.data.trim() || !e.offsetParent || e.closest("svg, script")) continue;
+		const style = getComputedStyle(e), ink = parse(style.color), paper = ground(e);
+		let alpha = 1;
+		for (let p = e; p; p = p.parentElement) alpha *= +getComputedStyle(p).opacity;
+		const mixed = ink.slice(0, 3).map((v, i) => v * alpha + paper[i] * (1 - alpha));
+		const a = light(mixed), b = light(paper), ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+		const size = parseFloat(style.fontSize), large = size >= 24 || size >= 18.66 && +style.fontWeight >= 700;
+		const key = e.className + e.tagName + ratio.toFixed(1);
+		if (ratio < (large ? 3 : 4.5) && !seen.has(key)) { seen.add(key); say("contrast " + ratio.toFixed(2), e); }
+	}
+	return wrong;
+})()`
+
+// find returns the path of a project in a state.
+func (s *site) find(state store.State) string {
+	s.Helper()
+	rows, _, err := s.store.List(s.Context(), store.ListFilter{States: []store.State{state}, Limit: 1})
+	must(s, err)
+	if len(rows) == 0 {
+		s.Fatalf("no project is %s", state)
+	}
+	return rows[0].Path
+}
+
+// report stores a finished report and one that failed.
+func report(t testing.TB, st *store.Store) {
+	t.Helper()
+	ctx := t.Context()
+	no := false
+	r, _, err := st.OpenReport(ctx, store.Report{Kind: store.ReportScheduled, Period: time.Now().Add(-time.Hour), Actor: "worker-1"})
+	must(t, err)
+	must(t, st.AddReconciliations(ctx, r.ID, []store.Reconciliation{{Subject: "project", ProjectID: 1, Path: "felles/skjema-api"}, {Subject: "repository", Path: "registry.uninett.no/public/kart"}}))
+	must(t, st.CollectReport(ctx, r.ID, 1))
+	rows, err := st.Reconciliations(ctx, r.ID)
+	must(t, err)
+	for i, row := range rows {
+		row.State, row.Class, row.Classes = "observed", "old-registry-in-ci", []string{"old-registry-in-ci", "new-push"}
+		row.NeedsOld, row.Owner, row.Detail = i == 0, "the project", ".gitlab-ci.yml:3 names registry.uninett.no again since Tuesday"
+		_, err := st.SaveReconciliation(ctx, row)
+		must(t, err)
+	}
+	r.Projects, r.InSync, r.NeedingOld, r.Loud, r.CanSwitchOff, r.Model = 160, 120, 1, 1, &no, []byte("{}")
+	_, err = st.FinishReport(ctx, r)
+	must(t, err)
+	late, _, err := st.OpenReport(ctx, store.Report{Kind: store.ReportDemand, Period: time.Now(), Actor: "ola@drift"})
+	must(t, err)
+	must(t, st.FailReport(ctx, late.ID, "GitLab did not answer for six hours"))
+}
+
+// noActs makes the buttons appear; what they do is tested with a real worker.
+type noActs struct{ dashboard.Acts }
