@@ -42,6 +42,13 @@ func (u *use) tags() bool {
 	case strings.Contains(u.command, " build"):
 		prev := u.lits[max(u.arg-1, 0)]
 		return prev == "-t" || prev == "--tag" || strings.HasPrefix(u.lits[u.arg], "--tag=")
+	case strings.HasSuffix(u.command, " manifest create"), strings.HasSuffix(u.command, " manifest annotate"):
+		for _, l := range u.lits[3:max(u.arg, 3)] {
+			if !strings.HasPrefix(l, "-") {
+				return false // what the list is made of
+			}
+		}
+		return true
 	}
 	return false
 }

@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -15,6 +16,8 @@ type command struct {
 	words []*syntax.Word // the word that each arg came from
 	lits  []string       // the arguments of one run, where args has all values
 	pos   []int          // for each arg its place in lits
+	alt   []int          // for each arg which of its word's values it belongs to
+	nth   []int          // for each arg its place among the fields of that value
 	at    span
 	reads []string // files that are redirected into it
 }
@@ -25,6 +28,30 @@ func (c *command) lit(i int) string {
 		return ""
 	}
 	return c.args[i].String()
+}
+
+// view is the command as it runs with the value that an argument belongs to,
+// and the place of the argument in it. lits shows the first value of each word.
+func (c *command) view(i int, lits []string) ([]string, int) {
+	if c.alt[i] == 0 {
+		return lits, c.pos[i]
+	}
+	start, first := len(lits), 0
+	var mine []string
+	for k, w := range c.words {
+		switch {
+		case w != c.words[i]:
+		case c.alt[k] == 0:
+			start, first = min(start, c.pos[k]), first+1
+		case c.alt[k] == c.alt[i]:
+			mine = append(mine, c.args[k].String())
+		}
+	}
+	if first == 0 { // the first value is empty: it stood before the word that follows
+		start = min(c.pos[i]-c.nth[i], len(lits))
+	}
+	out := append(slices.Clone(lits[:start]), mine...)
+	return append(out, lits[start+first:]...), start + c.nth[i]
 }
 
 func (sh *shell) command(c *command) {
@@ -38,6 +65,7 @@ func (sh *shell) command(c *command) {
 		if i < len(c.args) {
 			inner := *c
 			inner.args, inner.words = c.args[i:], c.words[i:]
+			inner.alt, inner.nth = c.alt[i:], c.nth[i:]
 			skip := c.pos[i]
 			inner.lits = c.lits[skip:]
 			inner.pos = nil

@@ -90,11 +90,22 @@ func (r *run) cut(drops []*use) *cutting {
 			c.bad = true
 			return c
 		}
+		inside, fine := c.insideVariable(u)
 		for _, v := range r.uses { // the same word in another job or with another value stays
-			if !in[v] && v.cmd != nil && v.at == u.at && v.ref.own {
+			if in[v] || !v.ref.own || v.command == "variable" { // an assignment is no reader
+				continue
+			}
+			if inside.src == nil && v.cmd != nil && v.at == u.at || inside.src != nil && v.madeOf(inside) {
 				c.bad = true
 				return c
 			}
+		}
+		if inside.src != nil {
+			if ch := (change{span: inside}); !slices.Contains(c.flags, ch) {
+				c.flags = append(c.flags, ch)
+			}
+			c.bad = c.bad || !fine
+			continue
 		}
 		if !slices.Contains(c.chunks, u.cmd.ch) {
 			c.chunks = append(c.chunks, u.cmd.ch)
@@ -132,7 +143,8 @@ func singlePurpose(lits []string) bool {
 		if verb == "image" {
 			verb = lits[2]
 		}
-		return verb == "push" || verb == "pull" || verb == "tag"
+		all := strings.Join(lits[1:], " ")
+		return verb == "push" || verb == "pull" || verb == "tag" || verb == "manifest" || strings.HasPrefix(all, "buildx imagetools create ")
 	case "crane":
 		return lits[1] == "tag" || lits[1] == "cp" || lits[1] == "copy"
 	case "skopeo":
@@ -144,31 +156,15 @@ func singlePurpose(lits []string) bool {
 // flag takes out --cache-from X, -t X and the like; false when the use is what
 // the whole command is about.
 func (c *cutting) flag(u *use) bool {
-	lits := u.lits
-	name, _, joined := strings.Cut(lits[u.arg], "=")
-	prev := lits[max(u.arg-1, 0)]
-	var first int
-	switch {
-	case joined && (name == "--cache-from" || name == "--cache-to" || name == "--tag" || name == "--destination"):
-		first = u.arg
-	case prev == "--cache-from" || prev == "--cache-to" || prev == "-t" || prev == "--tag" || prev == "--destination":
-		first = u.arg - 1
-	default:
+	first := u.flagOf()
+	if first < 0 {
 		return false
 	}
-	naming := func(l string) bool {
-		return l == "-t" || l == "--tag" || l == "--destination" || strings.HasPrefix(l, "--tag=") || strings.HasPrefix(l, "--destination=")
-	}
-	if naming(lits[first]) {
-		others := 0
-		for i, l := range lits {
-			if i != first && naming(l) {
-				others++
-			}
+	if names(u.lits[first]) && others(u.lits, first) == 0 {
+		if singlePurpose(u.lits) {
+			return false
 		}
-		if others == 0 {
-			c.bad = true
-		}
+		c.bad = true
 	}
 	a, b := slices.Index(u.cmd.pos, first-1), slices.Index(u.cmd.pos, first)
 	if a < 0 || b < 0 || u.cmd.words[a] == u.cmd.words[b] {
@@ -185,6 +181,82 @@ func (c *cutting) flag(u *use) bool {
 		c.flags = append(c.flags, ch)
 	}
 	return true
+}
+
+// flagOf is the place in lits where the flag stands that names the use, or -1.
+func (u *use) flagOf() int {
+	name, _, joined := strings.Cut(u.lits[u.arg], "=")
+	switch prev := u.lits[max(u.arg-1, 0)]; {
+	case joined && (name == "--cache-from" || name == "--cache-to" || name == "--tag" || name == "--destination"):
+		return u.arg
+	case prev == "--cache-from" || prev == "--cache-to" || prev == "-t" || prev == "--tag" || prev == "--destination":
+		return u.arg - 1
+	}
+	return -1
+}
+
+// insideVariable is where a flag and its image are written together in the
+// value of a variable: LATEST="--tag $B/api:latest". fine says that other names
+// are left to the command.
+func (c *cutting) insideVariable(u *use) (s span, fine bool) {
+	first := u.flagOf()
+	if first < 0 || u.cmd.nth[u.index] < u.arg-first {
+		return span{}, false
+	}
+	flag, last := u.cmd.args[u.index-(u.arg-first)][0], u.cmd.args[u.index]
+	chain := flag.via
+	if len(chain) == 0 || !flag.exact() || !above(chain, last[len(last)-1].via) {
+		return span{}, false
+	}
+	end := last[len(last)-1]
+	to := end.at
+	if len(end.via) > len(chain) {
+		to = end.via[len(chain)]
+	}
+	from := flag.at
+	if from.src != to.src || from.start >= to.end || !from.src.editable || strings.ContainsAny(span{from.src, from.start, to.end}.text(), "\"'\\\n") {
+		return span{}, false
+	}
+	s = span{from.src, from.start, to.end}
+	data := from.src.data
+	switch {
+	case s.start > 0 && data[s.start-1] == ' ':
+		s.start--
+	case s.end < len(data) && data[s.end] == ' ':
+		s.end++
+	}
+	return s, !names(u.lits[first]) || others(u.lits, first) > 0
+}
+
+// madeOf says whether a part of the use's reference is written in s, or
+// expanded there.
+func (u *use) madeOf(s span) bool {
+	for i := u.ref.start; i < u.ref.end; i++ {
+		p := u.ref.f.t[u.ref.f.piece[i]]
+		if at, ok := u.ref.f.at(i); ok && at.within(s) || p.hole != "" && p.at.within(s) {
+			return true
+		}
+		if slices.ContainsFunc(p.via, func(v span) bool { return v.within(s) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// names says whether a flag names what a build produces.
+func names(l string) bool {
+	return l == "-t" || l == "--tag" || l == "--destination" || strings.HasPrefix(l, "--tag=") || strings.HasPrefix(l, "--destination=")
+}
+
+// others counts the names of a build beside the one at first.
+func others(lits []string, first int) int {
+	n := 0
+	for i, l := range lits {
+		if i != first && names(l) {
+			n++
+		}
+	}
+	return n
 }
 
 // gone says whether nothing is left of a statement.

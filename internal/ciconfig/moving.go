@@ -260,6 +260,9 @@ func (r *run) settleMoving(cluster []*movings, siblings map[string][]*use) bool 
 				break
 			}
 		}
+		if sibling == nil {
+			sibling = r.copied(g)
+		}
 		var ok bool
 		var c []change
 		var d []*use
@@ -281,6 +284,19 @@ func (r *run) settleMoving(cluster []*movings, siblings map[string][]*use) bool 
 	r.after = append(r.after, changes...)
 	r.cuts = append(r.cuts, cut...)
 	return true
+}
+
+// copied is the use that a command copies a moving tag from, when that is the
+// same image under a tag of the build: crane tag $B/api:$CI_COMMIT_SHA latest.
+func (r *run) copied(g *movings) *use {
+	for _, p := range g.pushes {
+		for _, u := range r.uses {
+			if u != p && !u.push && u.cmd != nil && p.cmd != nil && u.cmd.call == p.cmd.call && u.bad == "" && u.ref.own && u.ref.name() == g.name && !u.tags() && u.stability() == uniqueTag && sameImage(g, u) {
+				return u
+			}
+		}
+	}
+	return nil
 }
 
 // prefixed says whether a tag of the nameless image looks like that of a named

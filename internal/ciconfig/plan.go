@@ -174,7 +174,11 @@ func (r *run) changesOf(u *use) {
 			u.replace(i, strings.ToLower(string(c)), base)
 		}
 	}
-	if ref.colon >= 0 {
+	switch {
+	case u.bare:
+		u.prefixBare()
+		return
+	case ref.colon >= 0:
 		u.replace(ref.colon, "-", base)
 		return
 	}
@@ -376,6 +380,8 @@ func (r *run) prefixAtTag(u *use) {
 		prefix = strings.ReplaceAll(name.String(), "/", "-")
 	}
 	switch {
+	case u.bare:
+		u.prefixBare()
 	case ref.colon >= 0 && u.style == thirdStyle:
 		u.insertInTag(prefix + "-")
 	case ref.colon >= 0:

@@ -340,6 +340,8 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 					cmd.lits = append(cmd.lits, f.String())
 				}
 				cmd.pos = append(cmd.pos, min(start+n, max(len(cmd.lits)-1, 0)))
+				cmd.alt = append(cmd.alt, k)
+				cmd.nth = append(cmd.nth, n)
 			}
 		}
 	}

@@ -12,10 +12,11 @@ type use struct {
 	ref      *reference
 	role     role
 	cmd      *command // the command it is an argument of
-	arg      int
-	lits     []string
-	at       span   // the word, argument or value
-	command  string // "docker push", "image", ...
+	index    int      // among the command's arguments
+	arg      int      // its place in lits
+	lits     []string // the command as it runs with this argument
+	at       span     // the word, argument or value
+	command  string   // "docker push", "image", ...
 	push     bool
 	shell    bool // in a script: commands can be put in
 	expands  bool // variables are expanded here
@@ -24,6 +25,7 @@ type use struct {
 	retagged string // what takes the place of its moving tag
 	style    int
 	changes  []change
+	bare     bool // a tag that stands alone, its image before it
 	document bool // in a file that no job reads as configuration or script
 	settled  bool // handled elsewhere, no change of its own
 	bad      Code // why it stays as it is
@@ -47,12 +49,13 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.kanikoCache(c, lits)
 	verb := verb(lits)
 	r.elsewhere(c)
+	r.bareTag(c, lits)
 	for i := range c.args {
 		for _, ref := range r.references(c.args[i]) {
-			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true}
-			u.role = argRole(lits, c.pos[i], c.lit(i))
-			u.push = pushes(lits, c.pos[i], c.lit(i))
-			u.cmd, u.arg, u.lits = c, c.pos[i], lits
+			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i}
+			u.lits, u.arg = c.view(i, lits)
+			u.role = argRole(u.lits, u.arg, c.lit(i))
+			u.push = pushes(u.lits, u.arg, c.lit(i))
 			r.add(u)
 		}
 	}
