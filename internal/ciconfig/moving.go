@@ -95,7 +95,8 @@ func (u *use) stability() stability {
 		switch h := ref.f.t[ref.f.piece[i]].hole; {
 		case uniqueVariables[h]:
 			return uniqueTag
-		case h == "CI_COMMIT_TAG", refVariables[h] && u.job != nil && onlyTags(u.job):
+		case h == "CI_COMMIT_TAG", h == unknown && strings.Contains(ref.f.t[ref.f.piece[i]].at.text(), "CI_COMMIT_TAG"),
+			refVariables[h] && u.job != nil && onlyTags(u.job):
 			out = releaseTag
 		case !movingVariables[h] && out == movingTag:
 			out = unknownTag
@@ -253,16 +254,7 @@ func (r *run) settleMoving(cluster []*movings, siblings map[string][]*use) bool 
 				return false
 			}
 		}
-		var sibling *use
-		for _, s := range siblings[g.name] {
-			if s.bad == "" && s.stability() == uniqueTag && sameImage(g, s) {
-				sibling = s
-				break
-			}
-		}
-		if sibling == nil {
-			sibling = r.copied(g)
-		}
+		sibling := r.sibling(g, siblings[g.name])
 		var ok bool
 		var c []change
 		var d []*use
@@ -284,6 +276,56 @@ func (r *run) settleMoving(cluster []*movings, siblings map[string][]*use) bool 
 	r.after = append(r.after, changes...)
 	r.cuts = append(r.cuts, cut...)
 	return true
+}
+
+// sibling is a push of the same image under a tag that every pipeline pushes
+// once: one of the build, or, where only pipelines for git tags push the moving
+// one, the git tag.
+func (r *run) sibling(g *movings, pushes []*use) *use {
+	for _, s := range pushes {
+		if s.bad == "" && s.stability() == uniqueTag && sameImage(g, s) {
+			return s
+		}
+	}
+	if s := r.copied(g); s != nil {
+		return s
+	}
+	if !g.released() {
+		return nil
+	}
+	for _, s := range r.uses {
+		if s.push && s.ref.own && s.bad == "" && s.ref.name() == g.name && s.lasts(g) && sameImage(g, s) {
+			return s
+		}
+	}
+	return nil
+}
+
+// released says whether all uses of a moving tag are in pipelines for git tags.
+func (g *movings) released() bool {
+	for _, u := range g.all {
+		if u.job == nil || !onlyTags(u.job) || slices.ContainsFunc(u.also, func(j *job) bool { return j == nil || !onlyTags(j) }) {
+			return false
+		}
+	}
+	return len(g.all) > 0
+}
+
+// lasts says whether a tag is pushed only once by the pipelines that push the
+// moving one.
+func (u *use) lasts(g *movings) bool {
+	st := u.stability()
+	return st == uniqueTag || st == releaseTag && strings.Contains(u.lit(), "CI_COMMIT_TAG") && g.released()
+}
+
+// lit is the use as it is written, with the text of what led to it.
+func (u *use) lit() string {
+	text := u.at.text()
+	for i := u.ref.start; i < u.ref.end; i++ {
+		p := u.ref.f.t[u.ref.f.piece[i]]
+		text += p.hole + p.at.text()
+	}
+	return text
 }
 
 // copied is the use that a command copies a moving tag from, when that is the
@@ -391,7 +433,7 @@ func (r *run) fromSame(u *use) bool {
 // pushesUnique says whether a job pushes the image under a tag of the build.
 func (r *run) pushesUnique(j *job, g *movings) bool {
 	for _, u := range r.uses {
-		if u.job == j && u.ref.own && u.push && u.ref.name() == g.name && u.stability() == uniqueTag && sameImage(g, u) {
+		if u.job == j && u.ref.own && u.push && u.ref.name() == g.name && u.lasts(g) && sameImage(g, u) {
 			return true
 		}
 	}
