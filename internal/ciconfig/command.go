@@ -119,6 +119,9 @@ func (sh *shell) command(c *command) {
 			}
 		}
 	case "eval", "ssh", "su", "trap":
+		if name == "ssh" {
+			sh.run.handedOut(c.at, c.args, name)
+		}
 		if sh.nested(c, len(c.args)-1) {
 			return
 		}

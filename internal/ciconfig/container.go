@@ -221,11 +221,11 @@ func steering(name string) bool {
 type container struct {
 	flags []string
 	image string
-	shell string
+	shell string // the shell with its flags, up to the script
 }
 
 func (r *run) dockerRun(s *site) container {
-	c := container{image: s.image.name, shell: "/bin/sh"}
+	c := container{image: s.image.name}
 	if s.image.hasEntry {
 		c.flags = append(c.flags, `--entrypoint ""`)
 	}
@@ -271,28 +271,13 @@ func (r *run) environment(s *site, script []string) []string {
 			want[name] = true
 		}
 	}
-	text := strings.Join(script, "\n")
-	own := map[string]bool{}
-	if f := r.parseShell(&chunk{text: text}); f != nil {
-		if reachesCluster(f) {
-			want["KUBECONFIG"] = true
+	for _, n := range named(script) {
+		if !n.assigned || len(e.defs[n.name]) > 0 {
+			want[n.name] = true
 		}
-		syntax.Walk(f, func(n syntax.Node) bool {
-			switch n := n.(type) {
-			case *syntax.Assign:
-				if n.Name != nil && n.Value != nil && !n.Append {
-					own[n.Name.Value] = true
-				}
-			case *syntax.WordIter:
-				own[n.Name.Value] = true
-			}
-			return true
-		})
 	}
-	for _, m := range shellVariable.FindAllStringSubmatch(text, -1) {
-		if n := m[1]; !ambient[n] && (!own[n] || len(e.defs[n]) > 0) {
-			want[n] = true
-		}
+	if reachesCluster(script) {
+		want["KUBECONFIG"] = true
 	}
 	var out []string
 	for _, n := range sortedKeys(want) {
@@ -304,8 +289,12 @@ func (r *run) environment(s *site, script []string) []string {
 // reachesCluster says whether a script calls a tool that reads $KUBECONFIG. The
 // runner writes that file beside the checkout, to $CI_PROJECT_DIR.tmp.
 // https://docs.gitlab.com/user/clusters/agent/ci_cd_workflow/
-func reachesCluster(f *syntax.File) bool {
+func reachesCluster(script []string) bool {
 	found := false
+	f := parseText(script)
+	if f == nil {
+		return false
+	}
 	syntax.Walk(f, func(n syntax.Node) bool {
 		if c, ok := n.(*syntax.CallExpr); ok && len(c.Args) > 0 {
 			switch c.Args[0].Lit() {

@@ -165,7 +165,9 @@ func (r *run) changesOf(u *use) {
 			continue
 		}
 		if !above(f.via(i), base) {
-			r.dashed(u, i)
+			if c == '/' { // no registry takes capitals, so such a value is used elsewhere
+				r.dashed(u, i)
+			}
 			continue
 		}
 		if c == '/' {

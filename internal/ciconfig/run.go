@@ -333,6 +333,9 @@ func (r *run) definitions() {
 				continue
 			}
 			for _, val := range e.expand(ch, v.doc) {
+				if j != nil && outside(j.tree.kid("trigger")) {
+					r.handedOut(ch.span(0, len(ch.text)), []text{val}, "trigger")
+				}
 				for _, ref := range r.references(val) {
 					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "variable " + name, role: textRole, expands: true, job: j}
 					if ref.own && ref.sep >= 0 {
@@ -361,6 +364,11 @@ func (r *run) definitions() {
 	for _, j := range r.cfg.jobs() {
 		look(j.tree.kid("variables"), r.cfg.env(j.tree), j)
 	}
+}
+
+// outside says whether a job triggers a pipeline of another project.
+func outside(trigger *tree) bool {
+	return trigger != nil && (trigger.kids == nil && trigger.value() != "" || trigger.kid("project") != nil)
 }
 
 func sortUses(uses []*use) {

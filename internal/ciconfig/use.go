@@ -47,6 +47,10 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 		return
 	}
 	r.kanikoCache(c, lits)
+	switch verb := verb(lits); lits[0] {
+	case "curl", "wget", "http", "ssh":
+		r.handedOut(c.at, c.args, verb)
+	}
 	verb := verb(lits)
 	r.elsewhere(c)
 	r.bareTag(c, lits)
@@ -57,6 +61,18 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			u.role = argRole(u.lits, u.arg, c.lit(i))
 			u.push = pushes(u.lits, u.arg, c.lit(i))
 			r.add(u)
+		}
+	}
+}
+
+// handedOut reports own images that leave the project.
+func (r *run) handedOut(at span, args []text, to string) {
+	for _, a := range args {
+		for _, ref := range r.references(a) {
+			if ref.own && (ref.colon >= 0 || ref.sep >= 0) {
+				r.report("handed-out", at, to)
+				return
+			}
 		}
 	}
 }

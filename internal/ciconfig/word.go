@@ -121,6 +121,9 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 		if ok && !empty(vals) {
 			return expanded(vals, name, at, split)
 		}
+		if sh.known && len(name) == 1 && name[0] >= '1' && name[0] <= '9' {
+			return word // called without this argument
+		}
 		if strings.HasPrefix(name, "CI_") {
 			return union(expanded(nil, name, at, split), word)
 		}

@@ -5,16 +5,13 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
-	"mvdan.cc/sh/v3/syntax"
 )
 
 // layout writes the changes of one job: extends in place of the image, the
 // script as a docker run.
 func (r *run) layout(s *site, before []string, c container, script, after []string) (out []change, why string) {
 	d, m := s.job.own.doc, s.job.own.node
-	if !r.plainShell(script) || !r.plainShell(after) {
-		c.shell = "/bin/bash"
-	}
+	c.shell = shellFor(append(append([]string{}, script...), after...))
 	indent, why := r.keyIndent(d, m)
 	if why != "" {
 		return nil, why
@@ -41,10 +38,10 @@ func (r *run) layout(s *site, before []string, c container, script, after []stri
 		b.WriteString(indent + step + "- |" + eol)
 		head := "docker run --rm -i"
 		flags := append(append([]string{}, c.flags...), r.environment(s, cmds)...)
-		if slices.Contains(flags, "-e KUBECONFIG") {
+		if slices.Contains(flags, "-e KUBECONFIG") || r.namesSettings(s, cmds) {
 			flags = append(flags, `-v "$CI_PROJECT_DIR.tmp:$CI_PROJECT_DIR.tmp"`)
 		}
-		flags = append(flags, `-v "$CI_PROJECT_DIR:$CI_PROJECT_DIR" -w "$CI_PROJECT_DIR"`, `"`+c.image+`"`, c.shell+" -eux -c '")
+		flags = append(flags, `-v "$CI_PROJECT_DIR:$CI_PROJECT_DIR" -w "$CI_PROJECT_DIR"`, `"`+c.image+`"`, c.shell+" '")
 		line := inner + head
 		for _, f := range flags {
 			if len(line)+len(f) > 110 {
@@ -233,10 +230,4 @@ func (r *run) extendDocker(d *document, m *yaml.Node) (change, string) {
 		}
 	}
 	return change{}, "extends: is not understood"
-}
-
-// plainShell says whether commands are understood by a POSIX shell.
-func (r *run) plainShell(lines []string) bool {
-	_, err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).Parse(strings.NewReader(strings.Join(lines, "\n")), "")
-	return err == nil
 }
