@@ -25,6 +25,7 @@ const (
 	exitError   = 1 // the command could not be carried out
 	exitUsage   = 2 // the command line is wrong
 	exitNothing = 3 // there was nothing to do, such as a project that is under way already
+	exitNeeded  = 4 // the report that was waited for names something to do
 )
 
 // coded is an error with an exit code of its own.
@@ -72,7 +73,7 @@ ECR, shows how far they are, and takes them out again. The worker does the work.
 Configuration comes from the environment; see worker --help.
 
 Exit codes: 0 done, 1 could not be done, 2 wrong use, 3 nothing to do (such as a
-project that is under way already).`,
+project that is under way already), 4 the reconciliation names something to do.`,
 		Example: `  enqueue all                       every project that is not done yet
   enqueue project kurs/skjema       one project, from the step where it failed
   enqueue failed --cause gitlab-unavailable
@@ -82,6 +83,8 @@ project that is under way already).`,
   enqueue rollback kurs/skjema      take it all back
   enqueue status                    one line a project
   enqueue status kurs/skjema        its whole story
+  enqueue reconcile --wait          look at what is really there, and report it
+  enqueue report                    can the old registry be switched off?
   enqueue copy --map images.tsv     images by a list, without database or GitLab`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -91,17 +94,25 @@ project that is under way already).`,
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &coded{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	for _, sub := range []*cobra.Command{allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), promoteCommand(env), rollbackCommand(env), pauseCommand(env), resumeCommand(env), statusCommand(env), copyCommand(env)} {
-		check := sub.Args
-		sub.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return &coded{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
-			}
-			return nil
-		}
+	for _, sub := range []*cobra.Command{allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), promoteCommand(env), rollbackCommand(env), pauseCommand(env), resumeCommand(env), statusCommand(env), reconcileCommand(env), reportCommand(env), copyCommand(env)} {
+		usage(sub)
 		cmd.AddCommand(sub)
 	}
 	return cmd
+}
+
+// usage makes wrong arguments of a command and of those below it a wrong use.
+func usage(cmd *cobra.Command) {
+	check := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return &coded{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
+		}
+		return nil
+	}
+	for _, sub := range cmd.Commands() {
+		usage(sub)
+	}
 }
 
 // environment opens what a command needs.
