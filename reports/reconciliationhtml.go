@@ -28,7 +28,7 @@ func reconciliationHTML(w io.Writer, r reconcile.Report) error { return page.Exe
 // The charts are drawn in units of a view box; the page scales them.
 const (
 	chartWidth, chartHeight = 640, 200
-	chartLeft, chartRight   = 44, 16
+	chartLeft, chartRight   = 44, 32
 	chartTop, chartBottom   = 14, 30
 )
 

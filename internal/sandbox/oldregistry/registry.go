@@ -22,6 +22,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/clock"
@@ -55,6 +56,7 @@ type Server struct {
 	mu     sync.Mutex
 	kept   kept
 	inject func(*http.Request) (status int, body string, ok bool)
+	pulls  atomic.Int64
 }
 
 // kept is what survives a restart.
@@ -170,6 +172,9 @@ func (s *Server) Writes() map[string]int {
 	return maps.Clone(s.kept.Writes)
 }
 
+// Pulls counts the manifests that clients have read since the start; a HEAD is none.
+func (s *Server) Pulls() int { return int(s.pulls.Load()) }
+
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	inject := s.inject
@@ -218,6 +223,9 @@ func (s *Server) count(r *http.Request, status int) {
 		noun = "layers"
 	case r.Method == http.MethodDelete && status == http.StatusAccepted:
 		noun = "deletions"
+	case r.Method == http.MethodGet && status == http.StatusOK && strings.Contains(r.URL.Path, "/manifests/"):
+		s.pulls.Add(1)
+		return
 	default:
 		return
 	}
