@@ -48,8 +48,12 @@ func (s *server) offer(ctx context.Context, who person, b *project) error {
 	}
 	m := b.Current
 	if m.State == store.StateWaiting && m.Reason == "production" {
-		b.Acts = append(b.Acts, act{Code: "promote", Name: "Promote", Class: "plain", Button: "Play production",
-			Help: "Staging is proven. The worker plays the manual production job and proves that production runs from ECR."})
+		a := act{Code: "promote", Name: "Promote", Class: "plain", Button: "Play production",
+			Help: "Staging is proven. The worker plays the manual production job and proves that production runs from ECR."}
+		if m.Kind == store.Rollback {
+			a.Help = "Staging is back. The worker plays the manual production job and proves that production is back, too."
+		}
+		b.Acts = append(b.Acts, a)
 	}
 	if !m.State.Active() {
 		from := []option{{"", "where it stopped", true}}

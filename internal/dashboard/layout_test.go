@@ -58,14 +58,14 @@ func TestLayouts(t *testing.T) {
 	tab := browsertest.Open(t)
 	for page, path := range map[string]string{
 		"overview": "/", "list": "/projects", "filtered": "/projects?state=stopped&sort=since&down=1",
-		"waiting": "/projects/" + s.find(store.StateWaiting), "done": "/projects/" + s.find(store.StateDone), "attention": "/projects/" + s.find(store.StateAttention),
+		"waiting": "/projects/" + s.find(store.StateWaiting), "done": "/projects/" + s.find(store.StateDone), "attention": "/projects/" + s.find(store.StateAttention, "unsafe-variable"),
 		"reports": "/reports", "report": "/reports/1", "missing": "/nowhere",
 	} {
 		for _, look := range []struct {
 			name          string
 			width, height int64
 			dark          bool
-		}{{"light", 1360, 900, false}, {"dark", 1360, 900, true}, {"phone", 360, 740, false}} {
+		}{{"light", 1360, 900, false}, {"dark", 1360, 900, true}, {"tablet", 800, 1000, false}, {"phone", 360, 740, false}} {
 			tab.Look(look.width, look.height, look.dark)
 			tab.Go(s.url + path)
 			tab.Shoot(page + "-" + look.name)
@@ -134,10 +134,10 @@ const inspection = `(() => {
 	return wrong;
 })()`
 
-// find returns the path of a project in a state.
-func (s *site) find(state store.State) string {
+// find returns the path of a project in a state, for a reason if one is named.
+func (s *site) find(state store.State, reason ...string) string {
 	s.Helper()
-	rows, _, err := s.store.List(s.Context(), store.ListFilter{States: []store.State{state}, Limit: 1})
+	rows, _, err := s.store.List(s.Context(), store.ListFilter{States: []store.State{state}, Reason: strings.Join(reason, ""), Limit: 1})
 	must(s, err)
 	if len(rows) == 0 {
 		s.Fatalf("no project is %s", state)

@@ -34,7 +34,7 @@ var ends = []end{
 	{2, store.StateRunning, store.StepCopy, "", "", "", ""},
 	{3, store.StateQueued, store.StepDiscover, "", "", "", ""},
 	{5, store.StateAttention, store.StepDiscover, "already-broken", "attention", "the pipeline of main was red before the migration began: job test failed", "repair the pipeline, then enqueue the project again"},
-	{3, store.StateAttention, store.StepRewrite, "unsafe-variable", "attention", ".gitlab-ci.yml:41: the image name is put together from a variable that a script sets", "write the image name in full"},
+	{3, store.StateAttention, store.StepRewrite, "unsafe-variable", "attention", ".gitlab-ci.yml:41: the image name is put together from a variable that a script sets: sha256:fea5c960c4a4c8c738a9964c79245d90b90a9db37128727c38031faac8c2a6c2", "write the image name in full"},
 	{2, store.StateFailed, store.StepCopy, "ecr-throttled", "transient", "ECR refused PutImage for an hour: Rate exceeded", "the cause lasted through every try; when it is gone, enqueue the project again"},
 	{2, store.StateFailed, store.StepPipeline, "push-not-authorized", "permanent", "job build failed: not authorized to perform: ecr:InitiateLayerUpload on resource", "push only to the project's own repository"},
 	{19, store.StateNone, "", "", "", "", ""},

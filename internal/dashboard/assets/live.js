@@ -56,6 +56,7 @@
     try {
       const url = new URL(location.href);
       url.searchParams.delete("did");
+      url.username = url.password = ""; // fetch refuses addresses that hold a login
       const answer = await fetch(url, { headers: { Accept: "text/html" } });
       if (answer.status === 401) { location.reload(); return; }
       if (!answer.ok) throw new Error(answer.statusText);
