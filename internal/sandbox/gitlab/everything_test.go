@@ -39,6 +39,16 @@ func (b *bench) everything() {
 	p, r, err := b.api.Projects.GetProject("team/app", nil)
 	ok(p, r, err)
 
+	i, r, err := b.api.Issues.CreateIssue(id, &api.CreateIssueOptions{Title: api.Ptr("One"), Description: api.Ptr("the mark")})
+	ok(i, r, err)
+	i, r, err = b.api.Issues.UpdateIssue(id, i.IID, &api.UpdateIssueOptions{StateEvent: api.Ptr("close")})
+	ok(i, r, err)
+	issues, r, err := b.api.Issues.ListProjectIssues(id, &api.ListProjectIssuesOptions{Search: api.Ptr("mark"), In: api.Ptr("description")})
+	ok(issues, r, err)
+	if len(issues) != 1 || issues[0].State != "closed" {
+		b.Errorf("issues: %+v", issues)
+	}
+
 	tree, r, err := b.api.Repositories.ListTree("team/app", &api.ListTreeOptions{Recursive: api.Ptr(true), Ref: ref})
 	ok(tree, r, err)
 	file, r, err := b.api.RepositoryFiles.GetFile(id, "src/a.go", &api.GetFileOptions{Ref: ref})

@@ -49,6 +49,7 @@ type project struct {
 	Protected    []*protection
 	Variables    []*variable
 	MRs          []*mergeRequest
+	Issues       []*issue
 	Pipelines    []*pipeline
 	Jobs         []*job
 	Environments []*environment

@@ -28,6 +28,8 @@ const specification = "../../../../shared/facts/gitlab-openapi.yaml"
 var (
 	// absent are endpoints of GitLab that the file leaves out.
 	absent = []string{
+		"POST /api/v4/projects/{id}/issues",
+		"PUT /api/v4/projects/{id}/issues/{iid}",
 		"GET /api/v4/projects/{id}/merge_requests/{iid}/notes",
 		"POST /api/v4/projects/{id}/merge_requests/{iid}/notes",
 		"PUT /api/v4/projects/{id}/merge_requests/{iid}/notes/{note}",
@@ -49,6 +51,7 @@ var (
 	}
 	// lists are operations whose answer the file gives as a single element.
 	lists = []string{
+		"GET /api/v4/projects/{id}/issues",
 		"GET /api/v4/projects/{id}/merge_requests/{merge_request_iid}/commits",
 		"GET /api/v4/projects/{id}/merge_requests/{merge_request_iid}/diffs",
 		"GET /api/v4/projects/{id}/merge_requests/{merge_request_iid}/pipelines",

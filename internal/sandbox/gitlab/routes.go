@@ -75,6 +75,10 @@ func (s *Server) routes() []route {
 		{pattern: "POST " + p + "/merge_requests/{iid}/notes", handle: createNote, level: Reporter, counts: "notes"},
 		{pattern: "PUT " + p + "/merge_requests/{iid}/notes/{note}", handle: updateNote, level: Reporter, counts: "notes"},
 
+		{pattern: "GET " + p + "/issues", handle: listIssues, level: Guest},
+		{pattern: "POST " + p + "/issues", handle: createIssue, level: Guest, counts: "issues"},
+		{pattern: "PUT " + p + "/issues/{iid}", handle: updateIssue, level: Reporter, counts: "issues"},
+
 		{pattern: "GET " + p + "/ci/lint", handle: lintRepository, level: Reporter, unheld: true},
 		{pattern: "POST " + p + "/ci/lint", handle: lintContent, level: Developer, unheld: true},
 
