@@ -28,13 +28,19 @@ const (
 	exitNeeded  = 4 // the report that was waited for names something to do
 )
 
-// coded is an error with an exit code of its own.
+// coded is an error with an exit code of its own. Without an error inside it
+// is an outcome that has been told already.
 type coded struct {
 	code int
 	err  error
 }
 
-func (e *coded) Error() string { return e.err.Error() }
+func (e *coded) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
 func (e *coded) Unwrap() error { return e.err }
 
 func main() {
@@ -56,11 +62,14 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintln(stderr, "enqueue:", err)
-	if c, ok := errors.AsType[*coded](err); ok {
-		return c.code
+	c, ok := errors.AsType[*coded](err)
+	if !ok {
+		c = &coded{exitError, err}
 	}
-	return exitError
+	if c.err != nil {
+		fmt.Fprintln(stderr, "enqueue:", err)
+	}
+	return c.code
 }
 
 func root(env *environment) *cobra.Command {
@@ -73,7 +82,8 @@ ECR, shows how far they are, and takes them out again. The worker does the work.
 Configuration comes from the environment; see worker --help.
 
 Exit codes: 0 done, 1 could not be done, 2 wrong use, 3 nothing to do (such as a
-project that is under way already), 4 the reconciliation names something to do.`,
+project that is under way already), 4 the reconciliation names something to do.
+copy and rewrite have codes of their own.`,
 		Example: `  enqueue all                       every project that is not done yet
   enqueue project kurs/skjema       one project, from the step where it failed
   enqueue failed --cause gitlab-unavailable
@@ -85,7 +95,8 @@ project that is under way already), 4 the reconciliation names something to do.`
   enqueue status kurs/skjema        its whole story
   enqueue reconcile --wait          look at what is really there, and report it
   enqueue report                    can the old registry be switched off?
-  enqueue copy --map images.tsv     images by a list, without database or GitLab`,
+  enqueue copy --map images.tsv     images by a list, without database or GitLab
+  enqueue rewrite . --project kurs/skjema   what a checkout's files would become`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -94,7 +105,7 @@ project that is under way already), 4 the reconciliation names something to do.`
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &coded{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	for _, sub := range []*cobra.Command{allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), promoteCommand(env), rollbackCommand(env), pauseCommand(env), resumeCommand(env), statusCommand(env), reconcileCommand(env), reportCommand(env), copyCommand(env)} {
+	for _, sub := range []*cobra.Command{allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), promoteCommand(env), rollbackCommand(env), pauseCommand(env), resumeCommand(env), statusCommand(env), reconcileCommand(env), reportCommand(env), copyCommand(env), rewriteCommand(env)} {
 		usage(sub)
 		cmd.AddCommand(sub)
 	}

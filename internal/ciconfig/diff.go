@@ -15,7 +15,26 @@ func (r *Result) Diff() string {
 	for _, e := range r.Edits {
 		before, after := string(e.Before), string(e.After)
 		edits := myers.ComputeEdits(uri.URIFromPath(e.Path), before, after)
-		fmt.Fprint(&b, gotextdiff.ToUnified("a/"+e.Path, "b/"+e.Path, before, edits))
+		u := gotextdiff.ToUnified("a/"+e.Path, "b/"+e.Path, before, edits)
+		number(u.Hunks)
+		fmt.Fprint(&b, u)
 	}
 	return b.String()
+}
+
+// number sets the lines at which hunks begin in the new file: gotextdiff
+// forgets the unchanged lines between two changes of one hunk.
+func number(hunks []*gotextdiff.Hunk) {
+	grown := 0
+	for _, h := range hunks {
+		h.ToLine = h.FromLine + grown
+		for _, l := range h.Lines {
+			switch l.Kind {
+			case gotextdiff.Insert:
+				grown++
+			case gotextdiff.Delete:
+				grown--
+			}
+		}
+	}
 }

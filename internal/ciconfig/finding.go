@@ -33,7 +33,8 @@ type Finding struct {
 	File         string
 	Line, Column int
 	Text         string // what stands there
-	Message      string // what is wrong with it
+	Message      string // what is wrong with it, with the detail in brackets
+	Detail       string // which name or value it is about; may be empty
 	Remedy       string // what to do
 	Owner        Owner
 }
@@ -60,7 +61,7 @@ func (r *run) reportAs(severity Severity, code Code, at span, detail string) {
 	}
 	f := Finding{Code: code, Severity: severity, Message: k.meaning, Remedy: k.remedy, Owner: k.owner}
 	if detail != "" {
-		f.Message += " (" + detail + ")"
+		f.Message, f.Detail = f.Message+" ("+detail+")", detail
 	}
 	if at.src != nil {
 		f.File = at.src.path

@@ -135,18 +135,27 @@ func (c *Config) defaults(getenv func(string) string) {
 	c.ConsoleMethod = strings.ToUpper(c.ConsoleMethod)
 }
 
-// aliases reads the file of aliases: a repository and a project a line, empty
-// lines and those that begin with # aside.
+// aliases reads the file of aliases, if there is one.
 func (ps *problems) aliases(path string) map[string]string {
 	if path == "" {
 		return nil
 	}
-	const name = "ECRFERRY_OLD_REGISTRY_ALIASES"
+	aliases, err := Aliases(path)
+	if err != nil {
+		ps.add("ECRFERRY_OLD_REGISTRY_ALIASES", "%v", err)
+	}
+	return aliases
+}
+
+// Aliases reads a file that gives repositories of the old registry to projects
+// which their names do not show: a repository and a project path a line, empty
+// lines and those that begin with # aside. The error joins all problems.
+func Aliases(path string) (map[string]string, error) {
 	text, err := os.ReadFile(path) //nolint:gosec // the operator names it
 	if err != nil {
-		ps.add(name, "%v; name a file that this user may read", err)
-		return nil
+		return nil, fmt.Errorf("%w; name a file that this user may read", err)
 	}
+	var problems []error
 	aliases := map[string]string{}
 	number := 0
 	for line := range strings.Lines(string(text)) {
@@ -156,15 +165,15 @@ func (ps *problems) aliases(path string) map[string]string {
 			continue
 		}
 		if len(words) != 2 {
-			ps.add(name, "%s:%d: write a repository and a project path, such as public/kart group/kart", path, number)
+			problems = append(problems, fmt.Errorf("%s:%d: write a repository and a project path, such as public/kart group/kart", path, number))
 			continue
 		}
 		if other, ok := aliases[words[0]]; ok && other != words[1] {
-			ps.add(name, "%s:%d: %s is given to %s and to %s; keep one", path, number, words[0], other, words[1])
+			problems = append(problems, fmt.Errorf("%s:%d: %s is given to %s and to %s; keep one", path, number, words[0], other, words[1]))
 		}
 		aliases[words[0]] = words[1]
 	}
-	return aliases
+	return aliases, errors.Join(problems...)
 }
 
 // calendar reads working hours and the file of freezes.

@@ -64,17 +64,7 @@ func (s *survey) propose(ctx context.Context, t *Task, vars []gitlab.Variable) (
 	if err != nil {
 		return nil, err
 	}
-	// Included files may include others: ask until nothing is missing. GitLab
-	// itself allows 150 includes.
-	for range 150 {
-		missing := ciconfig.Missing(in)
-		if len(missing) == 0 {
-			break
-		}
-		for _, inc := range missing {
-			in.Included = append(in.Included, s.include(ctx, t, p, inc))
-		}
-	}
+	ciconfig.Gather(&in, func(inc ciconfig.Include) ciconfig.Included { return s.include(ctx, t, p, inc) })
 	p.result, err = ciconfig.Rewrite(in)
 	return p, err
 }
@@ -106,28 +96,14 @@ func (s *survey) input(ctx context.Context, t *Task, p *proposal, vars []gitlab.
 	if err != nil {
 		return ciconfig.Input{}, err
 	}
-	in := ciconfig.Input{
-		Project: ciconfig.Project{
-			Path: t.Project.Path, OldHost: s.Settings.OldHost,
-			DefaultBranch: t.Project.DefaultBranch, CIPath: p.ciPath,
-			Variables: map[string]string{},
-		},
-		Owner: func(repository string) (string, string, bool) {
-			o := owners.Of(repository)
-			return o.Project, o.Name, o.Project != ""
-		},
-	}
-	for base, project := range s.Settings.Aliases {
-		if strings.EqualFold(project, t.Project.Path) {
-			in.Project.OldBases = append(in.Project.OldBases, s.Settings.OldHost+"/"+base)
-		}
-	}
-	slices.Sort(in.Project.OldBases)
+	in := ciconfig.Input{Project: ciconfig.Project{
+		Path: t.Project.Path, OldHost: s.Settings.OldHost,
+		DefaultBranch: t.Project.DefaultBranch, CIPath: p.ciPath,
+	}}
+	in.Own(owners, s.Settings.Aliases)
 	for _, v := range vars {
-		// The registry's own variables are what changes hands; to the rewriter
-		// they are names, not values.
-		if !v.Hidden && !v.Masked && !strings.HasPrefix(v.Key, "CI_REGISTRY") {
-			in.Project.Variables[v.Key] = v.Value
+		if !v.Hidden && !v.Masked {
+			in.Project.Know(v.Key, v.Value)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.files)) {
@@ -157,6 +133,9 @@ func (s *survey) include(ctx context.Context, t *Task, p *proposal, inc ciconfig
 		f, err := s.GitLab.File(ctx, src.project, src.ref, src.file)
 		if err == nil {
 			got.Content, got.Missing = f.Content, ""
+			if inc.Kind == "local" {
+				p.files[inc.File] = f // it may be edited
+			}
 			return got
 		}
 		if !errors.Is(err, gitlab.ErrNotFound) {
