@@ -135,14 +135,3 @@ func FuzzMapping(f *testing.F) {
 		}
 	})
 }
-
-// BenchmarkRewrite is a typical project: a root file, a manifest, a script.
-func BenchmarkRewrite(b *testing.B) {
-	root := shared(b, "corpus/platon/name-to-prefix")
-	in := input(readProject(b, root), rule{Project: "group/project"})
-	for b.Loop() {
-		if _, err := Rewrite(in); err != nil {
-			b.Fatal(err)
-		}
-	}
-}

@@ -1,0 +1,276 @@
+package ciconfig
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// The oracle runs a project's pipelines before and after a rewrite with
+// stand-ins for the tools and compares what they do with images. It lies beside
+// the repository. CICONFIG_ORACLE=all asks it everything, else a minute is enough.
+
+// modes are what the oracle asks of tags that move.
+var modes = []string{"warn", "dropped", "error"}
+
+// accepted are the real projects whose rewrite the oracle accepts with no
+// blocking finding, and how it was asked. Whoever makes it more, adds here.
+var accepted = map[string]string{
+	"24HeuresINSA__Overbookd":                      "warn",
+	"amirghedira__amir-platform-ui":                "warn",
+	"external-mirrors__MetaGer":                    "warn",
+	"FlarelyLegal__cf-gitlab":                      "warn",
+	"kubernetes-sigs__kubespray":                   "warn",
+	"meltano__meltano":                             "warn",
+	"mirador1__mirador-service":                    "warn",
+	"OpenSCMS__OpenSCMS":                           "error",
+	"openwrt__buildbot":                            "warn",
+	"sikt-no__sds-komponentbibliotek":              "warn",
+	"smith-of-code__ggr-platform":                  "dropped",
+	"UbiquitousLanguage__gitlab-auto-deploy-image": "dropped",
+	"Ultimaker__um-kernel":                         "warn",
+	"USEPA__webcms":                                "warn",
+}
+
+// slow are accepted projects that the oracle needs more than four seconds for.
+var slow = []string{"kubernetes-sigs__kubespray", "meltano__meltano", "sikt-no__sds-komponentbibliotek", "USEPA__webcms"}
+
+// patience is how long the oracle may take for one project, in one mode.
+const patience = 5 * time.Minute
+
+// opinion is what the oracle says.
+type opinion struct {
+	Verdict    string `json:"verdict"` // same, different, unjudged; or "time limit"
+	Violations []struct {
+		Kind, Job, Ref, File, Detail string
+	} `json:"violations"`
+	Unjudged []struct{ Detail string } `json:"unjudged"`
+}
+
+// built builds the oracle once: every call of its script would look.
+var built = sync.OnceValue(func() error {
+	out, err := exec.Command("../../../shared/tools/ci-oracle/ci-oracle.sh", "map", "alpine").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("building the oracle: %w: %s", err, out)
+	}
+	return nil
+})
+
+// ask compares two directories. The rule is the content of a rule file.
+func ask(t *testing.T, before, after, mode, file string, rule map[string]any) opinion {
+	t.Helper()
+	script := filepath.Join(shared(t, "tools/ci-oracle"), "ci-oracle.sh")
+	if err := built(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(rule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ruleFile, answer := filepath.Join(t.TempDir(), "rule.json"), filepath.Join(t.TempDir(), "answer.json")
+	if err := os.WriteFile(ruleFile, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{fmt.Sprint(int(patience.Seconds())), script, "compare", "-rule", ruleFile, "-json", answer, "-timeout", "60s"}
+	if mode != "" {
+		args = append(args, "-mutable", mode)
+	}
+	if file != "" {
+		args = append(args, "-file", file)
+	}
+	cmd := exec.CommandContext(t.Context(), "timeout", append(args, before, after)...)
+	out, err := cmd.CombinedOutput()
+	exit, failed := errors.AsType[*exec.ExitError](err)
+	switch {
+	case failed && exit.ExitCode() == 124:
+		return opinion{Verdict: "time limit"}
+	case failed && exit.ExitCode() == 3:
+		t.Skipf("the oracle cannot run here: %s", out)
+	case err != nil && !failed:
+		t.Fatal(err)
+	}
+	var o opinion
+	if b, err = os.ReadFile(answer); err == nil {
+		err = json.Unmarshal(b, &o)
+	}
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return o
+}
+
+// rewriteInto rewrites a project and returns the directory with the result.
+func rewriteInto(t *testing.T, dir string, ru rule) (after string, res *Result) {
+	t.Helper()
+	res, err := Rewrite(input(readProject(t, dir), ru))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after = t.TempDir()
+	if err := os.CopyFS(after, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range res.Edits {
+		p := filepath.Join(after, filepath.FromSlash(e.Path))
+		if err := errors.Join(os.Chmod(p, 0o644), os.WriteFile(p, e.After, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return after, res
+}
+
+var placeholder = regexp.MustCompile(`\$(\{[^}]*\}|\([^)]*\)|\w+)`)
+
+// reported adds to a rule what the rewriter has reported: images of other
+// projects are left to a person, jobs that only moved a tag are gone.
+func reported(rule map[string]any, res *Result) map[string]any {
+	manual, _ := rule["manual"].([]any)
+	dropped, _ := rule["dropped"].([]any)
+	for _, f := range res.Findings {
+		switch f.Code {
+		case "foreign-image":
+			manual = append(manual, placeholder.ReplaceAllString(f.Detail, "*"))
+		case "job-dropped":
+			dropped = append(dropped, f.Detail)
+		}
+	}
+	rule["manual"], rule["dropped"] = manual, dropped
+	return rule
+}
+
+// TestOraclePlaton: the hand-made projects are accepted with their rule files.
+func TestOraclePlaton(t *testing.T) {
+	t.Parallel()
+	root := shared(t, "corpus/platon")
+	dirs, err := filepath.Glob(root + "/*.expected")
+	if err != nil || len(dirs) == 0 {
+		t.Fatalf("no samples in %s: %v", root, err)
+	}
+	for _, dir := range dirs {
+		dir = strings.TrimSuffix(dir, ".expected")
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			t.Parallel()
+			rule := map[string]any{}
+			if b, err := os.ReadFile(dir + ".rule.json"); err == nil {
+				if err := json.Unmarshal(b, &rule); err != nil {
+					t.Fatal(err)
+				}
+			}
+			delete(rule, "names") // whole names become prefixes, as internal/naming maps them
+			after, res := rewriteInto(t, dir, readRule(t, dir+".rule.json"))
+			if o := ask(t, dir, after, "", "", reported(rule, res)); o.Verdict != "same" {
+				t.Errorf("the oracle says %s: %+v %+v", o.Verdict, o.Violations, o.Unjudged)
+			}
+		})
+	}
+}
+
+// TestOracleAccepted: what the oracle once accepted stays accepted.
+func TestOracleAccepted(t *testing.T) {
+	t.Parallel()
+	root := shared(t, "corpus/ci")
+	for name, mode := range accepted {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if slices.Contains(slow, name) && os.Getenv("CICONFIG_ORACLE") != "all" {
+				t.Skip("takes the oracle long; set CICONFIG_ORACLE=all")
+			}
+			dir, ru := filepath.Join(root, name), corpusRule(name)
+			after, res := rewriteInto(t, dir, ru)
+			if res.Blocked() {
+				t.Fatalf("blocked: %+v", res.Findings)
+			}
+			if o := ask(t, dir, after, mode, ru.CIPath, reported(map[string]any{}, res)); o.Verdict != "same" {
+				t.Errorf("the oracle says %s, asked with %s: %+v %+v", o.Verdict, mode, o.Violations, o.Unjudged)
+			}
+		})
+	}
+}
+
+// TestOracleTable asks everything and logs the table of docs/rewriting.md:
+//
+//	CICONFIG_ORACLE=all go test ./internal/ciconfig -run TestOracleTable -v -timeout 2h
+func TestOracleTable(t *testing.T) {
+	if os.Getenv("CICONFIG_ORACLE") != "all" {
+		t.Skip("CICONFIG_ORACLE is not all")
+	}
+	root := shared(t, "corpus/ci")
+	dirs, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	rows := map[string]string{}
+	t.Run("ask", func(t *testing.T) {
+		for _, d := range dirs {
+			if name := d.Name(); d.IsDir() {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					row, said := tableRow(t, filepath.Join(root, name), corpusRule(name))
+					mu.Lock()
+					defer mu.Unlock()
+					rows[strings.ToLower(name)] = row
+					if mode := accepted[name]; mode != "" && said[mode] != "same" {
+						t.Errorf("no longer accepted: %v", said)
+					}
+				})
+			}
+		}
+	})
+	var b strings.Builder
+	b.WriteString("\n| project | rewrite | warn / dropped / error | findings that ask for something |\n| --- | --- | --- | --- |\n")
+	for _, name := range sortedKeys(rows) {
+		b.WriteString(rows[name])
+	}
+	t.Log(b.String())
+}
+
+// tableRow rewrites a project and asks for it in all modes.
+func tableRow(t *testing.T, dir string, ru rule) (row string, said map[string]string) {
+	after, res := rewriteInto(t, dir, ru)
+	state := "rewritten"
+	switch {
+	case res.Blocked():
+		state = "blocked"
+	case len(res.Edits) == 0:
+		state = "untouched"
+	}
+	said = map[string]string{}
+	var answers []string
+	for _, mode := range modes {
+		answer := "-"
+		if !res.Blocked() && len(res.Edits)+len(res.References) > 0 {
+			o := ask(t, dir, after, mode, ru.CIPath, reported(map[string]any{}, res))
+			answer = o.Verdict
+			for _, v := range o.Violations {
+				t.Logf("%s: %+v", mode, v)
+			}
+			for _, u := range o.Unjudged {
+				t.Logf("%s: unjudged: %+v", mode, u)
+			}
+		}
+		said[mode] = answer
+		answers = append(answers, answer)
+	}
+	count := map[string]int{}
+	for _, f := range res.Findings {
+		if f.Severity != Note {
+			count[string(f.Code)]++
+		}
+	}
+	var findings []string
+	for _, code := range sortedKeys(count) {
+		findings = append(findings, fmt.Sprintf("%s %d", code, count[code]))
+	}
+	name := strings.Replace(filepath.Base(dir), "__", "/", 1)
+	return fmt.Sprintf("| %s | %s | %s | %s |\n", name, state, strings.Join(answers, " / "), strings.Join(findings, ", ")), said
+}
