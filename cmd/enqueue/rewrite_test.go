@@ -18,7 +18,8 @@ import (
 const (
 	pushPipeline    = "build:\n  script:\n    - docker build -t $CI_REGISTRY_IMAGE/api:$CI_COMMIT_SHA .\n    - docker push $CI_REGISTRY_IMAGE/api:$CI_COMMIT_SHA\n"
 	pushedPipeline  = "build:\n  script:\n    - docker build -t $CI_REGISTRY_IMAGE:api-$CI_COMMIT_SHA .\n    - docker push $CI_REGISTRY_IMAGE:api-$CI_COMMIT_SHA\n"
-	blockedPipeline = pushPipeline + "    - helm push app.tgz oci://$CI_REGISTRY_IMAGE/charts\n"
+	blockedPipeline = "include: ci/test.yml\n" + pushPipeline
+	brokenYAML      = "test:\n  script: [make\n"
 )
 
 // rewriteAt runs enqueue rewrite on a directory; it needs no configuration.
@@ -143,9 +144,9 @@ func TestRewriteWrites(t *testing.T) {
 
 func TestRewriteBlocked(t *testing.T) {
 	t.Parallel()
-	dir := project(t, map[string]string{".gitlab-ci.yml": blockedPipeline})
+	dir := project(t, map[string]string{".gitlab-ci.yml": blockedPipeline, "ci/test.yml": brokenYAML})
 	code, out, _ := rewriteAt(t, dir, "--write")
-	for _, want := range []string{"blocking chart-push (for the project)", ".gitlab-ci.yml:5:25", "What to do:", "Not written", "--despite-blocking"} {
+	for _, want := range []string{"blocking yaml-invalid (for the project)", "ci/test.yml:", "What to do:", "Not written", "--despite-blocking"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("does not say %q:\n%s", want, out)
 		}
@@ -159,7 +160,7 @@ func TestRewriteBlocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	if code != exitAttention || got.Verdict != "attention" || !got.Blocked || got.Written || len(got.Files) != 1 || len(got.Mapping) == 0 ||
-		len(got.Findings) != 1 || got.Findings[0].Code != "chart-push" || got.Findings[0].Line != 5 || got.Findings[0].Remedy == "" {
+		len(got.Findings) != 1 || got.Findings[0].Code != "yaml-invalid" || got.Findings[0].File != "ci/test.yml" || got.Findings[0].Remedy == "" {
 		t.Errorf("exit %d: %+v", code, got)
 	}
 	code, _, _ = rewriteAt(t, dir, "--write", "--despite-blocking")
