@@ -27,7 +27,7 @@ const (
 const abreast = 4
 
 // copyTries is how often lines that met passing trouble are planned anew.
-const copyTries = 4
+const copyTries = 6
 
 type copyFlags struct {
 	file         string

@@ -5,53 +5,79 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oldregistry"
 )
 
-// The environment is the process', so nothing here runs in parallel.
-func TestCopyByMap(t *testing.T) {
+// port is an old registry and an ECR with the repository group/app, and the
+// environment in which enqueue copy finds its way to them.
+type port struct {
+	t   *testing.T
+	old *oldregistry.Server
+	aws *ecr.Server
+	dir string
+	env map[string]string
+}
+
+func newPort(t *testing.T) *port {
+	t.Helper()
 	old, err := oldregistry.Start(oldregistry.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer old.Close() //nolint:errcheck // nothing to lose
+	t.Cleanup(func() { _ = old.Close() })
 	aws, err := ecr.Start(ecr.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer aws.Close() //nolint:errcheck // nothing to lose
-	for _, name := range []string{"group/app", "group/web"} {
-		if _, err := aws.CreateRepository(name); err != nil {
-			t.Fatal(err)
-		}
+	t.Cleanup(func() { _ = aws.Close() })
+	if _, err := aws.CreateRepository("group/app"); err != nil {
+		t.Fatal(err)
 	}
-	oldHost, ecrHost := strings.TrimPrefix(old.URL, "http://"), strings.TrimPrefix(aws.URL, "http://")
+	p := &port{t: t, old: old, aws: aws, dir: t.TempDir()}
 	user, password := old.Worker()
-	dir := t.TempDir()
-	login := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, oldHost, base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
-	write(t, filepath.Join(dir, "config.json"), login)
+	login := fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, p.oldHost(), base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
+	write(t, filepath.Join(p.dir, "config.json"), login)
 	id, secret := aws.WorkerKey()
-	for k, v := range map[string]string{
-		"DOCKER_CONFIG": dir, "REGISTRY_AUTH_FILE": "", "AWS_ACCESS_KEY_ID": id, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": "",
+	p.env = map[string]string{
+		"DOCKER_CONFIG": p.dir, "REGISTRY_AUTH_FILE": "", "AWS_ACCESS_KEY_ID": id, "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": "",
 		"AWS_REGION": "eu-north-1", "AWS_ENDPOINT_URL_ECR": aws.URL, "AWS_ENDPOINT_URL": "", "AWS_PROFILE": "",
-		"AWS_CONFIG_FILE": filepath.Join(dir, "none"), "AWS_SHARED_CREDENTIALS_FILE": filepath.Join(dir, "none"),
-	} {
-		t.Setenv(k, v)
+		"AWS_CONFIG_FILE": filepath.Join(p.dir, "none"), "AWS_SHARED_CREDENTIALS_FILE": filepath.Join(p.dir, "none"),
 	}
-	push := func(tag string, image oci.Image) oci.Image {
-		u, p := old.Pipeline("group/app")
-		remote := oci.Remote{Locate: func(string) (string, bool) { return old.URL, true }, Credentials: func(string) (string, string, bool) { return u, p, true }}
-		if err := remote.Push(t.Context(), old.Name, "group/app", tag, image); err != nil {
-			t.Fatal(err)
-		}
-		return image
+	return p
+}
+
+func (p *port) oldHost() string { return strings.TrimPrefix(p.old.URL, "http://") }
+func (p *port) ecrHost() string { return strings.TrimPrefix(p.aws.URL, "http://") }
+
+func (p *port) push(tag string, image oci.Image) oci.Image {
+	p.t.Helper()
+	u, w := p.old.Pipeline("group/app")
+	remote := oci.Remote{Locate: func(string) (string, bool) { return p.old.URL, true }, Credentials: func(string) (string, string, bool) { return u, w, true }}
+	if err := remote.Push(p.t.Context(), p.old.Name, "group/app", tag, image); err != nil {
+		p.t.Fatal(err)
+	}
+	return image
+}
+
+// The environment is the process', so nothing here runs in parallel.
+func TestCopyByMap(t *testing.T) {
+	p := newPort(t)
+	aws, oldHost, ecrHost, dir, push := p.aws, p.oldHost(), p.ecrHost(), p.dir, p.push
+	if _, err := aws.CreateRepository("group/web"); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range p.env {
+		t.Setenv(k, v)
 	}
 	image := func(n int) oci.Image {
 		return oci.Build(oci.Spec{Layers: []oci.Layer{{"base": "shared"}, {"n": fmt.Sprint(n)}}})
@@ -126,6 +152,82 @@ func TestCopyByMap(t *testing.T) {
 	t.Setenv("AWS_ENDPOINT_URL_ECR", "")
 	if code, out, _ := copyMap("OLD:1\tregistry.example.org/group/app:1\n"); code != exitNone || !strings.Contains(out.Lines[0].Reason, "not ECR") {
 		t.Errorf("not ECR: %d %+v", code, out.Lines)
+	}
+}
+
+// TestKilledCopy kills enqueue copy when a part of the images is at the target.
+// The next one sends no blob again that had arrived, and asks nothing about the
+// images that were finished.
+func TestKilledCopy(t *testing.T) {
+	if args := os.Getenv("ENQUEUE_TEST_ARGS"); args != "" {
+		os.Exit(run(t.Context(), strings.Split(args, " "), os.Getenv, os.Stdout, os.Stderr))
+	}
+	p := newPort(t)
+	const images = 30
+	var lines strings.Builder
+	for n := range images {
+		p.push(fmt.Sprint(n), oci.Build(oci.Spec{Layers: []oci.Layer{{"base": "shared"}, {"n": fmt.Sprint(n)}}}))
+		fmt.Fprintf(&lines, "%s/group/app:%d\t%s/group/app:%d\n", p.oldHost(), n, p.ecrHost(), n)
+	}
+	list := filepath.Join(p.dir, "map")
+	write(t, list, lines.String())
+	p.old.Inject(func(r *http.Request) (int, string, bool) {
+		if strings.Contains(r.URL.Path, "/blobs/") {
+			time.Sleep(100 * time.Millisecond)
+		}
+		return 0, "", false
+	})
+	cmd := exec.Command(os.Args[0], "-test.run", "^TestKilledCopy$")
+	cmd.Env = append(os.Environ(), "ENQUEUE_TEST_ARGS=copy --streams 2 --map "+list)
+	for k, v := range p.env {
+		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(2 * time.Minute); len(p.aws.Tags("group/app")) < 5; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			_ = cmd.Process.Kill()
+			t.Fatal("nothing is copied")
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	finished, arrived, written := len(p.aws.Tags("group/app")), p.aws.Writes()["layers"], p.aws.Writes()["images"]
+	if finished == images {
+		t.Fatal("all was done before the kill: this test shows nothing")
+	}
+
+	p.old.Inject(nil)
+	for k, v := range p.env {
+		t.Setenv(k, v)
+	}
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), []string{"copy", "--json", "--map", list}, os.Getenv, &stdout, &stderr); code != 0 {
+		t.Fatalf("exit %d: %s", code, stderr.String())
+	}
+	var out outcome
+	if err := json.Unmarshal(stdout.Bytes(), &out); err != nil {
+		t.Fatal(err)
+	}
+	// A base layer, a config and a layer each; what was in flight may have
+	// arrived after the count.
+	const blobs = 1 + 2*images
+	if n := out.Requests["source GET blobs"]; n > blobs-arrived || n != out.Requests["target PUT blobs/uploads/put"] {
+		t.Errorf("%d blobs read again, of %d %d had arrived: %v", n, blobs, arrived, out.Requests)
+	}
+	// A tag that has no manifest yet costs one read, the refusal one more.
+	if n := out.Requests["source GET manifests"]; n > images-finished+1 {
+		t.Errorf("%d manifests read, %d images were finished: %v", n, finished, out.Requests)
+	}
+	// Refusals by the quota are tried again, so what counts is what was taken in.
+	if n := p.aws.Writes()["images"] - written; n > images-finished {
+		t.Errorf("%d manifests written, %d images were finished", n, finished)
+	}
+	if n := len(p.aws.Tags("group/app")); n != images {
+		t.Errorf("%d tags", n)
 	}
 }
 

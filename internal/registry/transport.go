@@ -20,6 +20,8 @@ func newTransport(host string) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.ForceAttemptHTTP2 = false
 	t.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
+	// Connections are opened many at a time: all but the first few can resume.
+	t.TLSClientConfig = &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(16)}
 	t.MaxIdleConns, t.MaxIdleConnsPerHost = 256, 64
 	t.ReadBufferSize, t.WriteBufferSize = 32<<10, 32<<10
 	t.DisableCompression = true // blobs are addressed by the bytes as they are stored

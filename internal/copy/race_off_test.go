@@ -1,0 +1,5 @@
+//go:build !race
+
+package copy_test
+
+const raceEnabled = false
