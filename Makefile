@@ -38,10 +38,11 @@ BENCHFLAGS  ?= --preset small --runs 3
 PEERS       := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ecrferry-bench
 
 .PHONY: bench-copy
-bench-copy: ## compare enqueue copy with regsync, crane and skopeo (BENCHFLAGS="--preset large --latency 0,20"; see bin/bench --help)
+bench-copy: ## compare enqueue copy with regsync, regctl, crane and skopeo (BENCHFLAGS="--preset large --latency 0,20"; see bin/bench --help)
 	@mkdir -p bin $(PEERS)
 	@test -x $(PEERS)/crane || GOBIN=$(PEERS) $(GO) install github.com/google/go-containerregistry/cmd/crane@v0.22.1
 	@test -x $(PEERS)/regsync || GOBIN=$(PEERS) $(GO) install github.com/regclient/regclient/cmd/regsync@v0.11.7
+	@test -x $(PEERS)/regctl || GOBIN=$(PEERS) $(GO) install github.com/regclient/regclient/cmd/regctl@v0.11.7
 	$(GO) build -trimpath -o bin/ ./cmd/bench
 	$(GO) build -trimpath -o $(PEERS)/enqueue ./cmd/enqueue
 	bin/bench --bin $(PEERS) --json bin/bench.json $(BENCHFLAGS)

@@ -58,8 +58,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.IntVar(&s.runs, "runs", 1, "medians of so many runs")
 	f.IntVar(&s.width, "width", 16, "concurrency of every tool")
 	f.BoolVar(&s.quota, "quota", false, "with ECR's quotas, such as 10 PutImage a second")
-	f.StringVar(&s.bin, "bin", "", "folder with the programs: enqueue, regsync, crane, skopeo (else PATH)")
-	tools := f.String("tools", "floor,ours,regsync,crane,skopeo", "in this order; those not installed are left out")
+	f.StringVar(&s.bin, "bin", "", "folder with the programs: enqueue, regsync, regctl, crane, skopeo (else PATH)")
+	tools := f.String("tools", "floor,ours,regsync,regctl,crane,skopeo", "in this order; those not installed are left out")
 	asJSON := f.String("json", "", "file for the figures as JSON")
 	if err := f.Parse(args); err != nil {
 		return err
