@@ -65,7 +65,7 @@ var tools = map[string]tool{
 		}
 		return w.process(ctx, t.path, "once", "-v", "error", "-c", w.file("regsync.yml"))
 	}},
-	"crane": {program: "crane", copy: each(func(from, to string) []string { return []string{"copy", from, to} })},
+	"crane":  {program: "crane", copy: each(func(from, to string) []string { return []string{"copy", from, to} })},
 	"regctl": {program: "regctl", copy: each(func(from, to string) []string { return []string{"image", "copy", from, to} })},
 	"skopeo": {program: "skopeo", copy: each(func(from, to string) []string {
 		return []string{"copy", "--quiet", "--all", "--preserve-digests", "docker://" + from, "docker://" + to}
