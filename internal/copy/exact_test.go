@@ -102,6 +102,37 @@ func TestEveryRequestIsNeeded(t *testing.T) {
 	}
 }
 
+// TestWhatIsKnownIsNotAskedAgain: what an earlier run has brought costs nothing
+// but the look at the target, as long as the target still holds it.
+func TestWhatIsKnownIsNotAskedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const tags = 10
+	for n := range tags {
+		w.push("group/app", fmt.Sprint("t", n), number(n))
+	}
+	r := request()
+	r.Sources = r.Sources[:1]
+	r.Known = map[string]string{}
+	for k, i := range w.run(w.engine(), r) {
+		r.Known[k] = i.SourceDigest
+	}
+	w.push("group/app", "t0", number(100)) // moves; whoever wants to know that asks without a memory
+	w.push("group/app", "new", number(101))
+	r.Known["group/app:t1"] = number(50).Digest() // is not what the target holds
+	plan := w.plan(w.engine(), r)
+	rows := byKey(plan.Images)
+	want(t, rows, map[string]string{"group/app:t0": "present", "group/app:t1": "present", "group/app:t2": "present", "group/app:new": "planned"})
+	for k, i := range rows {
+		if i.State == copy.Present && (i.SourceDigest != i.TargetDigest || i.SourceDigest == "") {
+			t.Errorf("%s: %s at the source, %s at the target", k, i.SourceDigest, i.TargetDigest)
+		}
+	}
+	if heads, gets := w.read("HEAD manifests 200"), w.read("GET manifests 200"); heads != 1 || gets != 1 {
+		t.Errorf("%d HEADs and %d reads, want one each: %v", heads, gets, w.requests)
+	}
+}
+
 func TestPairs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
