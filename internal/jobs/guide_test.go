@@ -102,23 +102,9 @@ var troubles = map[string]trouble{
 func TestGuide(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "one-image")
-	all, err := samples.All()
-	b.must(err)
-	var one samples.Sample
-	for _, s := range all {
-		if s.Name == "one-image" {
-			one = s
-		}
-	}
 	ids := map[int64]string{}
 	for name := range troubles {
-		s := one
-		s.Path = "plage/" + name
-		no := false
-		s.Pipeline = &no
-		b.must(b.world.SeedSample(t.Context(), s))
-		view, _ := b.world.GitLab.Project(s.Path)
-		ids[view.ID] = name
+		ids[b.variant("one-image", "plage/"+name, func(s *samples.Sample) { s.Pipeline = new(bool) })] = name
 	}
 	b.world.ECR.Inject(func(r *http.Request) (int, string, bool) {
 		busy := strings.HasPrefix(r.URL.Path, "/v2/plage/throttled/") && r.Method == http.MethodPost
@@ -165,14 +151,6 @@ func TestGuide(t *testing.T) {
 
 // happen lets a project's owners push what fails.
 func happen(b *bench, path string, x trouble) {
-	ci, err := b.world.GitLab.File(path, "main", ".gitlab-ci.yml")
-	if err != nil {
-		b.Error(err)
-	}
-	ci = strings.Replace(ci, "stages: [build, staging]", "stages: [build, test, staging]", 1) + "\n" + x.job
-	if x.whole {
-		ci = x.job
-	}
 	if x.moves {
 		former := path
 		path = "nye/" + strings.TrimPrefix(path, "plage/")
@@ -180,9 +158,12 @@ func happen(b *bench, path string, x trouble) {
 			b.Error(err)
 		}
 	}
-	if _, err = b.world.GitLab.PushFiles(path, "main", "Change the pipeline", map[string]string{".gitlab-ci.yml": ci}); err != nil {
-		b.Error(err)
-	}
+	b.push(path, "Change the pipeline", func(ci string) string {
+		if x.whole {
+			return x.job
+		}
+		return more(x.job)(ci)
+	})
 }
 
 // told compares what the operator reads of a project with what went wrong.
@@ -236,12 +217,5 @@ func moveOn(b *bench, former, path string) {
 	}
 	if len(b.world.ECR.Tags(path)) == 0 {
 		b.Errorf("%s: nothing was pushed to its new repository", path)
-	}
-}
-
-func (b *bench) must(err error) {
-	b.Helper()
-	if err != nil {
-		b.Fatal(err)
 	}
 }

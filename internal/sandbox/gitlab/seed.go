@@ -251,6 +251,19 @@ func (s *Server) Protect(path string, branches ...ProtectedBranch) error {
 	return nil
 }
 
+// SwitchCI switches a project's CI/CD on or off, as its owners do in its settings.
+func (s *Server) SwitchCI(path string, on bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := s.mustProject(path)
+	if err != nil {
+		return err
+	}
+	p.CIDisabled = !on
+	s.touch(p)
+	return nil
+}
+
 // Archive archives a project or takes it out of the archive.
 func (s *Server) Archive(path string, archived bool) error {
 	s.mu.Lock()
