@@ -62,6 +62,7 @@ func (s *Verify) overtaken(ctx context.Context, t *Task, seen observation) (Outc
 	if err != nil || head.SHA != later {
 		return Outcome{}, false, err
 	}
+	t.Migration.PipelineID, t.Migration.PipelineURL = 0, ""
 	return Back(store.StepPipeline, fmt.Sprintf("a later commit, %.8s, was deployed over ours: its pipeline is followed", later)), true, nil
 }
 
