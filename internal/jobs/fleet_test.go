@@ -11,6 +11,7 @@ import (
 
 	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox"
+	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/ci"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/samples"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
@@ -20,6 +21,7 @@ import (
 func TestFleet(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
+	was := b.snapshot()
 	b.start(nil)
 	checkOutcomes(b, b.all(false))
 	checkImages(b)
@@ -30,11 +32,34 @@ func TestFleet(t *testing.T) {
 		t.Errorf("the second walk changed the world outside: %v", d)
 	}
 	checkImages(b)
-	rollBackFleet(b)
+	rollBackFleet(b, was)
 }
 
-// rollBackFleet takes every sample back to which something was written.
-func rollBackFleet(b *bench) {
+// snapshot returns the files and variables of every sample by path.
+func (b *bench) snapshot() map[string]state {
+	b.Helper()
+	all, err := samples.All()
+	b.must(err)
+	out := map[string]state{}
+	for _, s := range all {
+		if s.Empty {
+			continue
+		}
+		view, _ := b.world.GitLab.Project(s.FinalPath())
+		out[s.FinalPath()] = state{b.files(s.FinalPath(), view.DefaultBranch), view.Variables}
+	}
+	return out
+}
+
+// state is what a rollback has to restore of a project.
+type state struct {
+	files     map[string]string
+	variables []ci.Variable
+}
+
+// rollBackFleet takes every sample back to which something was written, and
+// compares all of them, byte by byte, with what they were.
+func rollBackFleet(b *bench, was map[string]state) {
 	b.Helper()
 	all, err := samples.All()
 	if err != nil {
@@ -70,16 +95,20 @@ func rollBackFleet(b *bench) {
 			story(b, r)
 		}
 		view, _ := b.world.GitLab.Project(path)
-		for _, v := range view.Variables {
-			if strings.HasPrefix(v.Key, "CI_REGISTRY") {
-				b.Errorf("%s still has the variable %s", path, v.Key)
-			}
-		}
 		for _, m := range view.MergeRequests {
 			if m.State == "opened" {
 				b.Errorf("%s still has the merge request !%d", path, m.IID)
 			}
 		}
+	}
+	for path, s := range was {
+		if path == "dokumentasjon/dokument" {
+			// It was in ECR before we came, with variables of a path where AWS lets
+			// nobody push any more: those were repaired, which is not taken back.
+			view, _ := b.world.GitLab.Project(path)
+			s.variables = view.Variables
+		}
+		b.same(path, s.files, s.variables)
 	}
 }
 

@@ -28,6 +28,9 @@ const retried = "pipeline-retried"
 // Run implements Step.
 func (s *Pipeline) Run(ctx context.Context, t *Task) (Outcome, error) {
 	p, o, err := s.find(ctx, t)
+	if fault.ReasonOf(err) == gitlab.ReasonNeedsAccess {
+		return s.shut(ctx, t, err)
+	}
 	if err != nil || p == nil {
 		return o, err
 	}
@@ -45,6 +48,17 @@ func (s *Pipeline) Run(ctx context.Context, t *Task) (Outcome, error) {
 		return s.tree(ctx, t, *p)
 	}
 	return s.running(ctx, t, *p)
+}
+
+// shut explains why pipelines may not be looked at: where CI/CD is switched off
+// GitLab answers as if the account had no right to see them.
+func (s *Pipeline) shut(ctx context.Context, t *Task, refusal error) (Outcome, error) {
+	p, err := s.GitLab.Project(ctx, t.Project.ID)
+	if err != nil || !p.CIDisabled {
+		return Outcome{}, refusal
+	}
+	return Attention(gitlab.ReasonCIDisabled, "CI/CD was switched off for the project while it was migrated",
+		"the project's owners switch CI/CD on; then enqueue the project again"), nil
 }
 
 // tree judges a pipeline that passed by the worst of what it started: a trigger
