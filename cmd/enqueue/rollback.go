@@ -44,8 +44,10 @@ needs attention. Name projects, or choose them: those of a run, a wave, a group.
 				return err
 			}
 			return s.each(cmd, &sel, args, func(r store.Status) (string, error) {
-				switch {
-				case r.MigrationID == 0:
+				switch written, err := s.store.Written(cmd.Context(), r.ProjectID); {
+				case err != nil:
+					return "", err
+				case !written:
 					return "", &errNothingToDo{jobs.ErrNothingWritten.Error()}
 				case dryRun:
 					return fmt.Sprintf("would be rolled back (%s at %s)", r.State, r.Step), nil

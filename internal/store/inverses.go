@@ -48,6 +48,17 @@ func (s *Store) Inverses(ctx context.Context, projectID int64) ([]Inverse, error
 	return is, wrap(err, "the inverse of project %d", projectID)
 }
 
+// Written says whether the project's migrations wrote anything that a rollback
+// would take back: files or variables, since its last finished rollback.
+func (s *Store) Written(ctx context.Context, projectID int64) (bool, error) {
+	files, err := s.Inverses(ctx, projectID)
+	if err != nil || len(files) > 0 {
+		return len(files) > 0, err
+	}
+	variables, err := s.Variables(ctx, projectID)
+	return len(variables) > 0, err
+}
+
 // lastRollback is the attempt that took everything back last; 0 for none.
 const lastRollback = `(
 		       SELECT coalesce(max(attempt), 0)
