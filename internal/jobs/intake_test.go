@@ -74,7 +74,8 @@ func (l *line) start(cal calendar.Calendar, steps map[store.StepName]stepFunc) {
 	add[VerifyArgs](workers, r, store.StepVerify, step(store.StepVerify))
 	client, err := river.NewClient(riverpgxv5.New(l.pool), &river.Config{
 		ID: name, Schema: Schema, Workers: workers, Logger: log, FetchPollInterval: 100 * time.Millisecond,
-		Queues: map[string]river.QueueConfig{QueueSteps: {MaxWorkers: 4}, QueueCopy: {MaxWorkers: 4}},
+		SkipUnknownJobCheck: true, // what is kept of a finished project is another's work
+		Queues:              map[string]river.QueueConfig{QueueSteps: {MaxWorkers: 4}, QueueCopy: {MaxWorkers: 4}},
 	})
 	if err != nil {
 		l.Fatal(err)
