@@ -111,8 +111,9 @@ type Options struct {
 	Source *registry.Client // the old registry
 	Target *registry.Client // ECR's registry door, for writing
 	ECR    *ecr.Client      // ECR's API, for looking
-	// Pace holds back manifest writes. Engines of one process should share one;
-	// without it an engine has its own, just below PutImage's published quota.
+	// Pace holds back manifest writes. Engines of one process should share one,
+	// and those of several processes a ledger, see NewSharedPacer; without it an
+	// engine has its own, just below PutImage's published quota.
 	Pace Pacer
 	// Uploads holds back the writes of blobs likewise; without it they go
 	// freely until the first refusal, see NewAdaptivePacer.
