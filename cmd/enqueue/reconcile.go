@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
 	"gitlab.sikt.no/platon/ecrferry/internal/reconcile"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 	"gitlab.sikt.no/platon/ecrferry/reports"
@@ -126,4 +128,21 @@ func modelOf(r store.Report) (reconcile.Report, error) {
 		return m, fmt.Errorf("report %d is not readable: %w", r.ID, err)
 	}
 	return m, nil
+}
+
+// sayReconciliation adds to the status what the latest report answers, and
+// whether one is overdue; nothing where there are neither.
+func (s *session) sayReconciliation(ctx context.Context, w io.Writer) error {
+	r, err := s.store.LatestReport(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if err == nil {
+		fmt.Fprintf(w, "\nReport %d of %s: %s\n", r.ID, r.FinishedAt.UTC().Format(time.DateOnly), r.Message)
+	}
+	timing, err := jobs.Timing(ctx, s.store, s.config.ReconcileOverdue, time.Now())
+	if timing.Overdue {
+		fmt.Fprintf(w, "\nThe reconciliation that was due at %s UTC is overdue: is a worker running?\n", timing.Due.UTC().Format(time.DateTime))
+	}
+	return err
 }

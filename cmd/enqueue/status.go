@@ -69,7 +69,10 @@ whenever something changed.`,
 			case markdown:
 				return report.Markdown(out)
 			}
-			return report.Text(out)
+			if err := report.Text(out); err != nil {
+				return err
+			}
+			return s.sayReconciliation(cmd.Context(), out)
 		},
 	}
 	f := cmd.Flags()

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"os"
@@ -63,6 +65,30 @@ func sayWrites(d map[string]int) {
 	for _, k := range slices.Sorted(maps.Keys(d)) {
 		fmt.Printf("  %-32s %d\n", k, d[k])
 	}
+}
+
+// reconcile has the worker look at what is really there, and tells the answer.
+func (d *demo) reconcile(ctx context.Context) error {
+	out, err := d.enqueue(ctx, "reconcile", "--wait", "--json", "--note", "demonstration")
+	if err != nil {
+		return err
+	}
+	var r struct {
+		Headline struct{ Sentence, Forecast string }
+		Classes  []struct {
+			Title string
+			Count int
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		return fmt.Errorf("reading the reconciliation: %w", err)
+	}
+	fmt.Printf("\nCan the old registry be switched off? %s\n", r.Headline.Sentence)
+	for _, c := range r.Classes {
+		fmt.Printf("  %-32s %d\n", c.Title, c.Count)
+	}
+	fmt.Println("  (enqueue report tells which, and what to do)")
+	return nil
 }
 
 func (d *demo) sayAddresses() {

@@ -53,6 +53,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		}
 		return counts, err
 	})
+	m.Reconciliation(func() (metrics.Reconciliation, error) { return figures(st, c.ReconcileOverdue) })
 	clients, settings, err := assembly.Clients(ctx, c, st, log, m)
 	if err != nil {
 		return err
@@ -76,7 +77,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return fmt.Errorf("listening for HTTP: %w; choose another ECRFERRY_HTTP_ADDR", err)
 	}
-	web := &http.Server{Handler: routes(st, m, site), ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Handler: routes(st, m, site, c.ReconcileOverdue), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() {
 		if err := web.Serve(listener); !errors.Is(err, http.ErrServerClosed) {

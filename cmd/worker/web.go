@@ -21,7 +21,7 @@ import (
 )
 
 // routes are what monitoring asks for, and the dashboard, nil for none.
-func routes(st *store.Store, m *metrics.Metrics, pages http.Handler) http.Handler {
+func routes(st *store.Store, m *metrics.Metrics, pages http.Handler, overdue time.Duration) http.Handler {
 	mux := http.NewServeMux()
 	// Alive says that the process answers; ready, that it can do its work.
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
@@ -33,6 +33,10 @@ func routes(st *store.Store, m *metrics.Metrics, pages http.Handler) http.Handle
 			return
 		}
 		io.WriteString(w, "ok\n")
+		// The worker can work all the same: this is for people who look.
+		if timing, err := jobs.Timing(ctx, st, overdue, time.Now()); err == nil && timing.Overdue {
+			fmt.Fprintf(w, "the reconciliation that was due at %s is overdue\n", timing.Due.UTC().Format(time.RFC3339))
+		}
 	})
 	mux.Handle("GET /metrics", m.Handler())
 	if pages != nil {
