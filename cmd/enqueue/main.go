@@ -105,7 +105,7 @@ copy and rewrite have codes of their own.`,
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &coded{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	for _, sub := range []*cobra.Command{allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), promoteCommand(env), rollbackCommand(env), pauseCommand(env), resumeCommand(env), statusCommand(env), reconcileCommand(env), reportCommand(env), copyCommand(env), rewriteCommand(env)} {
+	for _, sub := range []*cobra.Command{planCommand(env), allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), promoteCommand(env), rollbackCommand(env), pauseCommand(env), resumeCommand(env), statusCommand(env), reconcileCommand(env), reportCommand(env), copyCommand(env), rewriteCommand(env)} {
 		usage(sub)
 		cmd.AddCommand(sub)
 	}
@@ -148,8 +148,9 @@ func (e *environment) openTo(ctx context.Context, w io.Writer) (*session, error)
 		return nil, err
 	}
 	log := c.Logger(w)
-	c.Workers, c.CopyWorkers = 1, 1 // a command needs few connections
-	db, err := assembly.Database(ctx, c, "enqueue", log)
+	few := c
+	few.Workers, few.CopyWorkers = 1, 1 // a command needs few connections
+	db, err := assembly.Database(ctx, few, "enqueue", log)
 	if err != nil {
 		return nil, err
 	}

@@ -66,6 +66,7 @@ func (s *survey) plan(ctx context.Context, t *Task, prop *proposal, vars []gitla
 	plan.Images = slices.DeleteFunc(plan.Images, func(i imagecopy.Image) bool {
 		return i.State == imagecopy.Gone && req.InUse[i.SourceRepository+":"+i.SourceTag] == named
 	})
+	t.images = plan
 	return plan, err
 }
 

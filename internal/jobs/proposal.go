@@ -66,6 +66,7 @@ func (s *survey) propose(ctx context.Context, t *Task, vars []gitlab.Variable) (
 	}
 	ciconfig.Gather(&in, func(inc ciconfig.Include) ciconfig.Included { return s.include(ctx, t, p, inc) })
 	p.result, err = ciconfig.Rewrite(in)
+	t.proposal = p
 	return p, err
 }
 

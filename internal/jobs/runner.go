@@ -14,6 +14,7 @@ import (
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/calendar"
+	imagecopy "gitlab.sikt.no/platon/ecrferry/internal/copy"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
@@ -36,6 +37,10 @@ type Task struct {
 	store  *store.Store
 	worker string
 	past   streak
+
+	// What the step last made of the project's files and images: a dry run shows it.
+	proposal *proposal
+	images   imagecopy.Plan
 }
 
 // WaitingSince returns when the present wait for this reason began; now, if this
