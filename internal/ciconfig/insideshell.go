@@ -19,20 +19,16 @@ func parseText(lines []string) *syntax.File {
 }
 
 // The runner starts bash where the image has it, else sh. A script that keeps
-// to POSIX gets sh, which every image has; one that only bash understands gets
-// bash; for what bash and busybox understand, but dash does not, the container
-// looks for bash as the runner does.
+// to POSIX gets sh, which every image has. All others get bash: where an image
+// has none the job says so, while a plain sh may take [[ for a command that is
+// not there and go on.
 const (
 	plainShell = "/bin/sh -eux -c"
 	bashShell  = "/bin/bash -eux -c"
-	findShell  = `/bin/sh -c 'exec $(command -v bash || command -v sh) -eux -c "$0"'`
 )
 
-// bashOnly and likeBash are commands that tell which shell a script is for.
-var (
-	bashOnly = map[string]bool{"shopt": true, "mapfile": true, "readarray": true, "pushd": true, "popd": true, "compgen": true, "disown": true}
-	likeBash = map[string]bool{"source": true, "let": true}
-)
+// bashOnly are commands that a POSIX shell does not have.
+var bashOnly = map[string]bool{"shopt": true, "mapfile": true, "readarray": true, "pushd": true, "popd": true, "compgen": true, "disown": true, "source": true, "let": true}
 
 // shellFor is the shell that a script needs.
 func shellFor(lines []string) string {
@@ -40,20 +36,19 @@ func shellFor(lines []string) string {
 	if f == nil {
 		return bashShell
 	}
-	only, like := false, false
+	only := false
 	syntax.Walk(f, func(n syntax.Node) bool {
 		switch n := n.(type) {
 		case *syntax.TestClause:
-			like = true
+			only = true
 		case *syntax.ArithmCmd, *syntax.ProcSubst, *syntax.ArrayExpr, *syntax.CStyleLoop, *syntax.ExtGlob:
 			only = true
 		case *syntax.SglQuoted:
-			like = like || n.Dollar
+			only = only || n.Dollar
 		case *syntax.Redirect:
-			only = only || n.Op == syntax.WordHdoc
-			like = like || n.Op == syntax.RdrAll || n.Op == syntax.AppAll
+			only = only || n.Op == syntax.WordHdoc || n.Op == syntax.RdrAll || n.Op == syntax.AppAll
 		case *syntax.FuncDecl:
-			like = like || n.RsrvWord
+			only = only || n.RsrvWord
 		case *syntax.DeclClause:
 			switch n.Variant.Value {
 			case "declare", "typeset":
@@ -61,24 +56,21 @@ func shellFor(lines []string) string {
 			}
 		case *syntax.ParamExp:
 			only = only || n.Excl || n.Names != 0 || n.Index != nil || n.Exp != nil && n.Exp.Op >= syntax.UpperFirst && n.Exp.Op <= syntax.LowerAll
-			like = like || n.Repl != nil || n.Slice != nil
+			only = only || n.Repl != nil || n.Slice != nil
 		case *syntax.CallExpr:
 			if len(n.Args) == 0 {
 				break
 			}
 			name := n.Args[0].Lit()
-			only, like = only || bashOnly[name], like || likeBash[name]
+			only = only || bashOnly[name]
 			for _, a := range n.Args[1:] {
-				like = like || name == "set" && a.Lit() == "pipefail"
+				only = only || name == "set" && a.Lit() == "pipefail"
 			}
 		}
 		return true
 	})
-	switch {
-	case only:
+	if only {
 		return bashShell
-	case like:
-		return findShell
 	}
 	return plainShell
 }

@@ -96,6 +96,7 @@ func (r *run) look() {
 	r.now = nil
 	r.includeInputs()
 	r.documents()
+	r.localFiles()
 	r.definitions()
 }
 
