@@ -184,14 +184,15 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 }
 
 // computedTags reports the pushes whose tag the output of a command decides,
-// such as a version out of package.json, outside of pipelines for git tags.
+// such as a version out of package.json, or a variable of which nobody knows
+// the value, outside of pipelines for git tags.
 func (r *run) computedTags() {
 	for _, u := range r.uses {
 		ref := u.ref
 		if !u.push || !ref.own || ref.host || ref.joined || u.settled || u.bad != "" || ref.colon < 0 || u.stability() != unknownTag {
 			continue
 		}
-		if u.job != nil && onlyTags(u.job) || !strings.Contains(tagOf(u), "$(…)") {
+		if u.job != nil && onlyTags(u.job) || !r.onDefault(u) && !strings.Contains(tagOf(u), "$(…)") {
 			continue
 		}
 		r.report("tag-computed", u.at, ref.String())

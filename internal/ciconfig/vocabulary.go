@@ -67,7 +67,7 @@ var vocabulary = map[Code]kind{
 		"docker push $CI_REGISTRY_IMAGE/api:latest   # and no tag that is unique to the build",
 		"push a tag that is unique to the build, and use that one wherever the image is used"},
 	"tag-computed": {Warning, OwnerProject,
-		"a command decides the tag; tags in ECR are immutable, so a push fails when the tag is there already",
+		"a command, or a variable that is not known here, decides the tag; tags in ECR are immutable, so a push fails when the tag is there already",
 		"docker push $CI_REGISTRY_IMAGE/api:$(jq -r .version package.json)   # pushed from the default branch",
 		"put $CI_COMMIT_SHORT_SHA behind it, or push it only in pipelines for git tags"},
 	"tag-dropped": {Note, OwnerProject,
