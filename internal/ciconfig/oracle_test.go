@@ -28,9 +28,11 @@ var modes = []string{"warn", "dropped", "error"}
 var accepted = map[string]string{
 	"amirghedira__amir-platform-ui":                "warn",
 	"external-mirrors__MetaGer":                    "warn",
-	"FlarelyLegal__cf-gitlab":                      "warn",
+	"FlarelyLegal__cf-gitlab":                      "dropped",
 	"kubernetes-sigs__kubespray":                   "warn",
-	"meltano__meltano":                             "warn",
+	"archlinux__archlinux-docker":                  "warn",
+	"meltano__meltano":                             "dropped",
+	"mirador1__mirador-service":                    "dropped",
 	"OpenSCMS__OpenSCMS":                           "error",
 	"openwrt__buildbot":                            "dropped",
 	"sikt-no__sds-komponentbibliotek":              "warn",
@@ -146,6 +148,18 @@ func reported(rule map[string]any, res *Result) map[string]any {
 	return rule
 }
 
+// onlyReported says whether nothing is wrong but that tags which findings name
+// are still pushed again: each tag is decided by itself.
+func onlyReported(o opinion, res *Result) bool {
+	told := slices.ContainsFunc(res.Findings, func(f Finding) bool { return f.Code == "moving-tag" || f.Code == "tag-computed" })
+	for _, v := range o.Violations {
+		if v.Kind != "mutable-push" {
+			return false
+		}
+	}
+	return told && len(o.Violations) > 0 && len(o.Unjudged) == 0
+}
+
 // TestOraclePlaton: the hand-made projects are accepted with their rule files.
 func TestOraclePlaton(t *testing.T) {
 	t.Parallel()
@@ -199,7 +213,7 @@ func TestOracleAccepted(t *testing.T) {
 			}
 			for _, mode := range append([]string{mode}, modes...) {
 				o := ask(t, dir, after, mode, ru.CIPath, reported(map[string]any{}, res))
-				if o.Verdict == "same" {
+				if o.Verdict == "same" || mode == "dropped" && onlyReported(o, res) {
 					return
 				}
 				t.Logf("asked with %s the oracle says %s: %+v %+v", mode, o.Verdict, o.Violations, o.Unjudged)
