@@ -89,7 +89,7 @@ CREATE TABLE ferry.plans (
     plan       jsonb NOT NULL
 );
 COMMENT ON TABLE ferry.plans IS 'One row a dry run: what a migration of the chosen projects would do, as of then.';
-COMMENT ON COLUMN ferry.plans.plan IS 'The whole plan, as the command plan prints it in JSON, which docs/cli.md documents.';
+COMMENT ON COLUMN ferry.plans.plan IS 'The whole plan, as the command plan prints it in JSON.';
 
 -- +goose Down
 DROP TABLE ferry.plans;

@@ -93,7 +93,7 @@ pauses: projects that have not begun wait until enqueue resume --all.`,
 	f.IntVar(&share, "failure-share", 0, "per cent of its ended projects that may fail before the intake pauses (default from ECRFERRY_FAILURE_SHARE)")
 	f.IntVar(&most, "failure-count", 0, "at how many failed projects the intake pauses (default from ECRFERRY_FAILURE_COUNT)")
 	f.BoolVar(&again, "again", false, "take projects that are done, too")
-	f.BoolVar(&asJSON, "json", false, "print JSON; docs/cli.md describes it")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
 	policy.add(cmd)
 	sel.add(cmd)
 	return cmd

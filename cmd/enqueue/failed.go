@@ -107,7 +107,7 @@ from the step where it stopped. Choose by cause: enqueue status lists them.`,
 	f := cmd.Flags()
 	f.StringVar(&note, "note", "", "why, for the event log")
 	f.BoolVar(&dryRun, "dry-run", false, "only show which")
-	f.BoolVar(&asJSON, "json", false, "print JSON; docs/cli.md describes it")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
 	start.add(cmd)
 	policy.add(cmd)
 	sel.wide(cmd)

@@ -78,7 +78,7 @@ alone, and the command says where it is and since when (exit code 3).`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&note, "note", "", "why, for the event log")
-	f.BoolVar(&asJSON, "json", false, "print JSON; docs/cli.md describes it")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
 	start.add(cmd)
 	policy.add(cmd)
 	return cmd
