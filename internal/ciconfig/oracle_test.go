@@ -34,7 +34,6 @@ var accepted = map[string]string{
 	"meltano__meltano":                             "dropped",
 	"mirador1__mirador-service":                    "dropped",
 	"OpenSCMS__OpenSCMS":                           "error",
-	"openwrt__buildbot":                            "dropped",
 	"sikt-no__sds-komponentbibliotek":              "warn",
 	"smith-of-code__ggr-platform":                  "dropped",
 	"UbiquitousLanguage__gitlab-auto-deploy-image": "dropped",
