@@ -116,6 +116,14 @@ func (s span) text() string {
 	return string(s.src.data[s.start:s.end])
 }
 
+// path is the file that the span lies in, "" for a value from elsewhere.
+func (s span) path() string {
+	if s.src == nil {
+		return ""
+	}
+	return s.src.path
+}
+
 // within says whether s lies inside t.
 func (s span) within(t span) bool {
 	return s.src == t.src && t.start <= s.start && s.end <= t.end

@@ -159,17 +159,39 @@ func union(a, b []text) []text {
 	if len(b) == 0 || &a[0] == &b[0] && len(a) == len(b) {
 		return a
 	}
-	seen := make(map[string]bool, len(a)+len(b))
-	var out []text
+	out := make([]text, 0, min(len(a)+len(b), most))
 	for _, list := range [][]text{a, b} {
 		for _, t := range list {
-			if k := t.key(); !seen[k] && len(out) < most {
-				seen[k] = true
+			if len(out) == most {
+				return out
+			}
+			if !slices.ContainsFunc(out, t.same) {
 				out = append(out, t)
 			}
 		}
 	}
 	return out
+}
+
+// same says whether two texts have one content and one origin. It is asked more
+// often than anything else; most answers are found in the last piece, which
+// differs where the beginning is a common base.
+func (t text) same(u text) bool {
+	if len(t) != len(u) {
+		return false
+	}
+	for i := len(t) - 1; i >= 0; i-- {
+		p, q := &t[i], &u[i]
+		if p.at.start != q.at.start || p.at.end != q.at.end || p.text != q.text || p.hole != q.hole || len(p.via) != len(q.via) || p.at.path() != q.at.path() {
+			return false
+		}
+		for k := range p.via {
+			if p.via[k].start != q.via[k].start || p.via[k].end != q.via[k].end {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // fields splits a text at the white space of unquoted expansions.
