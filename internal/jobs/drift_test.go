@@ -187,8 +187,11 @@ func (w *world) namespace(p store.Project) string {
 // lose: what runs is no longer in ECR.
 func (w *world) lose(p store.Project, m store.Migration) bool {
 	tag, _, _ := w.running(p, m)
-	if tag == "" {
-		return false
+	images, err := w.store.Images(w.Context(), m.ID)
+	w.must(nil, err)
+	lost := w.world.ECR.Tags(m.Repository)[tag]
+	if tag == "" || slices.ContainsFunc(images, func(i store.Image) bool { return i.TargetTag != tag && i.TargetDigest == lost }) {
+		return false // a copied tag of the same image would be cleaned up with it
 	}
 	w.must(w.world.ECR.Remove(m.Repository, tag))
 	return w.tell(p, reconcile.Lost, "loss of "+tag)
