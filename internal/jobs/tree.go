@@ -59,13 +59,9 @@ type failure struct {
 // logBytes is how much of a job's log is read, from its end.
 const logBytes = 256 << 10
 
-// failures diagnoses the failed jobs of the project's pipeline, those that may
-// fail aside. What is quoted of a log is masked.
-func (s *survey) failures(ctx context.Context, t *Task, pipeline int64) ([]failure, error) {
-	return s.treeFailures(ctx, t, t.Project.ID, gitlab.Pipeline{ID: pipeline}, 0)
-}
-
-// treeFailures diagnoses those of the pipelines that it started, too.
+// treeFailures diagnoses the failed jobs of the project's pipeline, those that
+// may fail aside, and those of the pipelines that it started. What is quoted of
+// a log is masked.
 func (s *survey) treeFailures(ctx context.Context, t *Task, project int64, p gitlab.Pipeline, level int) ([]failure, error) {
 	jobs, err := s.GitLab.Jobs(ctx, project, p.ID)
 	if unseen(err) && level > 0 {
