@@ -146,14 +146,20 @@ func (sh *shell) command(c *command) {
 	sh.inner(c, name)
 }
 
-// inner follows the script that docker run or kubectl exec hands to a shell.
+// inner follows the script that docker run or kubectl exec hands to a shell,
+// also by way of a first line that looks for bash.
 func (sh *shell) inner(c *command, name string) {
 	for i := 1; i+2 < len(c.args); i++ {
 		switch path.Base(c.lit(i)) {
 		case "sh", "bash", "ash":
-			if f := c.lit(i + 1); strings.HasPrefix(f, "-") && strings.Contains(f, "c") {
-				sh.clone().nested(c, i+2)
-				return
+			for k := i + 1; k+1 < len(c.args) && k < i+4; k++ {
+				if f := c.lit(k); strings.HasPrefix(f, "-") && strings.Contains(f, "c") {
+					sh.clone().nested(c, k+1)
+					if strings.Contains(c.lit(k+1), `-c "$0"`) {
+						sh.clone().nested(c, k+2)
+					}
+					return
+				}
 			}
 		}
 	}

@@ -87,7 +87,12 @@ func cacheFlag(u *use) string {
 	if u.lits == nil {
 		return ""
 	}
-	for _, l := range []string{u.lits[u.arg], u.lits[max(u.arg-1, 0)]} {
+	return cacheOf(u.lits[u.arg], u.lits[max(u.arg-1, 0)])
+}
+
+// cacheOf is cacheFlag for an argument and the one before it.
+func cacheOf(arg, before string) string {
+	for _, l := range []string{arg, before} {
 		flag, _, _ := strings.Cut(l, "=")
 		if flag == "--cache-from" || flag == "--cache-to" || flag == "--import-cache" || flag == "--export-cache" {
 			return flag

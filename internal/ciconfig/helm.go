@@ -19,6 +19,8 @@ func (r *run) repository(u *use, prefix string) {
 	switch {
 	case strings.Contains(all, "--cache-repo") && strings.Contains(u.lits[max(u.arg-1, 0)]+u.lits[u.arg], "--cache-repo"):
 		return // a cache needs no tag
+	case strings.Contains(u.lits[u.arg], "push-by-digest=true"):
+		return // the digest is the name
 	case strings.Contains(all, "--all-tags"), strings.Contains(all, "push -a "):
 		u.bad = "all-tags"
 	case strings.Contains(all, "list-tags"), strings.Contains(all, "tag ls"), u.lits[0] == "crane":

@@ -18,17 +18,22 @@ func parseText(lines []string) *syntax.File {
 	return f
 }
 
-// The runner starts bash where the image has it, else sh. A script that keeps
-// to POSIX gets sh, which every image has. All others get bash: where an image
-// has none the job says so, while a plain sh may take [[ for a command that is
-// not there and go on.
+// The runner starts bash where the image has it, with pipefail, else sh, and
+// never with -u: a variable that is not set is empty. A script that means the
+// same in both gets sh, which every image has; one that only bash understands
+// gets bash; for all else the container looks for bash as the runner does.
+// https://gitlab.com/gitlab-org/gitlab-runner/-/blob/main/shells/bash.go
 const (
-	plainShell = "/bin/sh -eux -c"
-	bashShell  = "/bin/bash -eux -c"
+	plainShell = "/bin/sh -ec"
+	bashShell  = "/bin/bash -eo pipefail -c"
+	findShell  = `/bin/sh -c 'command -v bash >/dev/null && exec bash -eo pipefail -c "$0" || exec sh -ec "$0"'`
 )
 
-// bashOnly are commands that a POSIX shell does not have.
-var bashOnly = map[string]bool{"shopt": true, "mapfile": true, "readarray": true, "pushd": true, "popd": true, "compgen": true, "disown": true, "source": true, "let": true}
+// bashOnly and likeBash are commands that tell which shell a script is for.
+var (
+	bashOnly = map[string]bool{"shopt": true, "mapfile": true, "readarray": true, "pushd": true, "popd": true, "compgen": true, "disown": true}
+	likeBash = map[string]bool{"source": true, "let": true, "local": true, "type": true, "printf": true, "trap": true, "read": true}
+)
 
 // shellFor is the shell that a script needs.
 func shellFor(lines []string) string {
@@ -36,19 +41,22 @@ func shellFor(lines []string) string {
 	if f == nil {
 		return bashShell
 	}
-	only := false
+	only, like := false, false
 	syntax.Walk(f, func(n syntax.Node) bool {
 		switch n := n.(type) {
+		case *syntax.Word:
+			like = like || expandsBraces(n)
 		case *syntax.TestClause:
 			only = true
 		case *syntax.ArithmCmd, *syntax.ProcSubst, *syntax.ArrayExpr, *syntax.CStyleLoop, *syntax.ExtGlob:
 			only = true
 		case *syntax.SglQuoted:
-			only = only || n.Dollar
+			like = like || n.Dollar
 		case *syntax.Redirect:
-			only = only || n.Op == syntax.WordHdoc || n.Op == syntax.RdrAll || n.Op == syntax.AppAll
+			only = only || n.Op == syntax.WordHdoc
+			like = like || n.Op == syntax.RdrAll || n.Op == syntax.AppAll
 		case *syntax.FuncDecl:
-			only = only || n.RsrvWord
+			like = like || n.RsrvWord
 		case *syntax.DeclClause:
 			switch n.Variant.Value {
 			case "declare", "typeset":
@@ -56,23 +64,55 @@ func shellFor(lines []string) string {
 			}
 		case *syntax.ParamExp:
 			only = only || n.Excl || n.Names != 0 || n.Index != nil || n.Exp != nil && n.Exp.Op >= syntax.UpperFirst && n.Exp.Op <= syntax.LowerAll
-			only = only || n.Repl != nil || n.Slice != nil
+			like = like || n.Repl != nil || n.Slice != nil
 		case *syntax.CallExpr:
 			if len(n.Args) == 0 {
 				break
 			}
 			name := n.Args[0].Lit()
-			only = only || bashOnly[name]
+			only, like = only || bashOnly[name], like || likeBash[name]
 			for _, a := range n.Args[1:] {
-				only = only || name == "set" && a.Lit() == "pipefail"
+				like = like || name == "set" && a.Lit() == "pipefail" || (name == "test" || name == "[") && a.Lit() == "==" ||
+					name == "echo" && (strings.HasPrefix(a.Lit(), "-") || backslash(a))
 			}
 		}
 		return true
 	})
-	if only {
+	switch {
+	case only:
 		return bashShell
+	case like:
+		return findShell
 	}
 	return plainShell
+}
+
+// expandsBraces says whether bash makes several words of one: {1..3}, {a,b}.
+func expandsBraces(w *syntax.Word) bool {
+	for _, p := range w.Parts {
+		if l, ok := p.(*syntax.Lit); ok {
+			if _, in, ok := strings.Cut(l.Value, "{"); ok && (strings.Contains(in, ",") || strings.Contains(in, "..")) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// backslash says whether a word has a backslash, which the echo of dash reads
+// and that of bash prints.
+func backslash(w *syntax.Word) bool {
+	found := false
+	syntax.Walk(w, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.Lit:
+			found = found || strings.Contains(n.Value, `\`)
+		case *syntax.SglQuoted:
+			found = found || strings.Contains(n.Value, `\`)
+		}
+		return !found
+	})
+	return found
 }
 
 // variableName is a variable that a script names; assigned when the script

@@ -113,6 +113,8 @@ type movings struct {
 	name, tag string
 	all       []*use
 	pushes    []*use
+	several   bool // the image has other moving tags elsewhere
+	beside    bool // one of these tags is a variable alone
 }
 
 // movingTags decides what becomes of each moving tag and adds the changes.
@@ -155,7 +157,13 @@ func (r *run) movingTags() {
 // and holds up no other.
 func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 	r.computedTags()
-	for _, cluster := range all {
+	severalTags(all)
+	for i, cluster := range all {
+		for _, g := range cluster {
+			for _, u := range g.all {
+				u.cluster = i + 1
+			}
+		}
 		var pushes []*use
 		for _, g := range cluster {
 			pushes = append(pushes, g.pushes...)
@@ -178,9 +186,35 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 		for _, p := range pushes {
 			if slices.Contains(r.cuts[cuts:], p) {
 				r.report("tag-dropped", p.at, p.ref.String())
+			} else if p.retagged != "" && !deployed(cluster, p) {
+				r.report("tag-replaced", p.at, p.ref.String())
 			}
 		}
 	}
+}
+
+// deployed says whether something in the files uses the image that a push
+// leaves behind, beside the tools that build and push it.
+func deployed(cluster []*movings, push *use) bool {
+	for _, g := range cluster {
+		for _, u := range g.all {
+			if u.ref.name() != push.ref.name() || u.push || u.role == textRole {
+				continue
+			}
+			if u.cmd == nil || u.document {
+				return true
+			}
+			switch u.lits[0] {
+			case "docker", "podman", "buildah", "crane", "gcrane", "skopeo", "regctl", "trivy", "grype", "syft", "cosign":
+				if strings.Contains(u.command, " run") || strings.Contains(u.command, " up") || strings.Contains(u.command, " deploy") {
+					return true
+				}
+			default:
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // computedTags reports the pushes whose tag the output of a command decides,
@@ -364,11 +398,11 @@ func (r *run) replaceMoving(g *movings) (changes []change, drops []*use, ok bool
 			drops = append(drops, u)
 			continue
 		}
-		c, ok := u.tagChange(r.uniqueName())
+		c, ok := u.tagChange(r.successor(g))
 		if !ok || !r.dependable(g.pushes, u) {
 			return nil, nil, false
 		}
-		u.retagged = braces(r.uniqueName())
+		u.retagged = bracedTail(r.successor(g))
 		changes = append(changes, c)
 	}
 	return changes, drops, true
@@ -398,6 +432,12 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 		changes = append(changes, c)
 	}
 	return changes, drops, true
+}
+
+// bracedTail is braces for a tag whose end is the variable.
+func bracedTail(tag string) string {
+	i := strings.LastIndexByte(tag, '$')
+	return tag[:max(i, 0)] + braces(tag[max(i, 0):])
 }
 
 // braces writes a variable as references show it: ${NAME}.

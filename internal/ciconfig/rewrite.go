@@ -21,6 +21,7 @@ func Rewrite(in Input) (*Result, error) {
 	names.look()
 	changes := names.plan()
 	names.judge(changes)
+	names.collisions()
 	if len(names.uses) <= maxUses {
 		names.expires()
 	}
@@ -44,6 +45,7 @@ func Rewrite(in Input) (*Result, error) {
 	if files, err = images.apply(contained); err != nil {
 		return nil, err
 	}
+	images.leftovers(names, len(changes) > 0)
 	res.Findings = append(res.Findings, images.findings...)
 
 	after := images
@@ -55,6 +57,9 @@ func Rewrite(in Input) (*Result, error) {
 	}
 	if err := prove(in, names, after, res); err != nil {
 		return nil, fmt.Errorf("the rewrite of %s does not hold: %w", in.Project.Path, err)
+	}
+	if res.Blocked() {
+		files = in.Files // half a rewrite helps nobody
 	}
 	for i, f := range in.Files {
 		if after := files[i].Content; !bytes.Equal(after, f.Content) {
@@ -201,21 +206,11 @@ func (r *run) summary(res *Result) {
 			refs[old] = true
 			res.References = append(res.References, old)
 		}
-		tag := ref.tag()
-		if u.retagged != "" {
-			tag = u.retagged
-		}
-		if tag == "" {
-			tag = "latest"
-		}
-		target := tag
-		if p := prefixOf(ref.name()); p != "" {
-			target = p + "-" + tag
-		}
 		if cut[u] {
 			continue
 		}
-		if u.push && !pushed[target] && r.onDefault(u) {
+		target := u.target()
+		if u.push && !pushed[target] && r.onDefault(u) && !strings.Contains(target, ":") {
 			pushed[target] = true
 			res.PushedTags = append(res.PushedTags, target)
 		}

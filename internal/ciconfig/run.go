@@ -38,9 +38,10 @@ type run struct {
 	lineOf     map[*chunk]line
 	followed   map[*chunk]bool // images and script lines that a job has
 	builds     []*build
-	others     []text   // values with an image of another registry in the place of an own one
-	composes   bool     // a job builds what a compose or bake file says
-	filled     []string // files and directories in which variables are put in
+	others     []text          // values with an image of another registry in the place of an own one
+	apart      map[string]bool // others that are there already
+	composes   bool            // a job builds what a compose or bake file says
+	filled     []string        // files and directories in which variables are put in
 }
 
 type declared struct {
@@ -59,7 +60,7 @@ type operation struct {
 func newRun(in *Input) *run {
 	r := &run{in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
 		reported: map[Finding]bool{}, shells: map[*chunk]*syntax.File{}, wholes: map[*source]*chunk{},
-		following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, lineOf: map[*chunk]line{}, followed: map[*chunk]bool{}}
+		following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}}
 	for _, f := range in.Files {
 		r.files[f.Path] = newSource(f.Path, f.Content, true)
 	}
@@ -339,6 +340,11 @@ func (r *run) definitions() {
 				}
 				for _, ref := range r.references(val) {
 					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "variable " + name, role: textRole, expands: true, job: j}
+					if name == "CI_APPLICATION_REPOSITORY" && ref.own && ref.sep >= 0 && ref.colon < 0 {
+						u.role = unclearRole // Auto Build joins it with CI_APPLICATION_TAG by a colon
+						r.add(u)
+						continue
+					}
 					if ref.own && ref.sep >= 0 {
 						s, ok := ref.f.at(ref.sep)
 						if ok && covered[s] {

@@ -19,6 +19,7 @@ type shell struct {
 	known bool     // args are known
 	funcs map[string]function
 	depth int
+	piped bool    // what is printed goes to a file or another command
 	print *[]text // what echo prints, inside a command substitution
 }
 
@@ -106,6 +107,10 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			sh.word(ch, r.Word)
 		}
 	}
+	if toFile(s.Redirs) && !sh.piped {
+		sh.piped = true
+		defer func() { sh.piped = false }()
+	}
 	switch c := s.Cmd.(type) {
 	case *syntax.CallExpr:
 		sh.call(ch, c, s.Redirs)
@@ -141,7 +146,9 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 	case *syntax.BinaryCmd:
 		switch c.Op {
 		case syntax.Pipe, syntax.PipeAll:
-			sh.clone().stmt(ch, c.X)
+			left := sh.clone()
+			left.piped = true
+			left.stmt(ch, c.X)
 			sh.clone().stmt(ch, c.Y)
 		default:
 			sh.stmt(ch, c.X)
@@ -164,6 +171,19 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			return true
 		})
 	}
+}
+
+// toFile says whether standard output goes to a file.
+func toFile(list []*syntax.Redirect) bool {
+	for _, r := range list {
+		switch r.Op {
+		case syntax.RdrOut, syntax.AppOut, syntax.RdrClob, syntax.RdrAll, syntax.AppAll:
+			if r.Word.Lit() != "/dev/null" && (r.N == nil || r.N.Value == "1") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // maybe follows what may or may not be executed.

@@ -25,6 +25,7 @@ type use struct {
 	retagged string // what takes the place of its moving tag
 	style    int
 	changes  []change
+	cluster  int  // the moving tags that hang together with its own, 0 for none
 	bare     bool // a tag that stands alone, its image before it
 	document bool // in a file that no job reads as configuration or script
 	settled  bool // handled elsewhere, no change of its own
@@ -39,6 +40,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	if all := strings.Join(lits, " "); strings.Contains(all, "compose") && (strings.Contains(all, " build") || strings.Contains(all, " push") || strings.Contains(all, " up")) || strings.Contains(all, " bake") {
 		r.composes = true
 	}
+	r.foreign(c, lits)
 	if !slices.ContainsFunc(c.args, r.mentions) {
 		return
 	}
@@ -60,9 +62,28 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			u.lits, u.arg = c.view(i, lits)
 			u.role = argRole(u.lits, u.arg, c.lit(i))
 			u.push = pushes(u.lits, u.arg, c.lit(i))
+			if u.role == textRole && ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0 && sh.readOn(lits) {
+				if _, shared := u.separator(); shared {
+					r.reportAs(Warning, "tag-elsewhere", u.at, ref.String())
+				} else {
+					u.bad = "tag-elsewhere"
+				}
+			}
 			r.add(u)
 		}
 	}
+}
+
+// readOn says whether something reads what a text command writes: a name alone
+// is harmless in a message, and half a reference in a file or a request.
+func (sh *shell) readOn(lits []string) bool {
+	switch lits[0] {
+	case "echo", "printf":
+		return sh.piped
+	case "yq", "jq", "sed", "tee", "curl":
+		return true
+	}
+	return false
 }
 
 // handedOut reports own images that leave the project.
@@ -73,6 +94,21 @@ func (r *run) handedOut(at span, args []text, to string) {
 				r.report("handed-out", at, to)
 				return
 			}
+		}
+	}
+}
+
+// foreign remembers the arguments of an image tool that a variable with a
+// visible value begins and that name no own image: another job may put an own
+// name into the same words.
+func (r *run) foreign(c *command, lits []string) {
+	if !imageTools[lits[0]] || r.now == nil || r.now.hidden || isLogin(lits) {
+		return
+	}
+	for _, a := range c.args[1:] {
+		if len(a) > 1 && len(a[0].via) > 0 && !r.mentions(a) && !r.apart[a.key()] && (hosted(a.String()) || a[0].hole != "" && !strings.HasPrefix(a[0].hole, "CI_") && strings.Contains(a.String(), "/")) {
+			r.apart[a.key()] = true
+			r.others = append(r.others, a)
 		}
 	}
 }
@@ -143,7 +179,7 @@ var imageTools = map[string]bool{
 	"docker": true, "podman": true, "buildah": true, "nerdctl": true, "skopeo": true, "crane": true, "regctl": true,
 	"executor": true, "kubectl": true, "oc": true, "trivy": true, "grype": true, "syft": true, "cosign": true, "dive": true,
 	"docker-compose": true, "kustomize": true, "container-structure-test": true, "hadolint": true, "notation": true, "img": true,
-	"build-push": true, "snyk": true, "k3d": true, "kind": true, "buildctl": true, "deploy": true, "dockle": true, "manifest-tool": true,
+	"build-push": true, "snyk": true, "k3d": true, "kind": true, "buildctl": true, "buildctl-daemonless.sh": true, "deploy": true, "dockle": true, "manifest-tool": true,
 }
 
 var textTools = map[string]bool{
@@ -160,7 +196,7 @@ func argRole(lits []string, i int, arg string) role {
 	}
 	all := strings.Join(lits, " ")
 	switch {
-	case flag == "--cache-repo", strings.Contains(all, "--all-tags"), strings.Contains(all, "push -a "):
+	case flag == "--cache-repo", strings.Contains(arg, "push-by-digest=true"), strings.Contains(all, "--all-tags"), strings.Contains(all, "push -a "):
 		return repositoryRole
 	case lits[0] == "helm" && (strings.Contains(arg, "repository") || strings.Contains(arg, "image=") || strings.Contains(arg, "egistry=")):
 		return repositoryRole
@@ -194,7 +230,7 @@ func pushes(lits []string, i int, arg string) bool {
 		if strings.Contains(all, " imagetools create ") {
 			return prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag=")
 		}
-		if strings.Contains(all, " --push ") || strings.Contains(all, "type=registry") {
+		if strings.Contains(all, " --push ") || strings.Contains(all, "type=registry") || strings.Contains(all, "push=true") {
 			for _, other := range []string{"--build-arg", "--cache-from", "--cache-to", "--build-context", "--label"} {
 				if prev == other || strings.HasPrefix(arg, other) {
 					return false
@@ -202,6 +238,8 @@ func pushes(lits []string, i int, arg string) bool {
 			}
 			return true // a tag, perhaps together with its flag out of a variable
 		}
+	case "buildctl", "buildctl-daemonless.sh":
+		return strings.Contains(arg, "push=true") && cacheOf(arg, prev) == ""
 	case "executor":
 		return prev == "--destination" || prev == "-d" || strings.HasPrefix(arg, "--destination=")
 	case "skopeo":

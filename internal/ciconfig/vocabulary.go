@@ -74,6 +74,22 @@ var vocabulary = map[Code]kind{
 		"a tag that moves is not pushed any more; the tag of the build is pushed beside it",
 		"docker push $CI_REGISTRY_IMAGE/api:latest   # docker push $CI_REGISTRY_IMAGE/api:$CI_COMMIT_SHA stays",
 		"nothing, unless something outside the pipeline uses that tag; let it use the tag of the build"},
+	"tag-replaced": {Warning, OwnerProject,
+		"a tag that moves was the only one and became one of the build, and nothing in the files uses the image",
+		"docker push $CI_REGISTRY_IMAGE/api:$CI_COMMIT_REF_SLUG   # now api-$CI_COMMIT_SHA",
+		"find out what pulls the old tag, such as a cluster or another project, and let it use the tag of the build"},
+	"tag-collision": {Blocking, OwnerProject,
+		"two different images would get one tag in the one repository",
+		"docker push $CI_REGISTRY_IMAGE/a/b:1\ndocker push $CI_REGISTRY_IMAGE/a-b:1",
+		"give one of them another name before the migration"},
+	"text-left": {Blocking, OwnerProject,
+		"a name behind $CI_REGISTRY_IMAGE stands in text that is not understood, and was left",
+		"cat > compose.yml <<'EOF'\nimage: ${CI_REGISTRY_IMAGE}/api:1\nEOF",
+		"write it as $CI_REGISTRY_IMAGE:name-tag by hand"},
+	"settings-not-passed": {Warning, OwnerProject,
+		"the job's commands now run in a container, which gets the variables that the files define or the commands name, but not those that only the project's settings define and a program reads by itself",
+		"script: [twine upload dist/*]   # TWINE_PASSWORD is set in the settings",
+		"add -e NAME to docker run for each such variable"},
 	"job-dropped": {Warning, OwnerProject,
 		"the job did nothing but move a tag, which ECR forbids, and was removed",
 		"latest:\n  script: [docker tag $B:$CI_COMMIT_SHA $B:latest, docker push $B:latest]",
@@ -152,6 +168,6 @@ var vocabulary = map[Code]kind{
 // the image nor has another reference to it that is rewritten: then the place
 // is left as it is, and nothing else depends on it.
 var alone = map[Code]bool{
-	"tag-elsewhere": true, "unseen-builder": true, "uses-disagree": true, "joined-elsewhere": true, "name-with-slash": true,
+	"tag-elsewhere": true, "text-left": true, "unseen-builder": true, "uses-disagree": true, "joined-elsewhere": true, "name-with-slash": true,
 	"in-template": true, "literal-in-file": true, "position-unknown": true, "base-composed": true, "name-unknown": true,
 }

@@ -1,0 +1,104 @@
+package ciconfig
+
+import (
+	"fmt"
+	"strings"
+)
+
+// collisions reports different old images that would get one new reference:
+// a/b and a-b, api:v1-x and api-v1:x. One of them would be pushed over the
+// other, or its push refused, and nothing would tell them apart.
+func (r *run) collisions() {
+	gone := map[*use]bool{}
+	for _, u := range r.cuts {
+		gone[u] = true
+	}
+	first := map[string]*use{}
+	for _, u := range r.uses {
+		if !u.ref.own || u.ref.host || u.ref.joined || gone[u] || !u.push && !(u.cmd != nil && u.tags()) || u.role == repositoryRole {
+			continue
+		}
+		to := u.target()
+		v := first[to]
+		if v == nil {
+			first[to] = u
+			continue
+		}
+		if u.ref.name() == v.ref.name() && (tagOf(u) == tagOf(v) || u.cluster == v.cluster || !u.push || !v.push) {
+			continue
+		}
+		r.report("tag-collision", u.at, fmt.Sprintf("%s and %s would both be $CI_REGISTRY_IMAGE:%s", v.ref, u.ref, to))
+	}
+}
+
+// target is the tag that the use's reference gets, variables unexpanded.
+func (u *use) target() string {
+	tag := tagOf(u)
+	if u.retagged != "" {
+		tag = u.retagged
+	}
+	if u.bad == "" {
+		if p := prefixOf(u.ref.name()); p != "" {
+			return p + "-" + tag
+		}
+		return tag
+	}
+	if n := u.ref.name(); n != "" {
+		return strings.ToLower(n) + ":" + tag // it stays what it was
+	}
+	return tag
+}
+
+// successor is the tag of the build that takes the place of a moving one. Where
+// an image has several moving tags, each keeps what tells it from the others:
+// dev becomes dev-$CI_COMMIT_SHA, and debug-$CI_COMMIT_REF_SLUG
+// debug-$CI_COMMIT_SHA.
+func (r *run) successor(g *movings) string {
+	unique := r.uniqueName()
+	literal := g.literal()
+	if !g.several || literal == "" || literal == "latest" && !g.beside {
+		return unique
+	}
+	return literal + "-" + unique
+}
+
+// literal is what is written out of a moving tag, without its variables.
+func (g *movings) literal() string {
+	var out []string
+	for _, w := range strings.Split(g.tag, "-") {
+		if w != "" && !strings.Contains(w, "$") {
+			out = append(out, w)
+		}
+	}
+	return strings.Join(out, "-")
+}
+
+// severalTags marks the images that are pushed under more than one moving tag
+// in places that do not hang together.
+func severalTags(all [][]*movings) {
+	type seen struct {
+		cluster int
+		several bool
+		beside  bool
+	}
+	names := map[string]*seen{}
+	each := func(f func(i int, g *movings)) {
+		for i, c := range all {
+			for _, g := range c {
+				if len(g.pushes) > 0 {
+					f(i, g)
+				}
+			}
+		}
+	}
+	each(func(i int, g *movings) {
+		s := names[g.name]
+		if s == nil {
+			s = &seen{cluster: i}
+			names[g.name] = s
+		}
+		s.several = s.several || s.cluster != i
+		s.beside = s.beside || g.literal() == ""
+	})
+	each(func(i int, g *movings) { g.several, g.beside = names[g.name].several, names[g.name].beside })
+}

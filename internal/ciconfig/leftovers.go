@@ -1,0 +1,104 @@
+package ciconfig
+
+import (
+	"path"
+	"regexp"
+	"strings"
+)
+
+// The last net: text that still joins a name to the registry's variable after
+// the rewrite was not evaluated by anything above it, such as a quoted
+// here-document, an escaped variable or a program.
+var leftover = []*regexp.Regexp{
+	regexp.MustCompile("CI_REGISTRY_IMAGE[\"'\\])}\\\\]{0,5}(\\s*\\+\\s*[\"'`]+)?/[\"'\\\\]*[\\w${(%]"),
+	regexp.MustCompile(`\$CI_REGISTRY_IMAGE["'\\]*-[\w$]|\$\{CI_REGISTRY_IMAGE\}["'\\]*-[\w$]`),
+	regexp.MustCompile(`(?i)(image|registry|repository).*CI_PROJECT_PATH["'\])}\\]{0,4}/["'\\]*[\w$]`),
+	regexp.MustCompile(`%s[/-][^"']*["'][^|;]*CI_REGISTRY_IMAGE["'\]})]*(\s|$)`),
+}
+
+// leftovers reports such text in lines that have no finding yet. It looks at
+// the files as the names pass left them. Where names were changed, such text in
+// what the jobs read would break the rest.
+func (r *run) leftovers(names *run, changed bool) {
+	told := map[string]map[int]bool{}
+	open := map[string][]int{} // findings on text of several lines
+	for _, f := range names.findings {
+		if told[f.File] == nil {
+			told[f.File] = map[int]bool{}
+		}
+		told[f.File][f.Line] = true
+		if strings.HasSuffix(f.Text, "…") {
+			open[f.File] = append(open[f.File], f.Line)
+		}
+	}
+	for _, f := range r.in.Files {
+		s := r.files[f.Path]
+		if s == nil || !s.editable || prose(f.Path) || len(s.data) > maxFile {
+			continue
+		}
+		for start := 0; start < len(s.data); {
+			from, end := s.line(start)
+			if end <= start {
+				break
+			}
+			start = end
+			text := uncommented(string(s.data[from:end]))
+			hit := -1
+			for _, re := range leftover {
+				if m := re.FindStringIndex(text); m != nil {
+					hit = m[0]
+					break
+				}
+			}
+			if hit < 0 {
+				continue
+			}
+			at := span{s, from + hit, from + len(strings.TrimRight(text, "\r\n"))}
+			line, _ := s.position(at.start)
+			if m := s.was; m != nil {
+				line, _ = m.before.position(m.origin(at.start))
+			}
+			if told[f.Path][line] || within(open[f.Path], line) {
+				continue
+			}
+			severity := Warning // somebody else may read the file, or nobody
+			if changed && names.visited[f.Path] {
+				severity = Blocking
+			}
+			r.reportAs(severity, "text-left", at, "")
+		}
+	}
+}
+
+// within says whether a line is a little behind one of the others.
+func within(lines []int, line int) bool {
+	for _, l := range lines {
+		if line > l && line < l+30 {
+			return true
+		}
+	}
+	return false
+}
+
+// prose says whether a file is for people.
+func prose(p string) bool {
+	switch strings.ToLower(path.Ext(p)) {
+	case ".md", ".rst", ".adoc", ".txt", ".html", ".svg":
+		return true
+	}
+	return false
+}
+
+var trailing = regexp.MustCompile(`[ \t]#`)
+
+// uncommented is a line without its comment.
+func uncommented(l string) string {
+	t := strings.TrimSpace(l)
+	if strings.HasPrefix(t, "#") || strings.HasPrefix(t, "//") || strings.HasPrefix(t, "<!--") {
+		return ""
+	}
+	if m := trailing.FindStringIndex(l); m != nil {
+		return l[:m[0]]
+	}
+	return l
+}
