@@ -178,8 +178,8 @@ func (p *Planner) show(t *Task, o Outcome, out *reports.ProjectPlan) {
 }
 
 // What a migration asks of GitLab: its files once for each of the three steps
-// that read them, and the rest of what the steps look at. The sandbox's fleet
-// makes between 40 and 70 such requests a project.
+// that read them, and the rest of what the steps look at. The second figure is
+// an estimate, as what is looked at depends on the project's pipelines.
 const (
 	fileReads     = 3
 	otherRequests = 40
