@@ -29,7 +29,7 @@ type rewriteFlags struct {
 	project, branch, ciPath   string
 	mapping, ref, oldRegistry string
 	variables                 []string
-	write, despite, json      bool
+	write, json               bool
 }
 
 func rewriteCommand(env *environment) *cobra.Command {
@@ -47,8 +47,8 @@ directory; with --ref, as they are in a commit. Files that the pipeline includes
 from other projects cannot be seen; the output names them.
 
 --write puts all changed files in place, or none, and keeps their permissions.
-It refuses while a finding blocks, unless --despite-blocking is given too: then
-what is left to do by hand is yours.
+While a finding blocks nothing would change: half a rewrite would build one name
+and deploy another.
 
 --mapping names a file that gives image paths to projects whose names do not
 show it, a path in the old registry and a project a line:
@@ -78,7 +78,6 @@ The findings are explained in docs/findings.md, the JSON in docs/rewriting.md.`,
 	o.StringVar(&f.oldRegistry, "old-registry", "", "host name of the old registry (default from ECRFERRY_OLD_REGISTRY, else registry.uninett.no)")
 	o.StringVar(&f.ref, "ref", "", "read this branch, tag or commit of the checkout, not the directory")
 	o.BoolVar(&f.write, "write", false, "change the files")
-	o.BoolVar(&f.despite, "despite-blocking", false, "with --write: also when a finding blocks")
 	o.BoolVar(&f.json, "json", false, "print JSON")
 	return cmd
 }
@@ -97,8 +96,6 @@ func (f *rewriteFlags) run(cmd *cobra.Command, env *environment, dir string) err
 		return wrong("--ci-path %s leads out of %s", f.ciPath, dir)
 	case f.ref != "" && f.write:
 		return wrong("--write changes the files in the directory and does not go with --ref")
-	case f.despite && !f.write:
-		return wrong("--despite-blocking goes with --write")
 	}
 	in, err := f.input(env.getenv)
 	if err != nil {
@@ -120,8 +117,7 @@ func (f *rewriteFlags) run(cmd *cobra.Command, env *environment, dir string) err
 		return &coded{exitTrouble, fmt.Errorf("%w. Nothing was written. This is a defect of ecrferry: please report it with the file", err)}
 	}
 	out := rewritten{in: in, res: res}
-	refused := f.write && res.Blocked() && !f.despite
-	if f.write && !refused && len(res.Edits) > 0 {
+	if f.write && len(res.Edits) > 0 {
 		if err := c.write(res.Edits); err != nil {
 			return &coded{exitTrouble, err}
 		}
@@ -130,7 +126,7 @@ func (f *rewriteFlags) run(cmd *cobra.Command, env *environment, dir string) err
 	if f.json {
 		err = printJSON(cmd.OutOrStdout(), out.asJSON())
 	} else {
-		err = out.print(cmd.OutOrStdout(), env.getenv, refused)
+		err = out.print(cmd.OutOrStdout(), env.getenv)
 	}
 	if err != nil {
 		return &coded{exitTrouble, err}

@@ -117,7 +117,7 @@ var severityInk = map[ciconfig.Severity]string{ciconfig.Blocking: "1;31", ciconf
 
 // print writes the diff, the findings, and what to do next. All but the diff is
 // text that patch and git apply skip.
-func (r *rewritten) print(w io.Writer, getenv func(string) string, refused bool) error {
+func (r *rewritten) print(w io.Writer, getenv func(string) string) error {
 	color := ink(isTerminal(w) && getenv("NO_COLOR") == "" && getenv("TERM") != "dumb")
 	var b strings.Builder
 	for line := range strings.Lines(r.res.Diff()) {
@@ -141,7 +141,7 @@ func (r *rewritten) print(w io.Writer, getenv func(string) string, refused bool)
 		}
 		b.WriteString("\n")
 	}
-	b.WriteString(r.summary(refused))
+	b.WriteString(r.summary())
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -226,7 +226,7 @@ func writeWrapped(b *strings.Builder, head, text string) {
 }
 
 // summary says what came of it and what comes next.
-func (r *rewritten) summary(refused bool) string {
+func (r *rewritten) summary() string {
 	var s string
 	switch files := plural(len(r.res.Edits), "file"); {
 	case len(r.res.Edits) == 0:
@@ -239,10 +239,8 @@ func (r *rewritten) summary(refused bool) string {
 	s = fmt.Sprintf("%s: %s Findings: %d blocking, %s, %s.", r.in.Project.Path, s,
 		r.count(ciconfig.Blocking), plural(r.count(ciconfig.Warning), "warning"), plural(r.count(ciconfig.Note), "note"))
 	switch {
-	case refused:
-		s += "\nNot written, because a finding blocks: act on it first, or add --despite-blocking."
-	case r.res.Blocked() && !r.written:
-		s += "\nAct on what blocks, then start again."
+	case r.res.Blocked():
+		s += "\nNo file is changed while a finding blocks: act on what blocks, then start again."
 	case len(r.res.Edits) > 0 && !r.written:
 		s += "\nAdd --write to change the files."
 	}
