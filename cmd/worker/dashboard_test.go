@@ -74,7 +74,12 @@ func TestDashboard(t *testing.T) {
 	if refused != "403" {
 		t.Errorf("a reader's order: %s", refused)
 	}
-	tab.Errors() // the browser's own complaint about the 403
+	// The browser's own complaint about the 403 comes when it comes.
+	for deadline := time.Now().Add(time.Minute); len(tab.Errors()) == 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the browser did not say that the reader's order was refused")
+		}
+	}
 
 	// From the cause to the project, and once more with a reason.
 	tab.Go(site.as("ola"))

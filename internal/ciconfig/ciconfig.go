@@ -25,6 +25,7 @@ type Project struct {
 	DefaultBranch string            // "" means main
 	CIPath        string            // "" means .gitlab-ci.yml
 	Variables     map[string]string // CI/CD settings of the project
+	Secrets       []string          // names of those settings whose values are not known
 }
 
 // File is a file of the repository that may be edited.

@@ -271,6 +271,11 @@ func (r *run) environment(s *site, script []string) []string {
 			want[name] = true
 		}
 	}
+	for _, name := range r.in.Project.Secrets {
+		if !steering(name) {
+			want[name] = true
+		}
+	}
 	for _, n := range named(script) {
 		if !n.assigned || len(e.defs[n.name]) > 0 {
 			want[n.name] = true

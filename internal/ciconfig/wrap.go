@@ -12,9 +12,7 @@ import (
 func (r *run) layout(s *site, before []string, c container, script, after []string) (out []change, why string) {
 	d, m := s.job.own.doc, s.job.own.node
 	c.shell = shellFor(append(append([]string{}, script...), after...))
-	if len(r.in.Project.Variables) == 0 { // with the settings given, their names are passed
-		r.report("settings-not-passed", s.at, s.job.name)
-	}
+	r.report("settings-not-passed", s.at, s.job.name)
 	indent, why := r.keyIndent(d, m)
 	if why != "" {
 		return nil, why

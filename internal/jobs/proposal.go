@@ -103,9 +103,11 @@ func (s *survey) input(ctx context.Context, t *Task, p *proposal, vars []gitlab.
 	}}
 	in.Own(owners, s.Settings.Aliases)
 	for _, v := range vars {
-		if !v.Hidden && !v.Masked {
-			in.Project.Know(v.Key, v.Value)
+		if v.Hidden || v.Masked {
+			in.Project.Secrets = append(in.Project.Secrets, v.Key)
+			continue
 		}
+		in.Project.Know(v.Key, v.Value)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.files)) {
 		in.Files = append(in.Files, ciconfig.File{Path: name, Content: p.files[name].Content})
