@@ -280,17 +280,25 @@ func LedgerCSV(w io.Writer, oldHost string, entries []store.Entry) error {
 	})
 }
 
+// Ledger is the JSON of the ledger.
+type Ledger struct {
+	Schema int           `json:"schema"`
+	Ledger []LedgerEntry `json:"ledger"` // the oldest first
+}
+
+// LedgerEntry is an entry of the ledger.
+type LedgerEntry struct {
+	store.Entry
+	OldReference string `json:"old_reference"` // complete, as files named it
+}
+
 // LedgerJSON writes entries of the ledger as one list.
 func LedgerJSON(w io.Writer, oldHost string, entries []store.Entry) error {
-	type row struct {
-		store.Entry
-		OldReference string `json:"old_reference"`
-	}
-	rows := []row{}
+	rows := []LedgerEntry{}
 	for _, e := range entries {
-		rows = append(rows, row{e, oldReference(oldHost, e)})
+		rows = append(rows, LedgerEntry{e, oldReference(oldHost, e)})
 	}
-	return encode(w, map[string]any{"schema": schema, "ledger": rows})
+	return encode(w, Ledger{schema, rows})
 }
 
 // oldReference is an image of the old registry as it was called by.

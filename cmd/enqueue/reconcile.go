@@ -18,6 +18,12 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/reports"
 )
 
+// reportOrdered is what reconcile prints with --json when it does not wait.
+type reportOrdered struct {
+	Report int64             `json:"report"` // its number, for enqueue report
+	State  store.ReportState `json:"state"`
+}
+
 func reconcileCommand(env *environment) *cobra.Command {
 	var (
 		note         string
@@ -64,7 +70,7 @@ note, 4 something is.`,
 			}
 			if !wait {
 				if asJSON {
-					return printJSON(cmd.OutOrStdout(), map[string]any{"report": r.ID, "state": r.State})
+					return printJSON(cmd.OutOrStdout(), reportOrdered{r.ID, r.State})
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "report %d is ordered; see enqueue report %d\n", r.ID, r.ID)
 				return nil

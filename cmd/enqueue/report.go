@@ -134,7 +134,7 @@ func reportListCommand(env *environment) *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return printJSON(cmd.OutOrStdout(), map[string]any{"schema": 1, "reports": rows, "next": timing.Next, "overdue": timing.Overdue})
+				return printJSON(cmd.OutOrStdout(), reportList{1, rows, timing.Next, timing.Overdue})
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "REPORT\tKIND\tSTATE\tBEGAN\tPROJECTS\tNEED OLD\tLOUD\tUNSEEN\tDELIVERED\tANSWER")
@@ -157,6 +157,14 @@ func reportListCommand(env *environment) *cobra.Command {
 	cmd.Flags().IntVar(&limit, "limit", 20, "so many at most; 0 for all")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// reportList is what report list prints with --json.
+type reportList struct {
+	Schema  int       `json:"schema"`
+	Reports []listed  `json:"reports"` // the latest first
+	Next    time.Time `json:"next"`    // when the next one by the schedule is due
+	Overdue bool      `json:"overdue"` // one by the schedule was not made
 }
 
 // listed is a report in a list, and its JSON.

@@ -76,7 +76,7 @@ whenever something changed.`,
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&asJSON, "json", false, "print JSON; package reports documents it")
+	f.BoolVar(&asJSON, "json", false, "print JSON; docs/cli.md documents it")
 	f.BoolVar(&markdown, "markdown", false, "print Markdown")
 	f.BoolVarP(&watch, "watch", "w", false, "go on showing until nothing moves any more")
 	cmd.MarkFlagsMutuallyExclusive("json", "markdown", "watch")
