@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,9 +22,10 @@ type logEntry struct {
 	Step      string    `json:"step"` // empty for an order
 	Try       int       `json:"try"`
 	Who       string    `json:"who"`
-	What      string    `json:"what"` // the event's kind, or the outcome of the try
+	What      string    `json:"what"` // the event's kind, the outcome of the try, or the code of a failed job's finding
 	Detail    string    `json:"detail"`
 	URL       string    `json:"url"`
+	Excerpt   string    `json:"excerpt"` // of a failed job's log, masked
 }
 
 func logsCommand(env *environment) *cobra.Command {
@@ -34,8 +37,9 @@ func logsCommand(env *environment) *cobra.Command {
 		Use:   "logs PROJECT",
 		Short: "Show what was ordered, tried and written for a project, in order",
 		Long: `Shows the orders, the ended tries of steps and the writes to systems outside of all
-attempts of a project, the oldest first. It comes from our own tables: River's
-deleting of old jobs loses none of it.`,
+attempts of a project, the oldest first; below a try the jobs that failed in it,
+with the part of their log that tells why, without its secrets. It comes from our own
+tables: River's deleting of old jobs loses none of it.`,
 		Example: `  enqueue logs kurs/skjema
   enqueue logs kurs/skjema --step pipeline
   enqueue logs kurs/skjema --follow`,
@@ -68,7 +72,7 @@ deleting of old jobs loses none of it.`,
 					if asJSON {
 						err = json.NewEncoder(cmd.OutOrStdout()).Encode(e)
 					} else {
-						_, err = fmt.Fprintln(cmd.OutOrStdout(), printable(e.text()))
+						_, err = io.WriteString(cmd.OutOrStdout(), e.text())
 					}
 					if err != nil {
 						return err
@@ -111,9 +115,21 @@ func (s *session) entries(ctx context.Context, project int64) ([]logEntry, error
 		if err != nil {
 			return nil, err
 		}
+		last := map[store.StepName]logEntry{} // the try that a step's findings are of
 		for _, t := range tries {
 			if t.FinishedAt != nil {
 				out = append(out, logEntry{At: t.FinishedAt.UTC(), Migration: m.ID, Step: string(t.Name), Try: t.Try, Who: t.Worker, What: string(t.Outcome), Detail: cmp.Or(t.Error, t.Reason)})
+				last[t.Name] = out[len(out)-1]
+			}
+		}
+		findings, err := s.store.Findings(ctx, m.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range findings {
+			if e, ended := last[f.Step]; ended && f.Retry != "" {
+				e.What, e.Detail, e.URL, e.Excerpt = f.Code, f.Message, f.File, f.Text
+				out = append(out, e)
 			}
 		}
 	}
@@ -129,5 +145,9 @@ func (e logEntry) text() string {
 	if e.Step != "" {
 		text += fmt.Sprintf(" %s try %d:", e.Step, e.Try)
 	}
-	return text + " " + e.What + " (" + e.Who + ") " + e.Detail + " " + e.URL
+	text = printable(text+" "+e.What+" ("+e.Who+") "+e.Detail+" "+e.URL) + "\n"
+	for line := range strings.Lines(e.Excerpt) {
+		text += "    | " + printable(strings.TrimRight(line, "\r\n")) + "\n"
+	}
+	return text
 }
