@@ -11,32 +11,40 @@ import (
 // Judge compares the evidence with the expectation.
 func Judge(e Expectation, v Evidence) Verdict {
 	checks := []Check{checkPipeline(e, v.Pipeline), checkImages(e, v.Images)}
+	checks = append(checks, checkEnvironments(e, v, checkCluster)...)
+	if v.ClusterAsked {
+		checks = append(checks, checkStrays(e, v)...)
+	}
+	checks = append(checks, checkPull(e, v)...)
+	return conclude(e, checks, "ECR")
+}
+
+// checkEnvironments asks whether each environment is deployed, answers, and runs
+// what it should, which workloads tells by the cluster.
+func checkEnvironments(e Expectation, v Evidence, workloads func(Expectation, Evidence, string) []Check) []Check {
 	if len(e.Environments) == 0 {
 		c := Check{Name: CheckEnvironment, Result: Unknown, Detail: "no environment is known in which the project could be proven to run"}
 		if e.DeploysNothing {
 			c.Result, c.Detail = Yes, "the project deploys nothing"
 		}
-		checks = append(checks, c)
+		return []Check{c}
 	}
+	var checks []Check
 	for _, environment := range e.Environments {
 		checks = append(checks, checkDeployment(e, v, environment))
 		if a, ok := v.URLs[environment]; ok {
 			checks = append(checks, checkURL(environment, a))
 		}
 		if v.ClusterAsked {
-			checks = append(checks, checkCluster(e, v, environment)...)
-		} else {
-			checks = append(checks, Check{
-				Name: CheckRunning, Environment: environment, Result: Unknown, Accepted: e.AcceptGitLabOnly,
-				Detail: "the cluster was not asked which image runs",
-			})
+			checks = append(checks, workloads(e, v, environment)...)
+			continue
 		}
+		checks = append(checks, Check{
+			Name: CheckRunning, Environment: environment, Result: Unknown, Accepted: e.AcceptGitLabOnly,
+			Detail: "the cluster was not asked which image runs",
+		})
 	}
-	if v.ClusterAsked {
-		checks = append(checks, checkStrays(e, v)...)
-	}
-	checks = append(checks, checkPull(e, v)...)
-	return conclude(e, checks, "ECR")
+	return checks
 }
 
 // conclude draws the verdict: one no refutes, else something pending makes it

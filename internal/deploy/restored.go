@@ -9,28 +9,7 @@ import (
 // again, as it did before the change? ECR is not asked, and neither is the old
 // registry: a rollout that is complete has pulled its image.
 func JudgeRestored(e Expectation, v Evidence) Verdict {
-	checks := []Check{checkPipeline(e, v.Pipeline)}
-	if len(e.Environments) == 0 {
-		c := Check{Name: CheckEnvironment, Result: Unknown, Detail: "no environment is known in which the project could be proven to run"}
-		if e.DeploysNothing {
-			c.Result, c.Detail = Yes, "the project deploys nothing"
-		}
-		checks = append(checks, c)
-	}
-	for _, environment := range e.Environments {
-		checks = append(checks, checkDeployment(e, v, environment))
-		if a, ok := v.URLs[environment]; ok {
-			checks = append(checks, checkURL(environment, a))
-		}
-		if v.ClusterAsked {
-			checks = append(checks, checkRestored(e, v, environment)...)
-			continue
-		}
-		checks = append(checks, Check{
-			Name: CheckRunning, Environment: environment, Result: Unknown, Accepted: e.AcceptGitLabOnly,
-			Detail: "the cluster was not asked which image runs",
-		})
-	}
+	checks := append([]Check{checkPipeline(e, v.Pipeline)}, checkEnvironments(e, v, checkRestored)...)
 	return conclude(e, checks, "the old registry")
 }
 
