@@ -80,51 +80,6 @@ func input(files []File, ru rule) Input {
 	}
 }
 
-// TestDump writes the rewritten corpora to $CICONFIG_OUT, for the eye and for
-// the oracle.
-func TestDump(t *testing.T) {
-	out := os.Getenv("CICONFIG_OUT")
-	if out == "" {
-		t.Skip("CICONFIG_OUT is not set")
-	}
-	for _, set := range []string{"platon", "ci"} {
-		root := shared(t, "corpus/"+set)
-		dirs, _ := os.ReadDir(root)
-		for _, d := range dirs {
-			if !d.IsDir() || strings.HasSuffix(d.Name(), ".expected") {
-				continue
-			}
-			dir := filepath.Join(root, d.Name())
-			ru := readRule(t, dir+".rule.json")
-			if set == "ci" {
-				ru = corpusRule(d.Name())
-			}
-			res, err := Rewrite(input(readProject(t, dir), ru))
-			if err != nil {
-				t.Errorf("%s: %v", d.Name(), err)
-				continue
-			}
-			to := filepath.Join(out, set, d.Name())
-			if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
-				t.Fatal(err)
-			}
-			for _, e := range res.Edits {
-				p := filepath.Join(to, e.Path)
-				os.Chmod(p, 0o644)
-				if err := os.WriteFile(p, e.After, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			b, _ := json.MarshalIndent(struct {
-				Findings   []Finding
-				Pushed     []string
-				References []string
-			}{res.Findings, res.PushedTags, res.References}, "", " ")
-			os.WriteFile(to+".json", b, 0o644)
-		}
-	}
-}
-
 // TestPlaton compares with the expected results of the hand-made projects, or
 // with our own golden result where docs/rewriting.md tells why it differs.
 func TestPlaton(t *testing.T) {
