@@ -4,10 +4,9 @@ import (
 	"strings"
 
 	"github.com/hexops/gotextdiff"
-	"github.com/hexops/gotextdiff/myers"
-	uri "github.com/hexops/gotextdiff/span"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
+	"gitlab.sikt.no/platon/ecrferry/internal/textdiff"
 )
 
 // file is what became of a file, as hunks of coloured lines.
@@ -35,8 +34,7 @@ func (s *server) diffs(changes []store.Inverse) []file {
 		if s.Mask != nil {
 			before, after = s.Mask(before), s.Mask(after)
 		}
-		edits := myers.ComputeEdits(uri.URIFromPath(c.Path), before, after)
-		unified := gotextdiff.ToUnified(c.Path, c.Path, before, edits)
+		unified := textdiff.Unified(c.Path, c.Path, before, after)
 		f := file{Path: c.Path}
 		language := languageOf(c.Path)
 		for _, h := range unified.Hunks {

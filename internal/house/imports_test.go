@@ -33,7 +33,7 @@ var rooms = map[string]room{
 	"internal/jobs":                  {domain, "where pure rooms and clients meet"},
 	"internal/copy":                  {[]string{"internal/naming", "internal/registry", "internal/ecr", "internal/fault"}, "the engine stands on two client rooms"},
 	"internal/naming":                {nil, "pure: the one mapping that copier, rewriter and reconciler share"},
-	"internal/ciconfig":              {[]string{"internal/naming"}, "pure: files in, edits and findings out"},
+	"internal/ciconfig":              {[]string{"internal/naming", "internal/textdiff"}, "pure: files in, edits and findings out"},
 	"internal/diagnose":              {nil, "pure: a log in, a cause out"},
 	"internal/deploy":                {nil, "pure: evidence in, a verdict out"},
 	"internal/reconcile":             {[]string{"internal/naming"}, "pure: observed facts in, classes out"},
@@ -49,6 +49,7 @@ var rooms = map[string]room{
 	"internal/metrics":               {nil, "observers for the rooms"},
 	"internal/store":                 {nil, "all SQL, nothing else"},
 	"internal/config":                {[]string{"internal/calendar", "internal/reconcile"}, "environment to values, checked by who understands them"},
+	"internal/textdiff":              {nil, "pure: two texts in, a diff out"},
 	"internal/calendar":              {nil, "pure: hours and freezes in, open or not out"},
 	"internal/postgres":              {[]string{"migrations"}, "connects, starts and migrates"},
 	"internal/house":                 {nil, "this test"},
@@ -56,7 +57,7 @@ var rooms = map[string]room{
 	"internal/sandbox/...":           {[]string{"internal/sandbox/..."}, "libraries only, never a domain room"},
 	"internal/postgres/postgrestest": {[]string{"internal/postgres", "migrations"}, "databases for tests"},
 	"internal/dashboard/browsertest": {nil, "a browser for tests"},
-	"internal/dashboard":             {[]string{"internal/store", "reports"}, "pages over what the store knows; it acts through an interface"},
+	"internal/dashboard":             {[]string{"internal/store", "internal/textdiff", "reports"}, "pages over what the store knows; it acts through an interface"},
 	"migrations":                     {nil, "SQL"},
 	"reports":                        {[]string{"internal/store", "internal/reconcile"}, "rows and models in, pages out"},
 }
@@ -81,7 +82,7 @@ var libraries = map[string][]string{
 // impure lists what a pure room does not import: no context, no client, no log.
 var impure = []string{"context", "net/http", "log", "log/slog", "os", "os/exec", "database/sql"}
 
-var pure = []string{"internal/naming", "internal/ciconfig", "internal/diagnose", "internal/deploy", "internal/reconcile", "internal/calendar"}
+var pure = []string{"internal/naming", "internal/ciconfig", "internal/diagnose", "internal/deploy", "internal/reconcile", "internal/calendar", "internal/textdiff"}
 
 func TestImports(t *testing.T) {
 	t.Parallel()
