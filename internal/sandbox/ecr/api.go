@@ -63,6 +63,7 @@ var operations = map[string]operation{
 	"GetAuthorizationToken":       serve((*Server).getAuthorizationToken),
 	"DescribeRepositories":        serve((*Server).describeRepositories),
 	"CreateRepository":            serve((*Server).createRepositoryAPI),
+	"DeleteRepository":            serve((*Server).deleteRepository),
 	"PutImageTagMutability":       serve((*Server).putImageTagMutability),
 	"PutLifecyclePolicy":          serve((*Server).putLifecyclePolicy),
 	"GetLifecyclePolicy":          serve((*Server).getLifecyclePolicy),

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -114,6 +115,53 @@ func TestRepositories(t *testing.T) {
 	}
 	if got := s.Writes(); got["repositories"] != 1 {
 		t.Errorf("writes: %v; want one repository from outside", got)
+	}
+}
+
+// A repository that holds images is deleted by force only, and a push to one that
+// is gone fails in ECR's words.
+func TestDeleteRepository(t *testing.T) {
+	t.Parallel()
+	s := start(t, ecr.Options{})
+	c, name := workerSDK(s), aws.String("team/app")
+	mustPush(t, s, "team/app", "v1", sample("1"))
+	_, err := c.DeleteRepository(t.Context(), &awsecr.DeleteRepositoryInput{RepositoryName: name})
+	refusal(t, "not empty", err, "RepositoryNotEmptyException", "The repository with name 'team/app' in registry with id '123456789012' cannot be deleted because it still contains images")
+	id, secret := s.PipelineKey("team/app", "team/app")
+	_, err = sdk(s, id, secret).DeleteRepository(t.Context(), &awsecr.DeleteRepositoryInput{RepositoryName: name, Force: true})
+	refusal(t, "a pipeline", err, "AccessDeniedException", "ecr:DeleteRepository")
+	if len(s.Tags("team/app")) != 1 {
+		t.Fatal("a refused deletion deleted")
+	}
+	out, err := c.DeleteRepository(t.Context(), &awsecr.DeleteRepositoryInput{RepositoryName: name, Force: true})
+	if err != nil || *out.Repository.RepositoryName != "team/app" {
+		t.Fatalf("by force: %+v, %v", out, err)
+	}
+	_, err = c.DeleteRepository(t.Context(), &awsecr.DeleteRepositoryInput{RepositoryName: name})
+	refusal(t, "again", err, "RepositoryNotFoundException", "does not exist")
+	if err := pipelineRemote(s, "team/app", "team/app").Push(t.Context(), s.Registry, "team/app", "v2", sample("2")); err == nil || !strings.Contains(err.Error(), "The repository with name 'team/app' does not exist in the registry with id '123456789012'") {
+		t.Errorf("a push to it: %v", err)
+	}
+	// Made anew, it is empty, layers included.
+	if created, err := s.CreateRepository("team/app"); !created || err != nil {
+		t.Fatal(created, err)
+	}
+	if len(s.Tags("team/app")) != 0 {
+		t.Errorf("tags %v in a new repository", s.Tags("team/app"))
+	}
+	layers := slices.Collect(maps.Keys(sample("1").Blobs))
+	checked, err := c.BatchCheckLayerAvailability(t.Context(), &awsecr.BatchCheckLayerAvailabilityInput{RepositoryName: name, LayerDigests: layers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range checked.Layers {
+		if l.LayerAvailability != types.LayerAvailabilityUnavailable {
+			t.Errorf("a layer of the deleted repository: %+v", l)
+		}
+	}
+	mustPush(t, s, "team/app", "v1", sample("1"))
+	if _, err := c.DeleteRepository(t.Context(), &awsecr.DeleteRepositoryInput{RepositoryName: aws.String("team//app")}); err == nil {
+		t.Error("a name that ECR does not allow was deleted")
 	}
 }
 

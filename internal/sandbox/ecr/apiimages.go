@@ -38,7 +38,7 @@ func (f imageFilter) check() *failure {
 func (s *Server) describeImages(_ principal, request *describeImagesIn) (*describeImagesOut, *failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.kept.Repositories[request.RepositoryName]
+	r := s.repository(request.RepositoryName)
 	if f := request.Filter.check(); f != nil {
 		return nil, f
 	}
@@ -80,7 +80,7 @@ func (s *Server) describeImages(_ principal, request *describeImagesIn) (*descri
 func (s *Server) listImages(_ principal, request *listImagesIn) (*listImagesOut, *failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.kept.Repositories[request.RepositoryName]
+	r := s.repository(request.RepositoryName)
 	if f := request.Filter.check(); f != nil {
 		return nil, f
 	}
@@ -135,7 +135,7 @@ func (r *repository) lookup(id imageID) (*image, *imageFailure) {
 func (s *Server) batchGetImage(_ principal, request *batchGetImageIn) (*batchGetImageOut, *failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.kept.Repositories[request.RepositoryName]
+	r := s.repository(request.RepositoryName)
 	if n := len(request.ImageIDs); n < 1 || n > maxBatch {
 		return nil, invalid("imageIds", "Member must have length between 1 and 100")
 	}
@@ -165,7 +165,7 @@ func (s *Server) batchGetImage(_ principal, request *batchGetImageIn) (*batchGet
 func (s *Server) batchDeleteImage(_ principal, request *batchDeleteImageIn) (*batchDeleteImageOut, *failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.kept.Repositories[request.RepositoryName]
+	r := s.repository(request.RepositoryName)
 	if n := len(request.ImageIDs); n < 1 || n > maxBatch {
 		return nil, invalid("imageIds", "Member must have length between 1 and 100")
 	}
@@ -233,7 +233,7 @@ func (r *repository) referrers(subject string, artifactTypes []string) []string 
 func (s *Server) listImageReferrers(_ principal, request *listImageReferrersIn) (*listImageReferrersOut, *failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.kept.Repositories[request.RepositoryName]
+	r := s.repository(request.RepositoryName)
 	if !digestForm.MatchString(request.SubjectID.ImageDigest) {
 		return nil, invalid("subjectId.imageDigest", "must satisfy regular expression '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'")
 	}

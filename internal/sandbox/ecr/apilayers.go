@@ -36,7 +36,7 @@ type parts struct {
 func (s *Server) batchCheckLayerAvailability(_ principal, request *batchCheckLayerAvailabilityIn) (*batchCheckLayerAvailabilityOut, *failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.kept.Repositories[request.RepositoryName]
+	r := s.repository(request.RepositoryName)
 	if n := len(request.LayerDigests); n < 1 || n > maxBatch {
 		return nil, invalid("layerDigests", "Member must have length between 1 and 100")
 	}
@@ -108,7 +108,7 @@ func (s *Server) completeLayerUpload(_ principal, request *completeLayerUploadIn
 		return nil, f
 	}
 	digest := oci.Digest(p.content.Bytes())
-	r := s.kept.Repositories[request.RepositoryName]
+	r := s.repository(request.RepositoryName)
 	switch {
 	case p.content.Len() == 0:
 		return nil, exception("EmptyUploadException", "The upload with id '%s' has no parts", request.UploadID)
@@ -132,7 +132,7 @@ func (s *Server) completeLayerUpload(_ principal, request *completeLayerUploadIn
 func (s *Server) getDownloadURLForLayer(_ principal, request *getDownloadURLForLayerIn) (*getDownloadURLForLayerOut, *failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.kept.Repositories[request.RepositoryName].Layers[request.LayerDigest] == nil {
+	if s.repository(request.RepositoryName).Layers[request.LayerDigest] == nil {
 		return nil, exception("LayersNotFoundException", "The layer with digest '%s' does not exist in the repository with name '%s' in the registry with id '%s'",
 			request.LayerDigest, request.RepositoryName, s.options.Account)
 	}

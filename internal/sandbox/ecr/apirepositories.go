@@ -95,6 +95,23 @@ func (s *Server) describeRepositories(_ principal, request *describeRepositories
 	return out, nil
 }
 
+func emptyRepository(name string) *repository {
+	return &repository{
+		Name: name, Encryption: encryption{EncryptionType: "AES256"},
+		Labels: map[string]string{}, Images: map[string]*image{}, Tags: map[string]string{}, Layers: map[string]*layer{},
+	}
+}
+
+// repository returns a repository for a request that was let in because it was
+// there: one that was deleted since is empty, and what is put into it is lost.
+// The caller holds the lock.
+func (s *Server) repository(name string) *repository {
+	if r := s.kept.Repositories[name]; r != nil {
+		return r
+	}
+	return emptyRepository(name)
+}
+
 // createRepository adds a repository; the caller holds the lock.
 func (s *Server) createRepository(name, mode string, exclusions []exclusion) (*repository, *failure) {
 	if f := checkName(name); f != nil {
@@ -106,10 +123,8 @@ func (s *Server) createRepository(name, mode string, exclusions []exclusion) (*r
 	if s.kept.Repositories[name] != nil {
 		return nil, exception("RepositoryAlreadyExistsException", "The repository with name '%s' already exists in the registry with id '%s'", name, s.options.Account)
 	}
-	r := &repository{
-		Name: name, Created: s.now(), Mutability: mode, Exclusions: exclusions, Encryption: encryption{EncryptionType: "AES256"},
-		Labels: map[string]string{}, Images: map[string]*image{}, Tags: map[string]string{}, Layers: map[string]*layer{},
-	}
+	r := emptyRepository(name)
+	r.Created, r.Mutability, r.Exclusions = s.now(), mode, exclusions
 	s.kept.Repositories[name] = r
 	s.saver.Changed()
 	return r, nil
@@ -144,13 +159,72 @@ func (s *Server) createRepositoryAPI(_ principal, request *createRepositoryIn) (
 	return &createRepositoryOut{Repository: s.describe(r)}, nil
 }
 
+// deleteRepository removes a repository; one that holds images only by force.
+// What the door had taken in of an unfinished upload goes with it.
+// https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_DeleteRepository.html
+func (s *Server) deleteRepository(_ principal, request *deleteRepositoryIn) (*deleteRepositoryOut, *failure) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.kept.Repositories[request.RepositoryName]
+	if r == nil {
+		return nil, s.noRepository(request.RepositoryName) // somebody else was faster
+	}
+	if len(r.Images) > 0 && !request.Force {
+		return nil, exception("RepositoryNotEmptyException",
+			"The repository with name '%s' in registry with id '%s' cannot be deleted because it still contains images", r.Name, s.options.Account)
+	}
+	out := &deleteRepositoryOut{Repository: s.describe(r)}
+	if err := s.drop(r); err != nil {
+		return nil, internal(err)
+	}
+	s.wrote("deletions")
+	return out, nil
+}
+
+// drop forgets a repository with its images and layers; the caller holds the lock.
+func (s *Server) drop(r *repository) error {
+	for len(r.Images) > 0 {
+		// An index goes before what it consists of.
+		digests := r.digests()
+		i := slices.IndexFunc(digests, func(d string) bool { return len(r.parents(d)) == 0 })
+		if err := s.remove(r, r.Images[digests[max(i, 0)]]); err != nil {
+			return err
+		}
+	}
+	for digest := range r.Layers {
+		if err := s.backend.remove(r.Name, "blobs", digest); err != nil {
+			return err
+		}
+	}
+	for id, u := range s.parts {
+		if u.repository == r.Name {
+			delete(s.parts, id)
+		}
+	}
+	delete(s.kept.Repositories, r.Name)
+	s.saver.Changed()
+	return nil
+}
+
+// DeleteRepository removes a repository and all that is in it, as the platform's
+// administrators can. It tells whether there was one.
+func (s *Server) DeleteRepository(name string) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.kept.Repositories[name]
+	if r == nil {
+		return false, nil
+	}
+	return true, s.drop(r)
+}
+
 func (s *Server) putImageTagMutability(_ principal, request *mutability) (*mutability, *failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f := checkMutability(request.ImageTagMutability, request.ImageTagMutabilityExclusionFilters); f != nil {
 		return nil, f
 	}
-	r := s.kept.Repositories[request.RepositoryName]
+	r := s.repository(request.RepositoryName)
 	r.Mutability, r.Exclusions = request.ImageTagMutability, request.ImageTagMutabilityExclusionFilters
 	s.wrote("policies")
 	return &mutability{in: s.head(r.Name), ImageTagMutability: r.Mutability, ImageTagMutabilityExclusionFilters: r.Exclusions}, nil
@@ -167,7 +241,7 @@ func (s *Server) putLifecyclePolicy(_ principal, request *putLifecyclePolicy) (*
 	if err := json.Unmarshal([]byte(text), &policy); err != nil || len(policy.Rules) == 0 || len(policy.Rules) > 50 {
 		return nil, invalid("LifecyclePolicyText", "Lifecycle policy validation failure: not a policy of 1 to 50 rules")
 	}
-	s.kept.Repositories[request.RepositoryName].Lifecycle = text
+	s.repository(request.RepositoryName).Lifecycle = text
 	s.wrote("policies")
 	return &putLifecyclePolicy{in: s.head(request.RepositoryName), LifecyclePolicyText: text}, nil
 }
@@ -175,7 +249,7 @@ func (s *Server) putLifecyclePolicy(_ principal, request *putLifecyclePolicy) (*
 func (s *Server) getLifecyclePolicy(_ principal, request *in) (*getLifecyclePolicyOut, *failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.kept.Repositories[request.RepositoryName]
+	r := s.repository(request.RepositoryName)
 	if r.Lifecycle == "" {
 		return nil, exception("LifecyclePolicyNotFoundException", "Lifecycle policy does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, s.options.Account)
 	}
@@ -188,7 +262,7 @@ func (s *Server) setRepositoryPolicy(_ principal, request *setRepositoryPolicyIn
 	if len(request.PolicyText) > 10240 || !json.Valid([]byte(request.PolicyText)) {
 		return nil, invalid("PolicyText", "Invalid repository policy provided")
 	}
-	s.kept.Repositories[request.RepositoryName].Policy = request.PolicyText
+	s.repository(request.RepositoryName).Policy = request.PolicyText
 	s.wrote("policies")
 	return &repositoryPolicy{in: s.head(request.RepositoryName), PolicyText: request.PolicyText}, nil
 }
@@ -196,7 +270,7 @@ func (s *Server) setRepositoryPolicy(_ principal, request *setRepositoryPolicyIn
 func (s *Server) getRepositoryPolicy(_ principal, request *in) (*repositoryPolicy, *failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.kept.Repositories[request.RepositoryName]
+	r := s.repository(request.RepositoryName)
 	if r.Policy == "" {
 		return nil, exception("RepositoryPolicyNotFoundException", "Repository policy does not exist for the repository with name '%s' in the registry with id '%s'", r.Name, s.options.Account)
 	}

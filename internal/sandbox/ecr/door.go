@@ -147,7 +147,7 @@ func (s *Server) listing(w http.ResponseWriter, r *http.Request, all []string) (
 
 func (s *Server) tagList(w http.ResponseWriter, r *http.Request, k knock) *failure {
 	s.mu.Lock()
-	tags := slices.Sorted(maps.Keys(s.kept.Repositories[k.repository].Tags))
+	tags := slices.Sorted(maps.Keys(s.repository(k.repository).Tags))
 	s.mu.Unlock()
 	tags, f := s.listing(w, r, tags)
 	if f == nil {

@@ -41,7 +41,7 @@ func (s *Server) getManifest(w http.ResponseWriter, r *http.Request, k knock) *f
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	img := s.kept.Repositories[k.repository].find(id)
+	img := s.repository(k.repository).find(id)
 	if img == nil {
 		return &failure{exception: "ImageNotFoundException", code: "MANIFEST_UNKNOWN", door: http.StatusNotFound, message: "Requested image not found"}
 	}
@@ -92,7 +92,7 @@ func (s *Server) referrerList(w http.ResponseWriter, r *http.Request, k knock) *
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	repo := s.kept.Repositories[k.repository]
+	repo := s.repository(k.repository)
 	var types []string
 	if r.URL.Query().Has("artifactType") {
 		types = r.URL.Query()["artifactType"]
@@ -111,7 +111,7 @@ func (s *Server) referrerList(w http.ResponseWriter, r *http.Request, k knock) *
 // getBlob sends layers by a redirect to storage.
 func (s *Server) getBlob(w http.ResponseWriter, r *http.Request, k knock) *failure {
 	s.mu.Lock()
-	l := s.kept.Repositories[k.repository].Layers[k.reference]
+	l := s.repository(k.repository).Layers[k.reference]
 	s.mu.Unlock()
 	if l == nil {
 		return &failure{exception: "LayersNotFoundException", code: "BLOB_UNKNOWN", door: http.StatusNotFound, message: "blob unknown to registry"}

@@ -100,7 +100,7 @@ type push struct {
 func (s *Server) putImage(p push) (*image, *failure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r := s.kept.Repositories[p.repository]
+	r := s.repository(p.repository)
 	if r == nil {
 		return nil, s.noRepository(p.repository)
 	}

@@ -113,6 +113,13 @@ type (
 	createRepositoryOut struct {
 		Repository repositoryOut `json:"repository"`
 	}
+	deleteRepositoryIn struct {
+		in
+		Force bool `json:"force,omitempty"`
+	}
+	deleteRepositoryOut struct {
+		Repository repositoryOut `json:"repository"`
+	}
 	mutability struct {
 		in
 		ImageTagMutability                 string      `json:"imageTagMutability"`

@@ -176,7 +176,7 @@ func TestWireErrors(t *testing.T) {
 		s.noReferenced("r", nil), digestMismatch("a", "b"), internal(errors.New("x")), part,
 	}
 	for _, name := range []string{
-		"RepositoryAlreadyExistsException", "LifecyclePolicyNotFoundException", "RepositoryPolicyNotFoundException", "InvalidTagParameterException",
+		"RepositoryAlreadyExistsException", "RepositoryNotEmptyException", "LifecyclePolicyNotFoundException", "RepositoryPolicyNotFoundException", "InvalidTagParameterException",
 		"TooManyTagsException", "UploadNotFoundException", "EmptyUploadException", "LayerPartTooSmallException", "InvalidLayerException",
 		"LayerAlreadyExistsException", "LayersNotFoundException", "LimitExceededException",
 	} {
