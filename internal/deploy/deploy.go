@@ -100,6 +100,7 @@ type Pipeline struct {
 	Status     string // GitLab's
 	WebURL     string
 	Downstream []Downstream
+	Hidden     bool // what it started may not be looked at
 }
 
 // Downstream is a trigger job and the pipeline it created.

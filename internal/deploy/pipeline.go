@@ -37,6 +37,9 @@ func Status(p *Pipeline) (r Result, pending bool, detail string) {
 			r, pending, detail = cr, cpending, cdetail
 		}
 	}
+	if r == Yes && p.Hidden {
+		r, detail = Unknown, fmt.Sprintf("pipeline %d succeeded, but what it started may not be looked at", p.ID)
+	}
 	return r, pending, detail
 }
 

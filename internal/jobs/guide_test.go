@@ -2,10 +2,12 @@ package jobs_test
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/diagnose"
 	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
@@ -54,6 +56,11 @@ var troubles = map[string]trouble{
 		job:   "use:\n  extends: .docker\n  stage: test\n  script:\n    - docker run --rm $CI_REGISTRY_IMAGE:long-gone true\n",
 		state: store.StateFailed, cause: diagnose.ManifestUnknown, owner: diagnose.Us, retry: diagnose.AfterRemedy,
 		words: "long-gone", remedy: "same pipeline",
+	},
+	"no-repository": {
+		job:   "last:\n  extends: .docker\n  stage: test\n  script:\n    - docker build -t $CI_REGISTRY_IMAGE:last-$CI_REGISTRY_TAG .\n    - docker push $CI_REGISTRY_IMAGE:last-$CI_REGISTRY_TAG\n",
+		state: store.StateFailed, cause: diagnose.RepositoryMissing, owner: diagnose.Platform, retry: diagnose.AfterRemedy,
+		words: "The repository with name 'plage/no-repository' does not exist in the registry", remedy: "Update configuration",
 	},
 	"moved": {
 		job: "# moved\n", moves: true,
@@ -112,7 +119,12 @@ func TestGuide(t *testing.T) {
 	})
 	var mu sync.Mutex
 	broke := 0
-	b.world.BreakRunner(func(_, job string) error {
+	var gone sync.Once
+	b.world.BreakRunner(func(path, job string) error {
+		if job == "last" {
+			// The repository goes while the pipeline that is followed runs.
+			gone.Do(func() { b.loseRepository(path) })
+		}
 		if job != "shaky" {
 			return nil
 		}
@@ -147,6 +159,35 @@ func TestGuide(t *testing.T) {
 	}
 	mu.Unlock()
 	moveOn(b, "plage/moved", "nye/moved")
+	repairOn(b, "plage/no-repository")
+}
+
+// loseRepository deletes a project's repository in ECR when its pipeline is
+// being followed.
+func (b *bench) loseRepository(path string) {
+	b.await("the pipeline to be followed", time.Minute, func() (bool, string) {
+		m, err := b.store.LatestMigration(b.Context(), b.project(path).ID)
+		return err == nil && m.PipelineID != 0, fmt.Sprint(m.Step, err)
+	})
+	if there, err := b.world.ECR.DeleteRepository(path); !there || err != nil {
+		b.Errorf("deleting the repository %s: %t, %v", path, there, err)
+	}
+}
+
+// repairOn enqueues a project once more whose repository was gone: it is made
+// anew, and a new pipeline fills it.
+func repairOn(b *bench, path string) {
+	b.Helper()
+	_, err := b.enqueuer.Failed(b.Context(), b.order(), b.project(path), "")
+	b.must(err)
+	b.settle()
+	if r := b.status(path); r.State != store.StateDone {
+		b.Errorf("%s: %s %q: %s", path, r.State, r.Reason, r.Why)
+		story(b, r)
+	}
+	if tags := b.world.ECR.Tags(path); len(tags) < 2 {
+		b.Errorf("%s: the new repository holds %v", path, tags)
+	}
 }
 
 // happen lets a project's owners push what fails.

@@ -143,6 +143,7 @@ func (s *Pipeline) waiting(p gitlab.Pipeline, what string) Outcome {
 // yet it returns what to do instead.
 func (s *Pipeline) find(ctx context.Context, t *Task) (*gitlab.Pipeline, Outcome, error) {
 	ref := t.Project.DefaultBranch
+	var over *gitlab.Pipeline
 	if t.Migration.PipelineID != 0 {
 		p, err := s.GitLab.Pipeline(ctx, t.Project.ID, t.Migration.PipelineID)
 		if err != nil && !errors.Is(err, gitlab.ErrNotFound) {
@@ -150,6 +151,9 @@ func (s *Pipeline) find(ctx context.Context, t *Task) (*gitlab.Pipeline, Outcome
 		}
 		if err == nil && !ended(p.Status) {
 			return &p, Outcome{}, nil
+		}
+		if err == nil {
+			over = &p
 		}
 	}
 	// Whoever pushed since carries our change on: their pipeline is the one that
@@ -164,6 +168,9 @@ func (s *Pipeline) find(ctx context.Context, t *Task) (*gitlab.Pipeline, Outcome
 	}
 	since, err := s.switched(ctx, t)
 	if errors.Is(err, ecr.ErrRepositoryNotFound) {
+		if over != nil && over.Status == "failed" && over.SHA == head.SHA {
+			return over, Outcome{}, nil // its jobs' logs say more
+		}
 		return nil, Failed(string(diagnose.RepositoryMissing), "the project's repository "+t.Migration.Repository+" is no longer in ECR",
 			"enqueue the project again: Update configuration is run, or asked for, and makes it anew"), nil
 	}

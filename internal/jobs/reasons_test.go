@@ -22,25 +22,28 @@ func TestReasons(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "one-image")
 	const (
-		off        = "grunn/av"        // CI/CD switched off while the migration runs
-		forbidden  = "grunn/variabler" // variables forbidden, as GitLab says it
-		refused    = "grunn/uten-rett" // pipelines of the branch forbidden to us
-		downstream = "grunn/nedstroms" // another project's pipeline fails behind a green one
-		hidden     = "grunn/skjult"    // another project's pipeline that we may not see
-		depends    = "grunn/avhengig"  // another project's pipeline that passes
+		off        = "grunn/av"          // CI/CD switched off while the migration runs
+		forbidden  = "grunn/variabler"   // variables forbidden, as GitLab says it
+		refused    = "grunn/uten-rett"   // pipelines of the branch forbidden to us
+		downstream = "grunn/nedstroms"   // another project's pipeline fails behind a green one
+		hidden     = "grunn/skjult"      // another project's pipeline that we may not see
+		hiddenRed  = "grunn/skjult-feil" // the same, and GitLab tells that it failed
+		depends    = "grunn/avhengig"    // another project's pipeline that passes
+		closed     = "grunn/lukket"      // nobody may set variables of a pipeline: we set none
+		barred     = "grunn/sperret"     // nobody may push to the branch, nor merge into it
 	)
 	trigger := func(project string) func(*samples.Sample) {
 		return ciFile(more("other:\n  stage: test\n  trigger: {project: " + project + "}\n"))
 	}
 	fails, passes := "broken:\n  image: alpine:3.22\n  script: [test -f there-is-no-such-file]\n", "fine:\n  image: alpine:3.22\n  script: [\"true\"]\n"
-	for path, ci := range map[string]string{"felles/feiler": fails, "felles/skjult": fails, "felles/gaar": passes} {
+	for path, ci := range map[string]string{"felles/feiler": fails, "felles/skjult": passes, "felles/skjult-feil": fails, "felles/gaar": passes} {
 		_, err := b.world.GitLab.AddProject(gitlab.Seed{Path: path, Files: map[string]string{".gitlab-ci.yml": ci}})
 		b.must(err)
 	}
 	ids := map[int64]string{}
 	for path, alter := range map[string]func(*samples.Sample){
 		off: nil, forbidden: nil, refused: nil,
-		downstream: trigger("felles/feiler"), hidden: trigger("felles/skjult"), depends: trigger("felles/gaar"),
+		downstream: trigger("felles/feiler"), hidden: trigger("felles/skjult"), hiddenRed: trigger("felles/skjult-feil"), depends: trigger("felles/gaar"),
 	} {
 		ids[b.variant("one-image", path, func(s *samples.Sample) {
 			if s.Pipeline = new(bool); alter != nil {
@@ -61,6 +64,16 @@ func TestReasons(t *testing.T) {
 		body, ok := answers[r.URL.Path]
 		return http.StatusBadRequest, body, ok && r.Method == http.MethodPost
 	})
+	// Their files need no change, so their pipelines have to be asked for.
+	for path, seed := range map[string]gitlab.Seed{
+		closed: {VariablesMinimumRole: "no_one_allowed"},
+		barred: {ProtectedBranches: []gitlab.ProtectedBranch{{Name: "main", Push: gitlab.NoAccess, Merge: gitlab.NoAccess}}},
+	} {
+		seed.Path, seed.Files = path, sampleFiles(b, "one-image")
+		_, err := b.world.GitLab.AddProject(seed)
+		b.must(err)
+	}
+	unseen := map[string]string{hidden: "felles/skjult", hiddenRed: "felles/skjult-feil"}
 	b.start(func(o *jobs.Options) {
 		o.Crash = func(step store.StepName, m store.Migration) bool {
 			path := ids[m.ProjectID]
@@ -69,9 +82,10 @@ func TestReasons(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if step == store.StepRewrite && path == hidden {
+			if other, ok := unseen[path]; ok && step == store.StepRewrite {
 				// Its pipeline is triggered by one of the owners, and not shown to us.
-				b.world.GitLab.SetRole("ecrferry", "felles/skjult", gitlab.NoAccess)
+				b.world.GitLab.SetRole("ecrferry", other, gitlab.NoAccess)
+				b.push(path, "Go on", func(ci string) string { return "# more\n" + ci })
 			}
 			return false
 		}
@@ -82,7 +96,11 @@ func TestReasons(t *testing.T) {
 		forbidden:  {"attention", "variables-forbidden", "set pipeline variables"},
 		refused:    {"attention", "pipeline-not-allowed", "run pipelines on main"},
 		downstream: {"attention", "script-failure", "correct the job"},
+		hidden:     {"attention", "downstream-unknown", "give the account access"},
+		hiddenRed:  {"attention", "downstream-failed", "look at the pipelines"},
 		depends:    {"done", "", ""},
+		closed:     {"done", "", ""},
+		barred:     {"attention", "pipeline-not-allowed", "run pipelines on main"},
 	} {
 		r := b.status(path)
 		if string(r.State) != want.state || r.Reason != want.reason || !strings.Contains(r.Next, want.says) {
@@ -90,8 +108,8 @@ func TestReasons(t *testing.T) {
 			story(b, r)
 		}
 	}
-	if r := b.status(hidden); r.State == store.StateDone || r.State == store.StateExceptions {
-		t.Errorf("%s: %s %q: a pipeline that could not be seen counts as passed: %s", hidden, r.State, r.Reason, r.Why)
+	if n := len(b.world.GitLab.Pipelines(barred)); n != 0 {
+		t.Errorf("%s: %d pipelines where nobody may run one", barred, n)
 	}
 }
 

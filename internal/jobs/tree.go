@@ -27,6 +27,7 @@ func (s *survey) subtree(ctx context.Context, project int64, p gitlab.Pipeline, 
 	}
 	bridges, err := s.GitLab.Bridges(ctx, project, p.ID)
 	if unseen(err) && level > 0 {
+		out.Hidden = true
 		return out, nil
 	}
 	if err != nil {

@@ -29,6 +29,20 @@ func (b *bench) variant(sample, path string, alter func(*samples.Sample)) int64 
 	return 0
 }
 
+// sampleFiles returns the files of a sample.
+func sampleFiles(b *bench, name string) map[string]string {
+	b.Helper()
+	all, err := samples.All()
+	b.must(err)
+	for _, s := range all {
+		if s.Name == name {
+			return maps.Clone(s.Files)
+		}
+	}
+	b.Fatalf("no sample %s", name)
+	return nil
+}
+
 // ciFile changes a sample's CI file before it is seeded.
 func ciFile(edit func(string) string) func(*samples.Sample) {
 	return func(s *samples.Sample) { s.Files[".gitlab-ci.yml"] = edit(s.Files[".gitlab-ci.yml"]) }
