@@ -141,10 +141,7 @@ func GatherStory(ctx context.Context, st *store.Store, path string) (Story, erro
 		return s, err
 	}
 	for _, m := range attempts {
-		s.Attempts = append(s.Attempts, Attempt{
-			MigrationID: m.ID, Attempt: m.Attempt, State: string(m.State), Step: string(m.Step),
-			Reason: m.Reason, Why: m.Message, CreatedAt: m.CreatedAt, FinishedAt: m.FinishedAt,
-		})
+		s.Attempts = append(s.Attempts, attemptOf(m))
 	}
 	if s.Project.MigrationID == 0 {
 		return s, nil
@@ -152,12 +149,39 @@ func GatherStory(ctx context.Context, st *store.Store, path string) (Story, erro
 	return s, s.results(ctx, st)
 }
 
+func attemptOf(m store.Migration) Attempt {
+	return Attempt{
+		MigrationID: m.ID, Attempt: m.Attempt, State: string(m.State), Step: string(m.Step),
+		Reason: m.Reason, Why: m.Message, CreatedAt: m.CreatedAt, FinishedAt: m.FinishedAt,
+	}
+}
+
 // results adds what the latest migration did and found.
 func (s *Story) results(ctx context.Context, st *store.Store) error {
-	id := s.Project.MigrationID
-	steps, err := st.Steps(ctx, id)
-	if err != nil {
+	c, err := st.Copying(ctx, s.Project.MigrationID)
+	if err == nil {
+		s.Project.watch(c, s.At)
+	} else if !errors.Is(err, store.ErrNotFound) {
 		return err
+	}
+	r, err := resultsOf(ctx, st, s.Project.MigrationID)
+	s.Steps, s.Images, s.Findings, s.Evidence = r.Steps, r.Images, r.Findings, r.Evidence
+	return err
+}
+
+// Results are what one attempt did and found.
+type Results struct {
+	Steps    []Step
+	Images   []Image
+	Findings []Finding
+	Evidence []Evidence
+}
+
+func resultsOf(ctx context.Context, st *store.Store, migration int64) (Results, error) {
+	r := Results{Steps: []Step{}, Images: []Image{}, Findings: []Finding{}, Evidence: []Evidence{}}
+	steps, err := st.Steps(ctx, migration)
+	if err != nil {
+		return r, err
 	}
 	for _, p := range steps {
 		step := Step{
@@ -168,43 +192,37 @@ func (s *Story) results(ctx context.Context, st *store.Store) error {
 			seconds := p.Duration.Seconds()
 			step.Seconds = &seconds
 		}
-		s.Steps = append(s.Steps, step)
+		r.Steps = append(r.Steps, step)
 	}
-	c, err := st.Copying(ctx, id)
-	if err == nil {
-		s.Project.watch(c, s.At)
-	} else if !errors.Is(err, store.ErrNotFound) {
-		return err
-	}
-	images, err := st.Images(ctx, id)
+	images, err := st.Images(ctx, migration)
 	if err != nil {
-		return err
+		return r, err
 	}
 	for _, i := range images {
-		s.Images = append(s.Images, Image{
+		r.Images = append(r.Images, Image{
 			Source: reference(i.SourceRepository, i.SourceTag, i.SourceDigest), SourceDigest: i.SourceDigest,
 			Target: reference(i.TargetRepository, i.TargetTag, i.TargetDigest), TargetDigest: i.TargetDigest,
 			MediaType: i.MediaType, Bytes: i.Bytes, State: string(i.State), Reason: i.Reason,
 		})
 	}
-	findings, err := st.Findings(ctx, id)
+	findings, err := st.Findings(ctx, migration)
 	if err != nil {
-		return err
+		return r, err
 	}
 	for _, f := range findings {
-		s.Findings = append(s.Findings, Finding{
+		r.Findings = append(r.Findings, Finding{
 			Step: string(f.Step), Code: f.Code, Severity: string(f.Severity), File: f.File, Line: f.Line,
 			Column: f.Column, Text: f.Text, Message: f.Message, Remedy: f.Remedy, Owner: f.Owner, Retry: f.Retry,
 		})
 	}
-	evidence, err := st.Evidence(ctx, id)
+	evidence, err := st.Evidence(ctx, migration)
 	for _, e := range evidence {
-		s.Evidence = append(s.Evidence, Evidence{
+		r.Evidence = append(r.Evidence, Evidence{
 			Step: string(e.Step), Name: e.Name, Environment: e.Environment, Subject: e.Subject,
 			Result: string(e.Result), Detail: e.Detail, ObservedAt: e.ObservedAt,
 		})
 	}
-	return err
+	return r, err
 }
 
 // reference is repository:tag, repository@digest without a tag, and nothing

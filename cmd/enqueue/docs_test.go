@@ -24,7 +24,7 @@ var encoded = map[string][]any{
 	"enqueue all":           {ordered{}},
 	"enqueue project":       {enqueued{}},
 	"enqueue failed":        {[]enqueued{}},
-	"enqueue status":        {reports.Report{}, reports.Story{}},
+	"enqueue status":        {reports.Report{}, reports.Story{}, reports.Comparison{}},
 	"enqueue logs":          {logEntry{}},
 	"enqueue reconcile":     {reportOrdered{}, reconcile.Report{}},
 	"enqueue report":        {reconcile.Report{}},
@@ -202,12 +202,17 @@ func TestPrintedFields(t *testing.T) {
 		{"all --json", ordered{}},
 		{"status --json", reports.Report{}},
 		{"status a/one --json", reports.Story{}},
+		{"status a/one --attempts --json", reports.Comparison{}},
 		{"logs a/one --json", logEntry{}},
 		{"failed --dry-run --json", []enqueued{}},
 		{"reconcile --json", reportOrdered{}},
 		{"report list --json", reportList{}},
 		{"report ledger --format json", reports.Ledger{}},
 	} {
+		if strings.Contains(c.args, "--attempts") {
+			tt.run("cancel", "a/one")
+			tt.run("project", "a/one")
+		}
 		_, out, errs := tt.run(strings.Fields(c.args)...)
 		d := json.NewDecoder(strings.NewReader(out))
 		d.DisallowUnknownFields()

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -112,11 +113,12 @@ copy and rewrite have codes of their own.`,
 	return cmd
 }
 
-// usage makes wrong arguments of a command and of those below it a wrong use.
+// usage makes wrong arguments of a command and of those below it a wrong use, and
+// flags that exclude each other, which cobra looks at only later.
 func usage(cmd *cobra.Command) {
 	check := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if err := check(cmd, args); err != nil {
+		if err := cmp.Or(check(cmd, args), cmd.ValidateFlagGroups()); err != nil {
 			return &coded{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 		}
 		return nil

@@ -186,3 +186,31 @@ func TestPauseAndResume(t *testing.T) {
 		t.Errorf("holds left: %v, %v", holds, err)
 	}
 }
+
+func TestAttempts(t *testing.T) {
+	t.Parallel()
+	tt := newTerminal(t, store.Project{ID: 7, Path: "kurs/skjema"})
+	if code, _, errs := tt.run("status", "kurs/skjema", "--attempts"); code != exitNothing || !strings.Contains(errs, "never enqueued") {
+		t.Errorf("without an attempt: exit %d, %s", code, errs)
+	}
+	for range 2 {
+		tt.run("project", "kurs/skjema")
+		tt.run("cancel", "kurs/skjema")
+	}
+	if code, out, errs := tt.run("status", "kurs/skjema", "--attempts"); code != 0 || !strings.Contains(out, "kurs/skjema: attempt 1 ended cancelled at discover (cancelled), attempt 2 cancelled at discover") {
+		t.Errorf("the latest two: exit %d\n%s%s", code, out, errs)
+	}
+	code, out, _ := tt.run("status", "kurs/skjema", "--attempts=2,1", "--json")
+	var c reports.Comparison
+	if err := json.Unmarshal([]byte(out), &c); err != nil || code != 0 || c.Before.Attempt.Attempt != 2 || c.After.Attempt.Attempt != 1 {
+		t.Errorf("as JSON: exit %d, %v\n%s", code, err, out)
+	}
+	for args, want := range map[string]int{
+		"status --attempts": exitUsage, "status kurs/skjema --attempts=1": exitUsage, "status kurs/skjema --attempts=0,1": exitUsage,
+		"status kurs/skjema --attempts=1,3": exitError, "status kurs/none --attempts": exitError, "status kurs/skjema --attempts --watch": exitUsage,
+	} {
+		if code, _, errs := tt.run(strings.Fields(args)...); code != want || errs == "" {
+			t.Errorf("%s: exit %d, want %d: %s", args, code, want, errs)
+		}
+	}
+}

@@ -2,6 +2,9 @@ package main
 
 import (
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +15,7 @@ import (
 func statusCommand(env *environment) *cobra.Command {
 	var (
 		asJSON, markdown, watch bool
+		attempts                string
 		sel                     selectionFlags
 	)
 	cmd := &cobra.Command{
@@ -23,12 +27,18 @@ findings, evidence, every earlier attempt and the log.
 
 --watch shows progress, throughput and the time left until nothing moves any more
 without a human; on a terminal as bars that stay in place, elsewhere as a line
-whenever something changed.`,
+whenever something changed.
+
+--attempts sets two attempts at one project side by side: their steps, causes and
+times, and which findings, images and answers differ; the latest two, or those
+whose numbers are given.`,
 		Example: `  enqueue status
   enqueue status --state failed,attention
   enqueue status --wave canary
   enqueue status --group kurs --json
   enqueue status kurs/skjema
+  enqueue status kurs/skjema --attempts
+  enqueue status kurs/skjema --attempts=1,3 --json
   enqueue status --watch --wave 2`,
 		ValidArgsFunction: completeProjects,
 		Args:              cobra.ArbitraryArgs,
@@ -39,6 +49,21 @@ whenever something changed.`,
 			}
 			defer s.close()
 			out := cmd.OutOrStdout()
+			if attempts != "" {
+				if len(args) != 1 || sel.any() {
+					return &coded{exitUsage, errors.New("--attempts compares the attempts at one project: enqueue status PROJECT --attempts")}
+				}
+				c, err := s.compare(cmd, args[0], attempts)
+				switch {
+				case err != nil:
+					return err
+				case asJSON:
+					return c.JSON(out)
+				case markdown:
+					return c.Markdown(out)
+				}
+				return c.Text(out)
+			}
 			chosen, err := s.selection(cmd, &sel, args)
 			if err != nil {
 				return err
@@ -79,7 +104,35 @@ whenever something changed.`,
 	f.BoolVar(&asJSON, "json", false, "print JSON; docs/cli.md documents it")
 	f.BoolVar(&markdown, "markdown", false, "print Markdown")
 	f.BoolVarP(&watch, "watch", "w", false, "go on showing until nothing moves any more")
+	f.StringVar(&attempts, "attempts", "", "compare two attempts at the project: the latest two, or those numbered N,M")
+	f.Lookup("attempts").NoOptDefVal = latestTwo
 	cmd.MarkFlagsMutuallyExclusive("json", "markdown", "watch")
+	cmd.MarkFlagsMutuallyExclusive("attempts", "watch")
 	sel.wide(cmd)
 	return cmd
+}
+
+// latestTwo is what --attempts means without numbers.
+const latestTwo = "latest"
+
+// compare compares two attempts at a project, "latest" or "N,M".
+func (s *session) compare(cmd *cobra.Command, path, which string) (reports.Comparison, error) {
+	before, after := 0, 0
+	if which != latestTwo {
+		one, other, ok := strings.Cut(which, ",")
+		var err1, err2 error
+		before, err1 = strconv.Atoi(one)
+		after, err2 = strconv.Atoi(other)
+		if !ok || err1 != nil || err2 != nil || before < 1 || after < 1 {
+			return reports.Comparison{}, &coded{exitUsage, fmt.Errorf("--attempts=%s: it takes two numbers of attempts, as in --attempts=1,2", which)}
+		}
+	}
+	c, err := reports.GatherComparison(cmd.Context(), s.store, path, before, after)
+	if errors.Is(err, store.ErrNotFound) {
+		return c, unknownProjects([]string{path})
+	}
+	if _, ok := errors.AsType[*reports.OneAttemptError](err); ok {
+		return c, &coded{exitNothing, err}
+	}
+	return c, err
 }
