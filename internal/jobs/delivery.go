@@ -3,6 +3,7 @@ package jobs
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -90,6 +91,16 @@ func (s *survey) mergeRequest(ctx context.Context, t *Task, c change, auto bool)
 				"agree with them, reopen it, then enqueue the project again"), nil, nil
 		}
 	}
+	if mr != nil && mr.State == "merged" && mr.MergedAt.After(t.Migration.CreatedAt) {
+		back, err := s.takenBack(ctx, t, c, *mr)
+		if err != nil {
+			return Outcome{}, nil, err
+		}
+		if back {
+			return Attention("merge-request-reverted", "the merge request was merged, and somebody has taken its change back since: "+mr.WebURL,
+				"agree with the project's owners, then enqueue the project again: it gets a new merge request"), nil, nil
+		}
+	}
 	open := mr != nil && (mr.State == "opened" || mr.State == "locked")
 	o, findings, ok, err := s.branch(ctx, t, c, open && conflicting(*mr))
 	if err != nil || !ok {
@@ -155,8 +166,25 @@ func (s *survey) closedByUs(ctx context.Context, t *Task, mr gitlab.MergeRequest
 	return slices.ContainsFunc(events, func(e store.Event) bool { return e.URL == mr.WebURL }), nil
 }
 
+// takenBack says whether the change is the very one that the merge request
+// brought: it was merged, and is missing again.
+func (s *survey) takenBack(ctx context.Context, t *Task, c change, mr gitlab.MergeRequest) (bool, error) {
+	for _, e := range c.edits {
+		f, err := s.GitLab.File(ctx, t.Project.ID, mr.SHA, e.Path)
+		if errors.Is(err, gitlab.ErrNotFound) {
+			return false, nil
+		}
+		if err != nil || !bytes.Equal(f.Content, e.Content) {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// conflicting says whether our branch can't be merged as it is. Where merge
+// requests are merged by fast-forward only, one that is behind can't.
 func conflicting(mr gitlab.MergeRequest) bool {
-	return mr.Conflicts || mr.MergeStatus == "conflict"
+	return mr.Conflicts || mr.MergeStatus == "conflict" || mr.MergeStatus == "need_rebase"
 }
 
 // branch sees to it that our branch holds the edits. Commits of others on it are
@@ -257,6 +285,10 @@ func (s *survey) remaining(ctx context.Context, t *Task, c change, between gitla
 	return out, nil
 }
 
+// mergeRequestAccepted is the event that we asked GitLab to merge; its data hold
+// the commit, because a later one of ours may be asked for again.
+const mergeRequestAccepted = "merge-request-accepted"
+
 // autoMerge asks GitLab to merge when the checks pass. What stands in the way is
 // for people to see to, and is told.
 func (s *survey) autoMerge(ctx context.Context, t *Task, mr gitlab.MergeRequest) (store.Finding, error) {
@@ -275,9 +307,24 @@ func (s *survey) autoMerge(ctx context.Context, t *Task, mr gitlab.MergeRequest)
 			Remedy:  "look at that pipeline; merge by hand if its failure has nothing to do with the change",
 		}, nil
 	}
+	asked, err := t.store.Events(ctx, store.EventFilter{MigrationID: t.Migration.ID, Kind: mergeRequestAccepted})
+	if err != nil {
+		return store.Finding{}, err
+	}
+	if slices.ContainsFunc(asked, func(e store.Event) bool {
+		var at struct{ SHA string }
+		return json.Unmarshal(e.Data, &at) == nil && at.SHA == mr.SHA
+	}) {
+		// Whoever took it back had a reason, be it a person or a merge train.
+		return store.Finding{
+			Code: "auto-merge-cancelled", Severity: store.Note, Owner: "project", Text: mr.WebURL,
+			Message: "the merge request was to be merged by itself, and somebody has taken that back",
+			Remedy:  "merge it by hand when it suits",
+		}, nil
+	}
 	_, err = s.GitLab.AcceptMergeRequest(ctx, t.Project.ID, mr.IID, gitlab.Acceptance{SHA: mr.SHA, AutoMerge: true, RemoveSourceBranch: true})
 	if err == nil {
-		return store.Finding{}, t.Record(ctx, "gitlab", "merge-request-accepted", mr.WebURL, "!%d at %.8s, when its checks pass", mr.IID, mr.SHA)
+		return store.Finding{}, t.RecordData(ctx, "gitlab", mergeRequestAccepted, mr.WebURL, map[string]any{"sha": mr.SHA}, "!%d at %.8s, when its checks pass", mr.IID, mr.SHA)
 	}
 	switch fault.ReasonOf(err) {
 	case gitlab.ReasonNotMergeable, gitlab.ReasonHeadMoved:

@@ -43,8 +43,11 @@ func (s *Verify) production(ctx context.Context, t *Task, seen observation) (Out
 			why += ": " + orders[0].Detail
 		}
 		return s.play(ctx, t, job, why)
-	case policy.Production == "play":
+	case policy.Production == "play" && deploys(job):
 		return s.play(ctx, t, job, "by policy, "+proven)
+	case policy.Production == "skip" && len(seen.deployed()) == 0:
+		return Attention("unproven", proven+", and by policy "+job.Name+" is not played: nothing shows that the images in ECR run",
+			"play it, then enqueue the project again: "+job.WebURL), nil
 	case policy.Production == "skip":
 		o := Finished(fmt.Sprintf("%s; %s was not played and still runs what it ran", proven, job.Name), true)
 		o.Next = "play " + job.Name + " when it suits: " + job.WebURL
@@ -56,7 +59,11 @@ func (s *Verify) production(ctx context.Context, t *Task, seen observation) (Out
 	o := Wait("somebody to play "+job.Name, 0)
 	o.Every = s.Settings.ProductionPoll
 	o.Reason = waitsForProduction
-	o.Message = fmt.Sprintf("%s; production waits for its manual job %s since %s", proven, job.Name,
+	what := "production waits for its"
+	if !deploys(job) {
+		what = "what comes after it waits for the"
+	}
+	o.Message = fmt.Sprintf("%s; %s manual job %s since %s", proven, what, job.Name,
 		t.WaitingSince(waitsForProduction).UTC().Format("2006-01-02 15:04 MST"))
 	o.Next = "play " + job.Name + " (or enqueue promote " + t.Project.Path + "): " + job.WebURL
 	if t.Migration.Kind == store.Migrate {

@@ -65,7 +65,7 @@ func (s *Restore) restore(ctx context.Context, t *Task, policy Policy) (Outcome,
 	if err := s.variables(ctx, t); err != nil {
 		return Outcome{}, err
 	}
-	if err := s.closeMergeRequest(ctx, t); err != nil {
+	if err := s.closeMergeRequest(ctx, t, branchName, "because the project is rolled back"); err != nil {
 		return Outcome{}, err
 	}
 	if len(edits) == 0 {
@@ -157,14 +157,15 @@ func (s *Restore) variables(ctx context.Context, t *Task) error {
 	return nil
 }
 
-// closeMergeRequest closes the migration's merge request if nobody has merged it.
-func (s *Restore) closeMergeRequest(ctx context.Context, t *Task) error {
-	mr, err := s.newestMergeRequest(ctx, t, branchName)
+// closeMergeRequest closes the merge request from a branch of ours if nobody has
+// merged it.
+func (s *survey) closeMergeRequest(ctx context.Context, t *Task, branch, why string) error {
+	mr, err := s.newestMergeRequest(ctx, t, branch)
 	if err != nil || mr == nil || mr.State != "opened" {
 		return err
 	}
 	// The intent goes first: a later migration must be able to tell that it was us.
-	if err := t.Record(ctx, "gitlab", mergeRequestClosed, mr.WebURL, "!%d, because the project is rolled back", mr.IID); err != nil {
+	if err := t.Record(ctx, "gitlab", mergeRequestClosed, mr.WebURL, "!%d, %s", mr.IID, why); err != nil {
 		return err
 	}
 	_, err = s.GitLab.UpdateMergeRequest(ctx, t.Project.ID, mr.IID, gitlab.MergeRequestUpdate{State: "close"})

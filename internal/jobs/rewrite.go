@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -111,7 +112,27 @@ func (s *Rewrite) nothingLeft(ctx context.Context, t *Task, prop *proposal, vars
 		if err := s.delta(ctx, t, prop, vars); err != nil {
 			return Outcome{}, err
 		}
-		o = Done(fmt.Sprintf("merge request !%d is merged", t.Migration.MergeRequestIID))
+		mr, err := s.GitLab.MergeRequest(ctx, t.Project.ID, t.Migration.MergeRequestIID)
+		if err != nil && !errors.Is(err, gitlab.ErrNotFound) {
+			return Outcome{}, err
+		}
+		switch mr.State {
+		case "merged":
+			o = Done(fmt.Sprintf("merge request !%d is merged", mr.IID))
+		case "locked":
+			o = Wait(fmt.Sprintf("GitLab to merge !%d", mr.IID), s.Settings.MergeDeadline)
+			return o, nil
+		case "opened":
+			// Somebody brought the change in by another way.
+			if err := s.closeMergeRequest(ctx, t, branchName, "because its change is in already"); err != nil {
+				return Outcome{}, err
+			}
+			findings = append(findings, store.Finding{
+				Code: "merge-request-unneeded", Severity: store.Note, Owner: "project", Text: mr.WebURL,
+				Message: fmt.Sprintf("the files have the new names already, without !%d: it was closed", mr.IID),
+				Remedy:  "nothing; reopen it if it holds more than our change",
+			})
+		}
 	}
 	t.Migration.CommitSHA = prop.head.SHA
 	o.Findings = findings

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,6 +87,10 @@ func (s *Verify) conclude(ctx context.Context, t *Task, want deploy.Expectation,
 		o.Next = "look at the deployment if it does not complete"
 		return o, nil
 	case deploy.Refuted:
+		if seen.evidence.Pipeline.Status == "failed" {
+			// A job that somebody played since has failed: its log says why.
+			return Back(store.StepPipeline, fmt.Sprintf("pipeline %d has failed since", t.Migration.PipelineID)), nil
+		}
 		reason := "not-from-ecr"
 		if t.Migration.Kind == store.Rollback {
 			reason = "not-rolled-back"
@@ -93,7 +98,7 @@ func (s *Verify) conclude(ctx context.Context, t *Task, want deploy.Expectation,
 		return Failed(reason, verdict.Summary, "see the evidence, repair the deployment, then enqueue the project again"), nil
 	case deploy.Unproven:
 		if len(seen.deployed()) == 0 && len(seen.waiting) == 0 {
-			return s.nothingDeployed(t)
+			return s.nothingDeployed(t, seen)
 		}
 		if len(seen.deployed()) > 0 {
 			return Attention("unproven", verdict.Summary,
@@ -171,7 +176,12 @@ func (s *Verify) left(t *Task, want deploy.Expectation, seen observation) ([]sto
 
 // nothingDeployed ends a migration whose pipeline passed and deployed nothing.
 // A project that deployed nothing before has nothing to be rolled back further.
-func (s *Verify) nothingDeployed(t *Task) (Outcome, error) {
+func (s *Verify) nothingDeployed(t *Task, seen observation) (Outcome, error) {
+	if len(seen.stopped) > 0 {
+		return Attention("environment-stopped",
+			fmt.Sprintf("the pipeline deployed %s, and somebody has stopped that since: nothing runs that could be proven", strings.Join(seen.stopped, ", ")),
+			"deploy it again, then enqueue the project again; or leave the project out, if nobody needs it"), nil
+	}
 	if t.Migration.Kind == store.Rollback {
 		o := Finished("the pipeline passed on the old state; it deploys nothing", true)
 		o.Reason = "rolled-back"
@@ -224,7 +234,8 @@ func (s *Verify) exceptions(ctx context.Context, t *Task) ([]string, error) {
 type observation struct {
 	evidence deploy.Evidence
 	ours     []string          // environments that our pipeline deployed
-	waiting  []gitlab.Job      // manual jobs of our pipeline that would deploy
+	stopped  []string          // those that it deployed, and that were stopped since
+	waiting  []gitlab.Job      // manual jobs of our pipeline that would deploy, or that hold back what comes after them
 	began    time.Time         // of our pipeline
 	urls     map[string]string // the addresses of environments
 	touched  map[string]bool   // environments that our pipeline has a deployment to, if only a planned one
@@ -272,7 +283,9 @@ func (s *Verify) observe(ctx context.Context, t *Task) (observation, error) {
 			return seen, err
 		}
 		ours := false
-		seen.urls[e.Name] = e.ExternalURL
+		if e.State == "available" {
+			seen.urls[e.Name] = e.ExternalURL
+		}
 		for _, d := range recent {
 			seen.evidence.Deployments = append(seen.evidence.Deployments, deploy.Deployment{
 				ID: d.ID, Environment: e.Name, Status: d.Status, SHA: d.SHA, PipelineID: d.PipelineID, JobName: d.JobName,
@@ -281,15 +294,14 @@ func (s *Verify) observe(ctx context.Context, t *Task) (observation, error) {
 			// A manual job that nobody has played has a deployment too, as "created".
 			ours = ours || d.PipelineID == p.ID && d.Status != "created" && d.Status != "blocked"
 		}
-		if ours {
+		switch {
+		case ours && e.State == "available":
 			seen.ours = append(seen.ours, e.Name)
+		case ours:
+			seen.stopped = append(seen.stopped, e.Name)
 		}
 	}
-	for _, j := range jobs {
-		if j.Status == "manual" && deploys(j) {
-			seen.waiting = append(seen.waiting, j)
-		}
-	}
+	seen.waiting = waiting(p, jobs)
 	var images []ecr.Image
 	if t.Migration.Kind == store.Migrate { // a rollback's verdict does not ask ECR
 		if images, err = s.ECR.Images(ctx, t.Migration.Repository); err != nil {
@@ -349,7 +361,25 @@ func (s *Verify) ask(ctx context.Context, seen observation) map[string]deploy.An
 	return answers
 }
 
-// environments returns the project's environments that are not reviews.
+// waiting returns the manual jobs that somebody has to play: those that deploy
+// further, and behind them those that hold back jobs which have not begun.
+func waiting(p gitlab.Pipeline, jobs []gitlab.Job) []gitlab.Job {
+	held := p.Status == "manual" && slices.ContainsFunc(jobs, func(j gitlab.Job) bool { return j.Status == "created" })
+	var deploying, gates []gitlab.Job
+	for _, j := range jobs {
+		switch {
+		case j.Status != "manual":
+		case deploys(j):
+			deploying = append(deploying, j)
+		case held && !j.AllowFailure:
+			gates = append(gates, j)
+		}
+	}
+	return append(deploying, gates...)
+}
+
+// environments returns the project's environments that are not reviews, stopped
+// ones included.
 func (s *Verify) environments(ctx context.Context, t *Task) ([]gitlab.Environment, error) {
 	all, err := s.GitLab.Environments(ctx, t.Project.ID)
 	if err != nil {
@@ -357,7 +387,7 @@ func (s *Verify) environments(ctx context.Context, t *Task) ([]gitlab.Environmen
 	}
 	var out []gitlab.Environment
 	for _, e := range all {
-		if e.State == "available" && !strings.HasPrefix(e.Name, "review/") {
+		if !strings.HasPrefix(e.Name, "review/") {
 			out = append(out, e)
 		}
 	}

@@ -123,9 +123,22 @@ func deleteBranch(c *call) (int, any, error) {
 	case len(c.project.protections(name)) > 0:
 		return 0, nil, refuse(http.StatusForbidden, "Protected branch can't be removed")
 	}
-	delete(c.project.Repo.Branches, name)
-	c.s.touch(c.project)
+	c.s.dropBranch(c.project, name, c.user.ID)
 	return http.StatusNoContent, nil, nil
+}
+
+// dropBranch removes a branch; GitLab closes the merge requests from it.
+// s.mu is held.
+func (s *Server) dropBranch(p *project, name string, userID int64) {
+	for _, m := range p.MRs {
+		if m.State == "opened" && m.Source == name {
+			now := s.now()
+			m.SHA = p.Repo.Branches[name]
+			m.State, m.ClosedAt, m.ClosedByID, m.AutoMerge = "closed", &now, userID, false
+		}
+	}
+	delete(p.Repo.Branches, name)
+	s.touch(p)
 }
 
 func listTags(c *call) (int, any, error) {

@@ -72,18 +72,31 @@ func (s *Server) mergeNow(p *project, m *mergeRequest) error {
 		second = p.Repo.addCommit([]string{target.SHA}, maps.Clone(files), s.signature(m.AuthorID), by, m.Title)
 		m.SquashSHA = second.SHA
 	}
+	if p.FastForward {
+		if !p.Repo.contains(source, target.SHA) {
+			return refuse(http.StatusMethodNotAllowed, "405 Method Not Allowed")
+		}
+		s.landed(p, m, source, target, second)
+		return nil
+	}
 	message := m.MergeMessage
 	if message == "" {
 		message = fmt.Sprintf("Merge branch '%s' into '%s'\n\n%s\n\nSee merge request %s!%d", m.Source, m.Target, m.Title, p.Path, m.IID)
 	}
 	k := p.Repo.addCommit([]string{target.SHA, second.SHA}, files, by, by, message)
+	m.MergeSHA = k.SHA // a fast-forward has none
+	s.landed(p, m, source, target, k)
+	return nil
+}
+
+// landed ends a merge request with what the target branch has become.
+func (s *Server) landed(p *project, m *mergeRequest, source, target, k *commit) {
 	now := s.now()
-	m.State, m.SHA, m.MergeSHA, m.MergedAt, m.UpdatedAt, m.AutoMerge = "merged", source.SHA, k.SHA, &now, now, false
+	m.State, m.SHA, m.MergedAt, m.UpdatedAt, m.AutoMerge = "merged", source.SHA, &now, now, false
 	if m.RemoveSource && len(p.protections(m.Source)) == 0 {
 		delete(p.Repo.Branches, m.Source)
 	}
 	s.pushed(p, m.Target, target.SHA, k, m.MergedByID)
-	return nil
 }
 
 // autoMerge merges what waited for a pipeline that has now succeeded. A

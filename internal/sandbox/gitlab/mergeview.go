@@ -52,6 +52,9 @@ func (s *Server) mergeStatus(p *project, m *mergeRequest) string {
 	if p.Repo.contains(target, source.SHA) {
 		return "commits_status"
 	}
+	if p.FastForward && !p.Repo.contains(source, target.SHA) {
+		return "need_rebase"
+	}
 	if m.draft() {
 		return "draft_status"
 	}

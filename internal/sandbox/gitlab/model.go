@@ -39,6 +39,7 @@ type project struct {
 	DeletionOn    string // date for which it is marked for deletion
 	CIDisabled    bool
 	ConfigPath    string
+	FastForward   bool   // merge_method ff: a branch has to be rebased before it is merged
 	PipelineMerge bool   // only_allow_merge_if_pipeline_succeeds
 	VariablesRole string // ci_pipeline_variables_minimum_override_role
 	Approvals     int    // approvals a merge request needs; nobody gives any here

@@ -78,7 +78,7 @@ func (c *call) projectEntity(p *project) object {
 		"ci_default_git_depth": 20, "ci_forward_deployment_enabled": true, "ci_forward_deployment_rollback_allowed": true,
 		"ci_pipeline_variables_minimum_override_role": p.VariablesRole, "restrict_user_defined_variables": p.VariablesRole != "developer",
 		"ci_job_token_scope_enabled": false, "ci_separated_caches": true, "public_jobs": true, "build_timeout": 3600,
-		"auto_cancel_pending_pipelines": "enabled", "auto_devops_enabled": false, "merge_method": "merge", "squash_option": "default_off",
+		"auto_cancel_pending_pipelines": "enabled", "auto_devops_enabled": false, "merge_method": mergeMethod(p), "squash_option": "default_off",
 		"only_allow_merge_if_pipeline_succeeds": p.PipelineMerge, "allow_merge_on_skipped_pipeline": false,
 		"only_allow_merge_if_all_discussions_are_resolved": false, "remove_source_branch_after_merge": true, "approvals_before_merge": p.Approvals,
 		"shared_with_groups": []any{}, "lfs_enabled": true, "request_access_enabled": true, "resolve_outdated_diff_discussions": false,
