@@ -203,3 +203,10 @@ func TestPeopleAndMergeRequests(t *testing.T) {
 		}
 	}
 }
+
+// retry enqueues a project again that failed or needed attention.
+func (b *bench) retry(path string) {
+	b.Helper()
+	_, err := b.enqueuer.Failed(b.Context(), b.order(), b.project(path), "")
+	b.must(err)
+}

@@ -93,6 +93,17 @@ func (s *Verify) play(ctx context.Context, t *Task, job gitlab.Job, why string) 
 	return o, nil
 }
 
+// playFailed explains a manual job that failed when it was played.
+func (s *Verify) playFailed(ctx context.Context, t *Task, job gitlab.Job) (Outcome, error) {
+	f, err := s.diagnosed(ctx, t, t.Project.ID, t.Migration.PipelineID, job)
+	if err != nil {
+		return Outcome{}, err
+	}
+	o := blame([]failure{f})
+	o.Findings = []store.Finding{failureFinding(f)}
+	return o, nil
+}
+
 // The findings about images that production needs.
 const (
 	copiedAgain = "image-copied-again"

@@ -76,14 +76,11 @@ func (s *survey) treeFailures(ctx context.Context, t *Task, project int64, p git
 		if j.Status != "failed" || j.AllowFailure {
 			continue
 		}
-		log, err := s.GitLab.JobLog(ctx, project, j.ID, logBytes)
-		if err != nil && !unseen(err) {
+		f, err := s.diagnosed(ctx, t, project, p.ID, j)
+		if err != nil {
 			return nil, err
 		}
-		out = append(out, failure{Job: j.Name, URL: j.WebURL, ID: j.ID, Project: project, Pipeline: p.ID, Diagnosis: diagnose.Diagnose(diagnose.Failure{
-			Job: j.Name, Stage: j.Stage, FailureReason: j.FailureReason, Log: log,
-			Project: t.Project.Path, Repository: t.Migration.Repository,
-		})})
+		out = append(out, f)
 	}
 	bridges, err := s.GitLab.Bridges(ctx, project, p.ID)
 	if unseen(err) && level > 0 {
@@ -108,4 +105,16 @@ func (s *survey) treeFailures(ctx context.Context, t *Task, project int64, p git
 		}
 	}
 	return out, nil
+}
+
+// diagnosed explains a failed job by the end of its log.
+func (s *survey) diagnosed(ctx context.Context, t *Task, project, pipeline int64, j gitlab.Job) (failure, error) {
+	log, err := s.GitLab.JobLog(ctx, project, j.ID, logBytes)
+	if err != nil && !unseen(err) {
+		return failure{}, err
+	}
+	return failure{Job: j.Name, URL: j.WebURL, ID: j.ID, Project: project, Pipeline: pipeline, Diagnosis: diagnose.Diagnose(diagnose.Failure{
+		Job: j.Name, Stage: j.Stage, FailureReason: j.FailureReason, Log: log,
+		Project: t.Project.Path, Repository: t.Migration.Repository,
+	})}, nil
 }

@@ -91,6 +91,9 @@ func (s *Verify) conclude(ctx context.Context, t *Task, want deploy.Expectation,
 			// A job that somebody played since has failed: its log says why.
 			return Back(store.StepPipeline, fmt.Sprintf("pipeline %d has failed since", t.Migration.PipelineID)), nil
 		}
+		if len(seen.failed) > 0 { // and the pipeline is green, because manual jobs may fail
+			return s.playFailed(ctx, t, seen.failed[0])
+		}
 		reason := "not-from-ecr"
 		if t.Migration.Kind == store.Rollback {
 			reason = "not-rolled-back"
@@ -236,6 +239,7 @@ type observation struct {
 	ours     []string          // environments that our pipeline deployed
 	stopped  []string          // those that it deployed, and that were stopped since
 	waiting  []gitlab.Job      // manual jobs of our pipeline that would deploy, or that hold back what comes after them
+	failed   []gitlab.Job      // jobs of our pipeline that were to deploy further, and failed
 	began    time.Time         // of our pipeline
 	urls     map[string]string // the addresses of environments
 	touched  map[string]bool   // environments that our pipeline has a deployment to, if only a planned one
@@ -302,6 +306,11 @@ func (s *Verify) observe(ctx context.Context, t *Task) (observation, error) {
 		}
 	}
 	seen.waiting = waiting(p, jobs)
+	for _, j := range jobs {
+		if j.Status == "failed" && deploys(j) {
+			seen.failed = append(seen.failed, j)
+		}
+	}
 	var images []ecr.Image
 	if t.Migration.Kind == store.Migrate { // a rollback's verdict does not ask ECR
 		if images, err = s.ECR.Images(ctx, t.Migration.Repository); err != nil {
