@@ -106,7 +106,7 @@ copy and rewrite have codes of their own.`,
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &coded{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	for _, sub := range []*cobra.Command{planCommand(env), allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), promoteCommand(env), rollbackCommand(env), pauseCommand(env), resumeCommand(env), statusCommand(env), logsCommand(env), reconcileCommand(env), reportCommand(env), copyCommand(env), rewriteCommand(env)} {
+	for _, sub := range []*cobra.Command{planCommand(env), allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), promoteCommand(env), rollbackCommand(env), pauseCommand(env), resumeCommand(env), freezeCommand(env), statusCommand(env), logsCommand(env), reconcileCommand(env), reportCommand(env), copyCommand(env), rewriteCommand(env)} {
 		usage(sub)
 		cmd.AddCommand(sub)
 	}

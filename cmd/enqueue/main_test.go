@@ -214,3 +214,32 @@ func TestAttempts(t *testing.T) {
 		}
 	}
 }
+
+func TestFreeze(t *testing.T) {
+	t.Parallel()
+	tt := newTerminal(t)
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"freeze list", 0, "nothing is on the freeze list"},
+		{"freeze add kurs/**", exitUsage, "write it with --note"},
+		{"freeze add kurs/** --note exams --until 2001-01-01", exitUsage, "has passed"},
+		{"freeze add kurs/** hr/lonn --note exams --until 2099-01-11", 0, "hr/lonn is on the freeze list"},
+		{"freeze add hr/lonn --note gone", 0, "in the place of"},
+		{"freeze list", 0, "2099-01-"},
+		{"freeze remove none/such", exitNothing, "not on the freeze list"},
+		{"freeze remove hr/lonn none/such", 0, "hr/lonn is off the freeze list"},
+		{"freeze add", exitUsage, "--help"},
+	} {
+		if code, out, errs := tt.run(strings.Fields(c.args)...); code != c.code || !strings.Contains(out+errs, c.says) {
+			t.Errorf("%s: exit %d, want %d with %q\n%s%s", c.args, code, c.code, c.says, out, errs)
+		}
+	}
+	_, out, _ := tt.run("freeze", "list", "--json")
+	var list freezeList
+	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list.Freezes) != 1 || list.Freezes[0].Note != "exams" || list.Freezes[0].Until == nil || list.Freezes[0].Actor == "" {
+		t.Errorf("as JSON: %v\n%s", err, out)
+	}
+}

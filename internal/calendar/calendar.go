@@ -206,6 +206,9 @@ func ParseFreezes(text string, zone *time.Location) ([]Freeze, error) {
 
 var wildcards = strings.NewReplacer(`\*\*`, `.*`, `\*`, `[^/]*`, `\?`, `[^/]`)
 
+// Matches says whether the project at path is one that a freeze's pattern means.
+func Matches(glob, path string) bool { return pattern(glob).MatchString(path) }
+
 // pattern reads a path pattern as --match does.
 func pattern(glob string) *regexp.Regexp {
 	return regexp.MustCompile("(?i)^" + wildcards.Replace(regexp.QuoteMeta(strings.Trim(glob, "/"))) + "$")

@@ -68,7 +68,7 @@ type Config struct {
 	// Hours, TimeZone and Freezes are what Calendar is made of.
 	Hours    string            `env:"ECRFERRY_HOURS" doc:"when projects may begin, such as Mon-Thu 08:00-15:00, Fri 08:00-12:00; empty is always. Those under way go on"`
 	TimeZone string            `env:"ECRFERRY_TIME_ZONE" envDefault:"Europe/Oslo" doc:"the time zone of working hours and freezes"`
-	Freezes  string            `env:"ECRFERRY_FREEZES" doc:"file of projects that may not begin: lines such as kurs/** 2026-12-01..2027-01-10 exams, or hr/lonn for good; ** is every project"`
+	Freezes  string            `env:"ECRFERRY_FREEZES" doc:"file of projects that may not begin: lines such as kurs/** 2026-12-01..2027-01-10 exams, or hr/lonn for good; ** is every project. enqueue freeze keeps a list beside it"`
 	Calendar calendar.Calendar `env:"-"`
 
 	FailureShare int `env:"ECRFERRY_FAILURE_SHARE" envDefault:"10" doc:"per cent of a run's ended projects that may have failed before the intake pauses; 0 for any"`

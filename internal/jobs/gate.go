@@ -89,6 +89,9 @@ func (r *Runner) gate(ctx context.Context, tx *store.Store, m store.Migration, p
 			next: "see to the cause, then enqueue resume",
 		}, nil
 	}
+	if c, err := frozen(ctx, tx, p.Path); c != nil || err != nil {
+		return c, err
+	}
 	now, err := tx.Now(ctx)
 	if err != nil {
 		return nil, err

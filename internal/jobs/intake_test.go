@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -402,6 +403,53 @@ func TestHoursAndFreezes(t *testing.T) {
 	})
 	if want := "kurs/p01 is on the freeze list (kurs/p01): the owners left"; rows[0].Why != want {
 		t.Errorf("why: %q, want %q", rows[0].Why, want)
+	}
+}
+
+// TestFreezeList freezes projects in the database, for two workers, and takes one
+// pattern off again: its projects begin at once, the others stay.
+func TestFreezeList(t *testing.T) {
+	t.Parallel()
+	l := newLine(t, 4)
+	o := l.order("exams")
+	for pattern, until := range map[string]*time.Time{"kurs/p01": nil, "Kurs/P0[12]": nil, "/kurs/*2": nil, "kurs/p03": new(time.Now().Add(time.Hour)), "kurs/p04": new(time.Now().Add(-time.Hour))} {
+		if _, err := l.enqueuer.Freeze(t.Context(), o, pattern, until); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.enqueuer.Freeze(t.Context(), l.order(""), "kurs/**", nil); !errors.Is(err, ErrWhyWanted) {
+		t.Errorf("without a reason: %v", err)
+	}
+	if before, err := l.enqueuer.Freeze(t.Context(), o, "kurs/p01", nil); err != nil || before == nil || before.Note != "exams" {
+		t.Errorf("a second time: %+v, %v", before, err)
+	}
+	l.enqueue(store.Run{})
+	for range 2 {
+		l.start(calendar.Calendar{}, nil)
+	}
+	rows := l.await("three to be sent away", func(rows []store.Status) bool {
+		return waitsAt("frozen")(rows[0]) && waitsAt("frozen")(rows[1]) && waitsAt("frozen")(rows[2]) && isDone(rows[3])
+	})
+	for i, want := range []string{"enqueue freeze remove 'kurs/p01'", "enqueue freeze remove 'kurs/*2'", "it begins by itself"} {
+		if !strings.Contains(rows[i].Next, want) || !strings.Contains(rows[i].Why, o.Actor+")") || !strings.HasSuffix(rows[i].Why, ": exams") {
+			t.Errorf("%s: %s; next %s; want %q", rows[i].Path, rows[i].Why, rows[i].Next, want)
+		}
+	}
+	if err := l.enqueuer.Thaw(t.Context(), o, "kurs/p01"); err != nil {
+		t.Fatal(err)
+	}
+	l.await("the one to begin", func(rows []store.Status) bool { return isDone(rows[0]) && waitsAt("frozen")(rows[1]) })
+	if err := l.enqueuer.Thaw(t.Context(), o, "kurs/p01"); !errors.Is(err, ErrNotFrozen) {
+		t.Errorf("a second time: %v", err)
+	}
+	list, err := l.store.Freezes(t.Context())
+	if err != nil || len(list) != 3 {
+		t.Errorf("the list: %+v, %v; want three without the one that ended", list, err)
+	}
+	for kind, want := range map[string]int{"freeze-added": 6, "freeze-removed": 1} {
+		if es, err := l.store.Events(t.Context(), store.EventFilter{Kind: kind}); err != nil || len(es) != want {
+			t.Errorf("%d events %s, %v; want %d", len(es), kind, err, want)
+		}
 	}
 }
 
