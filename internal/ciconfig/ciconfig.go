@@ -26,6 +26,8 @@ type Project struct {
 	CIPath        string            // "" means .gitlab-ci.yml
 	Variables     map[string]string // CI/CD settings of the project
 	Secrets       []string          // names of those settings whose values are not known
+
+	source string // CI_PIPELINE_SOURCE where it is not push
 }
 
 // File is a file of the repository that may be edited.

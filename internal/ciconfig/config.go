@@ -103,6 +103,15 @@ type config struct {
 	problems []problem
 	active   map[string]bool // includes being read, against cycles
 	count    int
+
+	parent  *config           // the pipeline that started this one, nil for the first
+	trigger *job              // the job that did
+	kids    []*config         // the pipelines that its jobs start
+	given   *yaml.Node        // trigger:inputs
+	entry   string            // the first file of a child pipeline
+	unseen  bool              // its configuration, or a part of it, is not there
+	passed  map[string][]text // see received
+	made    []*job            // see jobs
 }
 
 type problem struct {
@@ -118,6 +127,7 @@ func load(in *Input, files map[string]*source) *config {
 	if s := files[root]; s != nil {
 		c.root = c.read(s, nil, nil)
 	}
+	c.children()
 	return c
 }
 
@@ -129,11 +139,19 @@ func (c *config) read(src *source, with *yaml.Node, from *document) *tree {
 	c.count++
 	d := c.byPath[src.path]
 	if d == nil {
+		if c.entry == "" {
+			c.entry = src.path
+		}
 		d = &document{src: src, inputs: map[string][]text{}}
-		var err error
-		d.docs, err = parseYAML(src.data)
-		if err != nil {
-			c.problems = append(c.problems, problem{"yaml-invalid", span{src, 0, 0}, err.Error()})
+		known := c.elsewhere(src.path)
+		if known != nil {
+			d.docs = known.docs
+		} else {
+			var err error
+			d.docs, err = parseYAML(src.data)
+			if err != nil {
+				c.top().problems = append(c.top().problems, problem{"yaml-invalid", span{src, 0, 0}, err.Error()})
+			}
 		}
 		c.byPath[src.path] = d
 		c.docs = append(c.docs, d)
@@ -143,7 +161,9 @@ func (c *config) read(src *source, with *yaml.Node, from *document) *tree {
 		if len(d.docs) > 1 {
 			d.spec = child(d.docs[0], "spec")
 		}
-		c.duplicates(d)
+		if known == nil {
+			c.duplicates(d)
+		}
 	}
 	if d.root == nil || deref(d.root).Kind != yaml.MappingNode {
 		return nil
@@ -189,9 +209,12 @@ func (c *config) include(d *document, n *yaml.Node) *tree {
 		if strings.Contains(n.Value, "://") {
 			return c.outside(d, Include{Kind: "remote", File: n.Value}, nil)
 		}
-		return c.local(d, n.Value, nil)
+		return c.local(d, n.Value, c.given)
 	}
 	with := child(n, "inputs")
+	if with == nil {
+		with = c.given
+	}
 	var out *tree
 	for _, e := range entries(n, 0) {
 		v := deref(e.value)
@@ -264,6 +287,7 @@ func (c *config) outside(d *document, inc Include, with *yaml.Node) *tree {
 }
 
 func (c *config) want(inc Include) {
+	c = c.top()
 	for _, m := range c.missing {
 		if m == inc {
 			return
@@ -308,7 +332,7 @@ func (c *config) duplicates(d *document) {
 				k := n.Content[i]
 				if k.Kind == yaml.ScalarNode && k.Value != "<<" && seen[k.Value] {
 					at := d.src.offset(k.Line, k.Column)
-					c.problems = append(c.problems, problem{"duplicate-key", span{d.src, at, min(at+len(k.Value), len(d.src.data))}, fmt.Sprintf("%q", k.Value)})
+					c.top().problems = append(c.top().problems, problem{"duplicate-key", span{d.src, at, min(at+len(k.Value), len(d.src.data))}, fmt.Sprintf("%q", k.Value)})
 				}
 				seen[k.Value] = true
 			}

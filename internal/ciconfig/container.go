@@ -247,6 +247,11 @@ func (r *run) environment(s *site, script []string) []string {
 			want[name] = true
 		}
 	}
+	for name, vals := range e.received {
+		if !steering(name) && !slices.ContainsFunc(vals, r.mentions) {
+			want[name] = true
+		}
+	}
 	for _, j := range s.users {
 		if v := j.tree.kid("variables"); v != nil {
 			for _, name := range v.keys {

@@ -86,14 +86,15 @@ func isDockerfile(p string) bool {
 func (r *run) everyone() *env {
 	e := &env{cfg: r.cfg, defs: map[string][]definition{}, settings: r.in.Project.Variables, cache: map[string][]text{}, busy: map[string]bool{}}
 	all := map[string][]text{}
-	jobs := r.cfg.jobs()
 	envs := []*env{}
-	if r.cfg.root != nil {
-		envs = append(envs, r.cfg.env(nil))
-	}
-	for _, j := range jobs {
-		envs = append(envs, r.cfg.env(j.tree))
-	}
+	r.each(func() {
+		if r.cfg.root != nil {
+			envs = append(envs, r.cfg.env(nil))
+		}
+		for _, j := range r.cfg.jobs() {
+			envs = append(envs, r.cfg.env(j.tree))
+		}
+	})
 	for _, one := range envs {
 		for name := range one.defs {
 			if v, ok := one.lookup(name); ok {

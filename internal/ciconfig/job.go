@@ -14,6 +14,7 @@ type job struct {
 	chain  []string // what it extends, nearest first, all generations
 	hidden bool     // a template nobody extends, looked at for its references
 	gone   []string // templates that it extends and that cannot be seen
+	in     *config  // its pipeline
 }
 
 // reserved are the keys of the top level that are no jobs.
@@ -29,8 +30,8 @@ var inherited = []string{"image", "services", "before_script", "after_script", "
 // jobs are the jobs of the configuration in file order, then the templates
 // that no job extends.
 func (c *config) jobs() []*job {
-	if c.root == nil {
-		return nil
+	if c.root == nil || c.made != nil {
+		return c.made
 	}
 	var out, hidden []*job
 	used := map[string]bool{}
@@ -39,7 +40,7 @@ func (c *config) jobs() []*job {
 		if reserved[name] || t.kids == nil {
 			continue
 		}
-		j := &job{name: name, own: t, hidden: strings.HasPrefix(name, ".")}
+		j := &job{name: name, own: t, hidden: strings.HasPrefix(name, "."), in: c}
 		j.tree = c.extended(t, j, 0)
 		if j.hidden {
 			hidden = append(hidden, j)
@@ -56,6 +57,7 @@ func (c *config) jobs() []*job {
 			out = append(out, j)
 		}
 	}
+	c.made = out
 	return out
 }
 
@@ -67,7 +69,7 @@ func (c *config) templates() []*job {
 	var out []*job
 	for _, name := range c.root.keys {
 		if t := c.root.kids[name]; strings.HasPrefix(name, ".") && t.kids != nil {
-			j := &job{name: name, own: t, hidden: true}
+			j := &job{name: name, own: t, hidden: true, in: c}
 			j.tree = c.extended(t, j, 0)
 			out = append(out, j)
 		}

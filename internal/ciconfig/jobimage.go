@@ -263,7 +263,7 @@ func (r *run) includeHelpers() ([]change, string) {
 			return nil, "the platform's template .docker is not included, and the project has a template " + n + " that the include would meet"
 		}
 	}
-	d := r.cfg.byPath[r.in.Project.ciPath()]
+	d := r.cfg.byPath[r.cfg.entry]
 	if d == nil || d.root == nil || d.root.Kind != yaml.MappingNode || len(d.root.Content) == 0 || d.root.Style&yaml.FlowStyle != 0 {
 		return nil, "the platform's template .docker is not included"
 	}

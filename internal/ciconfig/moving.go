@@ -44,6 +44,9 @@ var refVariables = map[string]bool{"CI_COMMIT_REF_NAME": true, "CI_COMMIT_REF_SL
 
 // onlyTags says whether a job runs in pipelines for git tags alone.
 func onlyTags(j *job) bool {
+	if slices.ContainsFunc(j.startedBy(), onlyTags) {
+		return true
+	}
 	if t := j.tree.kid("only"); t != nil {
 		refs := t.node
 		if t.kids != nil {

@@ -24,6 +24,17 @@ func (p Project) onDefault(j *job) bool {
 	if j.hidden || j.tree.kid("when").value() == "never" {
 		return false
 	}
+	if j.in != nil {
+		if t := j.in.trigger; t != nil {
+			if p.source = "push"; !p.onDefault(t) {
+				return false
+			}
+			p.source = "parent_pipeline"
+		}
+		if t := j.in.root.kid("workflow").kid("rules"); t != nil && !p.rules(t.node) {
+			return false
+		}
+	}
 	if t := j.tree.kid("rules"); t != nil {
 		return p.rules(t.node)
 	}
@@ -210,6 +221,9 @@ func (p Project) onPush(name string) (string, answer) {
 	case "CI_COMMIT_BRANCH", "CI_COMMIT_REF_NAME", "CI_DEFAULT_BRANCH":
 		return p.defaultBranch(), yes
 	case "CI_PIPELINE_SOURCE":
+		if p.source != "" {
+			return p.source, yes
+		}
 		return "push", yes
 	case "CI_COMMIT_TAG", "CI_MERGE_REQUEST_IID", "CI_MERGE_REQUEST_ID", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME":
 		return "", yes

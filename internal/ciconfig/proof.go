@@ -24,8 +24,14 @@ func prove(in Input, names, after *run, res *Result) error {
 			}
 		}
 	}
-	if err := sameJobs(names.cfg, after.cfg, names.dropped); err != nil {
-		return err
+	b, a := names.cfg.pipelines(), after.cfg.pipelines()
+	if len(b) != len(a) {
+		return fmt.Errorf("the rewrite changed the number of child pipelines from %d to %d", len(b)-1, len(a)-1)
+	}
+	for i := range b {
+		if err := sameJobs(b[i], a[i], names.dropped); err != nil {
+			return err
+		}
 	}
 	told := map[string]bool{} // what a finding names, and the lines with a finding
 	for _, f := range res.Findings {

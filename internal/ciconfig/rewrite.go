@@ -41,7 +41,7 @@ func Rewrite(in Input) (*Result, error) {
 		}
 	}
 	images.cfg = load(&next, images.files)
-	contained := images.jobImages()
+	contained := images.jobImagesOfAll()
 	if files, err = images.apply(contained); err != nil {
 		return nil, err
 	}

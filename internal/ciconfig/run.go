@@ -75,19 +75,26 @@ func (r *run) look() {
 	for _, p := range r.cfg.problems {
 		r.report(p.code, p.at, p.detail)
 	}
-	jobs := r.cfg.jobs()
-	r.jobs = jobs
-	for _, d := range r.cfg.docs {
-		r.visited[d.src.path] = true
-	}
-	for _, j := range jobs {
-		r.job(j)
-	}
-	for _, j := range r.cfg.templates() {
-		if r.overridden(j) {
-			r.job(j)
+	used := r.cfg.extendedAnywhere()
+	r.each(func() {
+		jobs := r.cfg.jobs()
+		r.jobs = append(r.jobs, jobs...)
+		for _, d := range r.cfg.docs {
+			r.visited[d.src.path] = true
 		}
-	}
+		for _, j := range jobs {
+			if !j.hidden || !used[j.own.node] {
+				r.job(j)
+			}
+		}
+	})
+	r.each(func() {
+		for _, j := range r.cfg.templates() {
+			if r.overridden(j) {
+				r.job(j)
+			}
+		}
+	})
 	for i := 0; i < len(r.functions); i++ { // functions that nobody calls
 		if f := r.functions[i]; !r.called[f.body] {
 			r.called[f.body] = true
@@ -95,7 +102,7 @@ func (r *run) look() {
 		}
 	}
 	r.now = nil
-	r.includeInputs()
+	r.each(r.includeInputs)
 	r.documents()
 	r.localFiles()
 	r.definitions()
@@ -272,7 +279,7 @@ func (r *run) assignment(sh *shell, name string, vals []text, at span) {
 // rest looks at the other keys of a job that may carry a reference.
 func (r *run) rest(j *job, e *env) {
 	for _, key := range []string{"environment", "trigger", "release", "pages"} {
-		if t := j.tree.kid(key); t != nil {
+		if t := j.tree.kid(key); t != nil && !(key == "trigger" && r.cfg.followed(j)) {
 			r.scalars(t, e, key, 0)
 		}
 	}
@@ -353,7 +360,7 @@ func (r *run) definitions() {
 						if ref.colon < 0 && ref.digest < 0 {
 							u.bad = "unseen-use"
 						}
-						if j != nil && (len(j.gone) > 0 || j.tree.kid("trigger") != nil) {
+						if j != nil && (len(j.gone) > 0 || j.tree.kid("trigger") != nil && !r.cfg.followed(j)) {
 							u.role, u.bad = unclearRole, ""
 						}
 					} else if s, ok := ref.f.at(ref.start); ok && covered[s] {
@@ -364,13 +371,15 @@ func (r *run) definitions() {
 			}
 		}
 	}
-	if r.cfg.root == nil {
-		return
-	}
-	look(r.cfg.root.kid("variables"), r.cfg.env(nil), nil)
-	for _, j := range r.cfg.jobs() {
-		look(j.tree.kid("variables"), r.cfg.env(j.tree), j)
-	}
+	r.each(func() {
+		if r.cfg.root == nil {
+			return
+		}
+		look(r.cfg.root.kid("variables"), r.cfg.env(nil), nil)
+		for _, j := range r.cfg.jobs() {
+			look(j.tree.kid("variables"), r.cfg.env(j.tree), j)
+		}
+	})
 }
 
 // outside says whether a job triggers a pipeline of another project.

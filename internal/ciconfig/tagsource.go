@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -30,11 +31,28 @@ func (r *run) isCache(u *use) bool {
 // pushed it before.
 func (r *run) dependable(pushes []*use, u *use) bool {
 	for _, p := range pushes {
-		if p.job == u.job || p.job == nil || always(p.job) || u.job != nil && sameRules(p.job, u.job) {
+		if p.job == u.job || p.job == nil || starts(p.job, u.job) && (always(p.job) || u.job != nil && sameRules(p.job, u.job)) {
 			return true
 		}
 	}
 	return false
+}
+
+// starts says whether the pipeline of a is sure to be there when that of b is:
+// it is the same or one above it, or nothing keeps its trigger jobs out.
+func starts(a, b *job) bool {
+	var above []*config
+	if b != nil {
+		for c := b.in; c != nil; c = c.parent {
+			above = append(above, c)
+		}
+	}
+	for c := a.in; c != nil && c.trigger != nil && !slices.Contains(above, c); c = c.parent {
+		if !always(c.trigger) && !(b != nil && b.in != nil && b.in.trigger != nil && sameRules(c.trigger, b.in.trigger)) {
+			return false
+		}
+	}
+	return true
 }
 
 // always says whether nothing keeps a job out of a pipeline.

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 
@@ -19,6 +20,7 @@ type env struct {
 	cfg      *config
 	defs     map[string][]definition
 	settings map[string]string // CI/CD settings, which win over files
+	received map[string][]text // handed down by a trigger job, which win over all
 	cache    map[string][]text
 	busy     map[string]bool
 	asked    int
@@ -28,8 +30,14 @@ type env struct {
 // env gathers the variables of a job, of the whole pipeline when j is nil.
 func (c *config) env(j *tree) *env {
 	e := &env{cfg: c, defs: map[string][]definition{}, settings: c.in.Project.Variables, cache: map[string][]text{}, busy: map[string]bool{}}
-	e.take(c.root.kid("variables"), false)
-	e.rules(c.root.kid("workflow").kid("rules"))
+	e.received = c.received()
+	if inherit := j.kid("inherit").kid("variables"); inherit == nil || inherit.value() != "false" {
+		e.take(c.root.kid("variables"), false)
+		e.rules(c.root.kid("workflow").kid("rules"))
+		if inherit != nil {
+			maps.DeleteFunc(e.defs, func(name string, _ []definition) bool { return !inherits(inherit, name) })
+		}
+	}
 	if j != nil {
 		e.take(j.kid("variables"), false)
 		e.rules(j.kid("rules"))
@@ -125,6 +133,9 @@ func (e *env) lookup(name string) ([]text, bool) {
 	}
 	if predefined(name) {
 		return nil, false
+	}
+	if v, ok := e.received[name]; ok {
+		return v, true
 	}
 	if e.asked++; e.busy[name] || e.asked > maxLookups {
 		e.circular = true
@@ -239,7 +250,7 @@ func (c *config) scalar(d *document, n *yaml.Node) *chunk {
 	ch := scalar(d.src, n)
 	if ch == nil && n.Value != "" {
 		at := d.src.offset(n.Line, n.Column)
-		c.problems = append(c.problems, problem{"position-unknown", span{d.src, at, at}, ""})
+		c.top().problems = append(c.top().problems, problem{"position-unknown", span{d.src, at, at}, ""})
 	}
 	c.chunks[n] = ch
 	return ch
