@@ -47,6 +47,7 @@ A project that is not under way is left alone (exit code 3 when none was).`,
 		},
 	}
 	cmd.Flags().StringVar(&note, "note", "", "why, for the event log")
+	actFlags(cmd)
 	sel.wide(cmd)
 	return cmd
 }

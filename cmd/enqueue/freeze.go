@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"text/tabwriter"
@@ -66,6 +65,7 @@ says why, for whoever finds a project frozen, and is required.`,
 			if err != nil {
 				return err
 			}
+			told := newActs(cmd)
 			for _, pattern := range args {
 				before, err := s.enqueuer.Freeze(cmd.Context(), order, pattern, end)
 				if errors.Is(err, jobs.ErrWhyWanted) {
@@ -78,13 +78,14 @@ says why, for whoever finds a project frozen, and is required.`,
 				if before != nil {
 					said += ", in the place of " + before.Actor + "'s: " + before.Note
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", pattern, printable(said))
+				told.tell(pattern, true, printable(said))
 			}
-			return nil
+			return told.end()
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&note, "note", "", "why; required")
+	actFlags(cmd)
 	f.StringVar(&until, "until", "", "when it ends by itself: a date such as 2027-01-11, or a time such as 2027-01-11T08:00:00Z")
 	return cmd
 }
@@ -112,9 +113,7 @@ until when, by whom and why. What the configuration of the workers adds
 			}
 			list.Freezes = append(list.Freezes, rows...)
 			if asJSON {
-				e := json.NewEncoder(cmd.OutOrStdout())
-				e.SetIndent("", "  ")
-				return e.Encode(list)
+				return printJSON(cmd.OutOrStdout(), list)
 			}
 			if len(rows) == 0 {
 				fmt.Fprintln(cmd.OutOrStdout(), "nothing is on the freeze list")
@@ -155,25 +154,28 @@ kept begin at once. Exit code 3 when none of them stood there.`,
 			if err != nil {
 				return err
 			}
-			taken := 0
+			told := newActs(cmd)
 			for _, pattern := range args {
 				err := s.enqueuer.Thaw(cmd.Context(), order, pattern)
 				if errors.Is(err, jobs.ErrNotFrozen) {
-					fmt.Fprintf(cmd.ErrOrStderr(), "%s: %v\n", pattern, err)
+					told.tell(pattern, false, err.Error())
 					continue
 				}
 				if err != nil {
 					return err
 				}
-				taken++
-				fmt.Fprintf(cmd.OutOrStdout(), "%s is off the freeze list\n", pattern)
+				told.tell(pattern, true, "is off the freeze list")
 			}
-			if taken == 0 {
+			if err := told.end(); err != nil {
+				return err
+			}
+			if told.done == 0 {
 				return &coded{exitNothing, errors.New("nothing was taken off; see enqueue freeze list")}
 			}
 			return nil
 		},
 	}
 	cmd.Flags().StringVar(&note, "note", "", "why, for the event log")
+	actFlags(cmd)
 	return cmd
 }

@@ -44,7 +44,7 @@ A pause holds over all workers and restarts.`,
 						return s.pausedAlready(cmd)
 					}
 					if err == nil {
-						fmt.Fprintln(cmd.OutOrStdout(), "the intake is paused: no further project begins; those under way go on. enqueue resume --all ends it")
+						return fleetTold(cmd, "the intake is paused: no further project begins; those under way go on. enqueue resume --all ends it")
 					}
 					return err
 				},
@@ -56,6 +56,7 @@ A pause holds over all workers and restarts.`,
 	f := cmd.Flags()
 	f.BoolVar(&all, "all", false, "the intake of the whole fleet")
 	f.StringVar(&note, "note", "", "why, for the event log and for whoever finds it paused")
+	actFlags(cmd)
 	f.StringVar(&until, "until", "", "when the pause ends by itself: a date such as 2027-01-11, or a time such as 2027-01-11T08:00:00Z")
 	sel.wide(cmd)
 	return cmd
@@ -89,7 +90,7 @@ selected, ends their pause. Exit code 3 when there was no pause to end.`,
 					case errors.Is(err, jobs.ErrNoteWanted):
 						return &coded{exitUsage, fmt.Errorf("%w; write it with --note", err)}
 					case err == nil:
-						fmt.Fprintln(cmd.OutOrStdout(), "the intake is open again: projects begin")
+						return fleetTold(cmd, "the intake is open again: projects begin")
 					}
 					return err
 				},
@@ -105,8 +106,16 @@ selected, ends their pause. Exit code 3 when there was no pause to end.`,
 	f := cmd.Flags()
 	f.BoolVar(&all, "all", false, "the intake of the whole fleet")
 	f.StringVar(&note, "note", "", "why, for the event log; required when a failure had stopped the line")
+	actFlags(cmd)
 	sel.wide(cmd)
 	return cmd
+}
+
+// fleetTold says what came of an order for the whole fleet.
+func fleetTold(cmd *cobra.Command, what string) error {
+	told := newActs(cmd)
+	told.tell("", true, what)
+	return told.end()
 }
 
 // untilFlag reads a date or a time; "" is nil.
@@ -173,23 +182,26 @@ func (s *session) each(cmd *cobra.Command, sel *selectionFlags, args []string, d
 	if err != nil {
 		return err
 	}
-	changed := 0
+	told := newActs(cmd)
 	for _, r := range rows {
 		said, err := do(r)
 		if nothing, ok := errors.AsType[*errNothingToDo](err); ok {
-			if len(rows) == 1 {
+			if len(rows) == 1 && !told.json {
 				return &coded{exitNothing, fmt.Errorf("%s: %s", r.Path, nothing.why)}
 			}
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %s\n", r.Path, nothing.why)
+			told.tell(r.Path, false, nothing.why)
 			continue
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", r.Path, err)
+			// What was done before is done, and is told.
+			return errors.Join(fmt.Errorf("%s: %w", r.Path, err), told.end())
 		}
-		changed++
-		fmt.Fprintf(cmd.OutOrStdout(), "%s %s\n", r.Path, said)
+		told.tell(r.Path, true, said)
 	}
-	if changed == 0 {
+	if err := told.end(); err != nil {
+		return err
+	}
+	if told.done == 0 {
 		return &coded{exitNothing, errors.New("there was nothing to do for these projects")}
 	}
 	return nil

@@ -48,6 +48,7 @@ A project that does not wait for production is left alone (exit code 3 when none
 		},
 	}
 	cmd.Flags().StringVar(&note, "note", "", "why, for the event log")
+	actFlags(cmd)
 	sel.wide(cmd)
 	return cmd
 }

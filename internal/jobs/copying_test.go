@@ -7,8 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/riverqueue/river/rivertype"
+
 	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
+	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/samples"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -76,5 +79,54 @@ func TestProgressMovesWhileACopyRuns(t *testing.T) {
 	}
 	if !estimated {
 		t.Errorf("no estimate: %+v", seen)
+	}
+}
+
+// TestQuotaHoldsNoSlot takes the account's quota of PutImage up for the next hour,
+// as other workers do: the copy waits as a sleeping job, and the only slot for
+// copies is another project's meanwhile. When there is room it goes on.
+func TestQuotaHoldsNoSlot(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, "archived")
+	const waits, goesOn = "kvote/venter", "kvote/videre"
+	ids := map[string]int64{
+		waits: b.variant("suffix-images", waits, func(s *samples.Sample) {
+			s.Images = []samples.Image{{Repository: waits + "-api", Tag: "v1", Kind: "oci"}}
+		}),
+		goesOn: b.variant("one-image", goesOn, func(s *samples.Sample) { s.Pipeline = new(bool) }),
+	}
+	quota := float64(b.config.PutImageRate)
+	if _, err := b.pool.Exec(t.Context(), `
+		INSERT INTO ferry.paces (action, quota, rate, lease_at, next_at)
+		VALUES ('PutImage', $1, $1, now(), now() + interval '1 hour')`, quota); err != nil {
+		t.Fatal(err)
+	}
+	b.start(func(o *jobs.Options) { o.CopyWorkers = 1 })
+	b.put(waits, ids[waits], func(*jobs.Policy) {})
+	r := b.until(waits, "ecr-throttled")
+	if r.State != store.StateWaiting || r.Step != store.StepCopy || r.NextLookAt == nil || time.Until(*r.NextLookAt) < 10*time.Second {
+		t.Errorf("%s: %s at %s, looks again at %v: %s; want it to wait for more than seconds", waits, r.State, r.Step, r.NextLookAt, r.Why)
+	}
+	b.put(goesOn, ids[goesOn], func(*jobs.Policy) {})
+	b.expect(goesOn, store.StateDone, "", "")
+	steps, err := b.store.Steps(t.Context(), r.MigrationID)
+	b.must(err)
+	last := steps[len(steps)-1]
+	if last.Outcome != store.OutcomeWaiting {
+		t.Errorf("the try is %s, want it ended as waiting", last.Outcome)
+	}
+	job, err := b.enqueuer.River.JobGet(t.Context(), last.JobID)
+	b.must(err)
+	if job.State != rivertype.JobStateScheduled || job.Attempt > 1 {
+		t.Errorf("its job is %s, attempt %d; want it asleep, without an attempt used up", job.State, job.Attempt)
+	}
+	if _, err := b.pool.Exec(t.Context(), `UPDATE ferry.paces SET next_at = now()`); err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.enqueuer.River.JobRetry(t.Context(), last.JobID)
+	b.must(err)
+	b.expect(waits, store.StateDone, "", "")
+	if b.world.ECR.Tags(waits)["api-v1"] == "" {
+		t.Errorf("%s: its image is not in ECR: %v", waits, b.world.ECR.Tags(waits))
 	}
 }

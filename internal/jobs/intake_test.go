@@ -33,6 +33,7 @@ type line struct {
 	pool     *pgxpool.Pool
 	store    *store.Store
 	enqueuer *Enqueuer
+	led      bool // somebody else does River's maintenance
 }
 
 func newLine(t *testing.T, projects int) *line {
@@ -75,8 +76,9 @@ func (l *line) start(cal calendar.Calendar, steps map[store.StepName]stepFunc) {
 	add[VerifyArgs](workers, r, store.StepVerify, step(store.StepVerify))
 	client, err := river.NewClient(riverpgxv5.New(l.pool), &river.Config{
 		ID: name, Schema: Schema, Workers: workers, Logger: log, FetchPollInterval: 100 * time.Millisecond,
-		SkipUnknownJobCheck: true, // what is kept of a finished project is another's work
-		Queues:              map[string]river.QueueConfig{QueueSteps: {MaxWorkers: 4}, QueueCopy: {MaxWorkers: 4}},
+		LeaderElectionDisabled: l.led,
+		SkipUnknownJobCheck:    true, // what is kept of a finished project is another's work
+		Queues:                 map[string]river.QueueConfig{QueueSteps: {MaxWorkers: 4}, QueueCopy: {MaxWorkers: 4}},
 	})
 	if err != nil {
 		l.Fatal(err)
