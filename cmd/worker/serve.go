@@ -54,6 +54,16 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		return counts, err
 	})
 	m.Reconciliation(func() (metrics.Reconciliation, error) { return figures(st, c.ReconcileOverdue) })
+	m.Queues(func() ([]metrics.Depth, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		rows, err := st.QueueDepths(ctx)
+		var depths []metrics.Depth
+		for _, r := range rows {
+			depths = append(depths, metrics.Depth(r))
+		}
+		return depths, err
+	})
 	clients, settings, err := assembly.Clients(ctx, c, st, log, m)
 	if err != nil {
 		return err
@@ -64,6 +74,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		Observe: func(step store.StepName, outcome store.Outcome, d time.Duration) {
 			m.Step(string(step), string(outcome), d)
 		},
+		Retried: func(step store.StepName, reason string) { m.Retried(string(step), reason) },
 	})
 	if err != nil {
 		return err

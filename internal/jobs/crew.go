@@ -37,6 +37,8 @@ type Options struct {
 	Crash func(step store.StepName, m store.Migration) bool
 	// Observe, when set, is told of every finished try of a step.
 	Observe func(step store.StepName, outcome store.Outcome, d time.Duration)
+	// Retried, when set, is told the reason of a try that is followed by another.
+	Retried func(step store.StepName, reason string)
 }
 
 // Crew is the workers of one process.
@@ -59,7 +61,7 @@ func New(o Options) (*Crew, error) {
 	st := store.New(o.Pool)
 	log := o.Log.With("worker", name)
 	lease := &Lease{Store: st, Worker: name, After: o.Lease, Log: log}
-	runner := &Runner{Store: st, Worker: name, Log: log, Poll: o.Poll, PollMax: o.PollMax, Pause: cmp.Or(o.Pause, firstPause), Lease: lease, Observe: o.Observe, Crash: o.Crash, Calendar: o.Settings.Calendar}
+	runner := &Runner{Store: st, Worker: name, Log: log, Poll: o.Poll, PollMax: o.PollMax, Pause: cmp.Or(o.Pause, firstPause), Lease: lease, Observe: o.Observe, Retried: o.Retried, Crash: o.Crash, Calendar: o.Settings.Calendar}
 	look := &survey{Clients: o.Clients, Settings: o.Settings}
 
 	workers := river.NewWorkers()

@@ -110,6 +110,8 @@ type Runner struct {
 	Crash func(step store.StepName, m store.Migration) bool
 	// Observe, when set, is told of every finished try.
 	Observe func(step store.StepName, outcome store.Outcome, d time.Duration)
+	// Retried, when set, is told the reason of a try that is followed by another.
+	Retried func(step store.StepName, reason string)
 }
 
 // worker adapts a step to River.
@@ -182,6 +184,9 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 		"reason", d.reason, "message", d.message, "took", took.Round(time.Millisecond), "error", errText(runErr))
 	if r.Observe != nil {
 		r.Observe(w.name, d.outcome, took)
+	}
+	if r.Retried != nil && recErr == nil && d.outcome == store.OutcomeRetry {
+		r.Retried(w.name, d.reason)
 	}
 	if recErr != nil {
 		return recErr

@@ -17,6 +17,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	steps    *prometheus.HistogramVec
 	requests *prometheus.HistogramVec
+	traffic  *traffic
 }
 
 // Progress is the number of projects by state, asked for at each scrape.
@@ -26,6 +27,7 @@ type Progress func() (map[string]float64, error)
 func New(progress Progress) *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
+		traffic:  newTraffic(),
 		steps: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "ecrferry_step_seconds",
 			Help:    "Duration of the tries of migration steps, by step and outcome.",
@@ -37,7 +39,7 @@ func New(progress Progress) *Metrics {
 			Buckets: []float64{.01, .03, .1, .3, 1, 3, 10, 30, 100},
 		}, []string{"system", "operation", "outcome"}),
 	}
-	m.registry.MustRegister(m.steps, m.requests,
+	m.registry.MustRegister(m.steps, m.requests, m.traffic.bytes, m.traffic.waits, m.traffic.retries,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if progress != nil {
 		m.registry.MustRegister(fleet{progress})

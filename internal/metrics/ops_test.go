@@ -21,6 +21,12 @@ func TestOps(t *testing.T) {
 	m := metrics.New(func() (map[string]float64, error) { return map[string]float64{"done": 3}, nil })
 	m.Step("copy", "done", time.Second)
 	m.HTTP("gitlab")("GET", "projects/:id", 200, time.Second)
+	m.Transferred("ecr-registry", "sent", 1)
+	m.Waited("gitlab", "asked", time.Second)
+	m.Retried("copy", "ecr-throttled")
+	m.Queues(func() ([]metrics.Depth, error) {
+		return []metrics.Depth{{Queue: "copy", State: "available", Jobs: 1}}, nil
+	})
 	m.Reconciliation(func() (metrics.Reconciliation, error) {
 		return metrics.Reconciliation{Last: time.Unix(1_700_000_000, 0), Overdue: true, Findings: map[string]int{"lost": 2}}, nil
 	})
