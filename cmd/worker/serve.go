@@ -35,6 +35,7 @@ func open(ctx context.Context, c config.Config, log *slog.Logger) (*postgres.DB,
 
 // serve works until ctx ends, then stops in good order.
 func serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
+	log = jobs.WithRequests(log)
 	log.InfoContext(ctx, "starting", "config", c)
 	db, err := open(ctx, c, log)
 	if err != nil {
@@ -75,6 +76,7 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 			m.Step(string(step), string(outcome), d)
 		},
 		Retried: func(step store.StepName, reason string) { m.Retried(string(step), reason) },
+		Waited:  m.Waited,
 	})
 	if err != nil {
 		return err

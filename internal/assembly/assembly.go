@@ -54,7 +54,8 @@ func GitLab(c config.Config, log *slog.Logger, m *metrics.Metrics) (*gitlab.Clie
 	if err := c.Need(config.GitLab); err != nil {
 		return nil, err
 	}
-	return gitlab.New(gitlab.Options{URL: c.GitLabURL, Token: c.GitLabToken.Reveal(), Log: log, Observe: m.HTTP("gitlab")})
+	return gitlab.New(gitlab.Options{URL: c.GitLabURL, Token: c.GitLabToken.Reveal(), Log: log, Observe: m.HTTP("gitlab"),
+		Around: around("gitlab", nil, m), Waited: m.Waits("gitlab")})
 }
 
 // Clients makes all rooms around systems outside, and the settings that go with
@@ -81,12 +82,13 @@ func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, st *store.
 	}
 	out.Old, err = registry.New(registry.Options{
 		Name: c.OldRegistry, URL: c.OldRegistryURL, User: c.OldRegistryUser, Password: c.OldRegistryPassword.Reveal(),
-		Log: log, Observe: m.HTTP("old-registry"),
+		Log: log, Observe: m.HTTP("old-registry"), Around: around("old-registry", nil, m), Waited: m.Waits("old-registry"),
 	})
 	if err != nil {
 		return out, jobs.Settings{}, err
 	}
 	aws.Region, aws.Log, aws.Observe = c.AWSRegion, log, m.AWS()
+	aws.Around, aws.Waited = around("ecr", nil, m), m.Waits("ecr")
 	out.ECR, err = ecr.New(ctx, aws)
 	if err != nil {
 		return out, jobs.Settings{}, err
@@ -104,7 +106,7 @@ func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, st *store.
 		name = door.Host
 	}
 	target, err := registry.New(registry.Options{
-		Name: name, URL: token.Endpoint, Log: log, Observe: m.HTTP("ecr-registry"),
+		Name: name, URL: token.Endpoint, Log: log, Observe: m.HTTP("ecr-registry"), Around: around("ecr-registry", nil, m), Waited: m.Waits("ecr-registry"),
 		Credentials: func(ctx context.Context) (string, string, error) {
 			t, err := out.ECR.Token(ctx)
 			return t.User, t.Password, err
@@ -114,30 +116,33 @@ func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, st *store.
 	if err != nil {
 		return out, jobs.Settings{}, err
 	}
-	engine := imagecopy.Options{Source: out.Old, Target: target, ECR: out.ECR, Log: log}
+	engine := imagecopy.Options{Source: out.Old, Target: target, ECR: out.ECR, Log: log, Moved: m.Copied}
+	engine.Uploads = imagecopy.Timed(imagecopy.NewAdaptivePacer(imagecopy.LayerQuota), m.Waits("layer-uploads"))
 	if st != nil {
 		quota := float64(c.PutImageRate)
-		engine.Pace = imagecopy.NewSharedPacer(st.Pace("PutImage", quota), quota)
+		engine.Pace = imagecopy.Timed(imagecopy.NewSharedPacer(st.Pace("PutImage", quota), quota), m.Waits("put-image"))
 	}
 	out.Engine = imagecopy.New(engine)
 	if c.Configure == config.ConfigureConsole {
 		out.Console, err = console.New(console.Options{
 			URL: c.ConsoleURL, Method: c.ConsoleMethod, Token: c.ConsoleToken.Reveal(),
-			HTTP: &http.Client{Timeout: 2 * time.Minute},
+			HTTP: &http.Client{Timeout: 2 * time.Minute, Transport: around("console", log, m)(http.DefaultTransport)},
 		})
 		if err != nil {
 			return out, jobs.Settings{}, err
 		}
 	}
 	if c.Kubeconfig != "" {
-		if out.Cluster, err = cluster.New(c.Kubeconfig); err != nil {
+		if out.Cluster, err = cluster.New(c.Kubeconfig, cluster.Options{
+			Around: around("cluster", log, m), Waited: m.Waits("cluster"),
+		}); err != nil {
 			return out, jobs.Settings{}, err
 		}
 	}
 	if c.CheckURLs != config.CheckURLsOff {
-		out.Probe = probe.New(probe.Options{Private: c.CheckURLs == config.CheckURLsAny})
+		out.Probe = probe.New(probe.Options{Private: c.CheckURLs == config.CheckURLsAny, Around: around("environment", log, m)})
 	}
-	reports, err := Reports(c, out.GitLab)
+	reports, err := Reports(c, out.GitLab, log, m)
 	if err != nil {
 		return out, jobs.Settings{}, err
 	}
@@ -151,7 +156,7 @@ func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, st *store.
 }
 
 // Reports are the choices that reconciliations are made with.
-func Reports(c config.Config, gl *gitlab.Client) (jobs.ReportSettings, error) {
+func Reports(c config.Config, gl *gitlab.Client, log *slog.Logger, m *metrics.Metrics) (jobs.ReportSettings, error) {
 	s := jobs.ReportSettings{
 		Overdue: c.ReconcileOverdue, Patience: c.ReconcilePatience,
 		MergeRequest: c.ReconcileMergeRequest, Production: c.ReconcileProduction, Failed: c.ReconcileFailed,
@@ -170,7 +175,7 @@ func Reports(c config.Config, gl *gitlab.Client) (jobs.ReportSettings, error) {
 		s.Places = append(s.Places, jobs.Issue{GitLab: gl, Project: c.ReportProject})
 	}
 	if !c.ReportWebhook.IsZero() {
-		client, err := webhook.New(c.ReportWebhook.Reveal())
+		client, err := webhook.New(c.ReportWebhook.Reveal(), around("webhook", log, m)(http.DefaultTransport))
 		if err != nil {
 			return s, err
 		}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,6 +18,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/util/flowcontrol"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 )
@@ -38,9 +40,17 @@ type Client struct {
 	api kubernetes.Interface
 }
 
+// Options add to what the kubeconfig says. All fields may be empty.
+type Options struct {
+	// Around, if set, is put around the transport that carries the requests.
+	Around func(http.RoundTripper) http.RoundTripper
+	// Waited, if set, is told of each wait by which our own pace held a request back.
+	Waited func(time.Duration)
+}
+
 // New returns a client for the current context of a kubeconfig file. It does
 // not talk to the cluster yet.
-func New(kubeconfigPath string) (*Client, error) {
+func New(kubeconfigPath string, o Options) (*Client, error) {
 	if kubeconfigPath == "" {
 		return nil, errors.New("cluster: no kubeconfig given")
 	}
@@ -52,13 +62,32 @@ func New(kubeconfigPath string) (*Client, error) {
 	config.UserAgent = "ecrferry"
 	// Many migrations are verified at once; the default of 5 a second would
 	// make them wait for each other.
-	config.QPS, config.Burst = 30, 60
+	config.RateLimiter = pace{flowcontrol.NewTokenBucketRateLimiter(30, 60), o.Waited}
+	if o.Around != nil {
+		config.Wrap(o.Around)
+	}
 	config.WarningHandler = rest.NoWarnings{}
 	api, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("cluster: %w", err)
 	}
 	return &Client{api: api}, nil
+}
+
+// pace is a limiter that tells how long it held back.
+type pace struct {
+	flowcontrol.RateLimiter
+	waited func(time.Duration)
+}
+
+// Wait implements flowcontrol.RateLimiter.
+func (p pace) Wait(ctx context.Context) error {
+	start := time.Now()
+	err := p.RateLimiter.Wait(ctx)
+	if d := time.Since(start); p.waited != nil && d > time.Millisecond {
+		p.waited(d)
+	}
+	return err
 }
 
 // list reads a collection to its end in pages.

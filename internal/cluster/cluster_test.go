@@ -243,10 +243,10 @@ func TestErrors(t *testing.T) {
 
 func TestNew(t *testing.T) {
 	t.Parallel()
-	if _, err := New(""); err == nil {
+	if _, err := New("", Options{}); err == nil {
 		t.Error("no kubeconfig: no error")
 	}
-	if _, err := New(filepath.Join(t.TempDir(), "absent")); err == nil {
+	if _, err := New(filepath.Join(t.TempDir(), "absent"), Options{}); err == nil {
 		t.Error("an absent kubeconfig: no error")
 	}
 }
@@ -281,7 +281,7 @@ spec:
 	if err := os.WriteFile(file, server.Kubeconfig(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := New(file)
+	c, err := New(file, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +306,7 @@ spec:
 	if err := os.WriteFile(file, []byte(forged), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if c, err = New(file); err != nil {
+	if c, err = New(file, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err = c.Workloads(t.Context(), namespace); fault.ReasonOf(err) != ReasonTokenInvalid {

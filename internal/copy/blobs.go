@@ -212,6 +212,7 @@ func (r *run) send(ctx context.Context, b Blob, o *opening) error {
 	}
 	r.meter.taken(nil)
 	r.meter.blobs.Add(1)
+	r.engine.moved(count.n)
 	r.engine.homes.note(b.Digest, r.plan.Target)
 	return nil
 }

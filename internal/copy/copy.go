@@ -126,8 +126,11 @@ type Options struct {
 	// Patience is how long refusals for too many requests are waited out before
 	// Execute returns them; 0 means 2 minutes.
 	Patience time.Duration
-	Log      *slog.Logger
-	Now      func() time.Time // for ages; nil means time.Now
+	// Moved, if set, is told the size of each blob that has been brought over.
+	// What was there, or was mounted from another repository, moves nothing.
+	Moved func(bytes int64)
+	Log   *slog.Logger
+	Now   func() time.Time // for ages; nil means time.Now
 }
 
 // Engine plans and executes copies. It is safe for concurrent use.
@@ -144,6 +147,7 @@ type Engine struct {
 	homes    homes
 	noAPI    atomic.Int64 // when the old registry was seen to have no referrers API, Unix time
 	patience time.Duration
+	moved    func(bytes int64)
 	log      *slog.Logger
 	now      func() time.Time
 }
@@ -153,7 +157,7 @@ func New(o Options) *Engine {
 	e := &Engine{
 		source: o.Source, target: o.Target, ecr: o.ECR, pace: o.Pace, uploads: o.Uploads,
 		readers: cmp.Or(o.Readers, 32), streams: cmp.Or(o.Streams, 32), patience: cmp.Or(o.Patience, 2*time.Minute),
-		log: o.Log, now: o.Now,
+		moved: o.Moved, log: o.Log, now: o.Now,
 	}
 	if e.pace == nil {
 		e.pace = NewPacer(PutImageQuota * 0.98)
@@ -163,6 +167,9 @@ func New(o Options) *Engine {
 	}
 	e.slots = make(chan struct{}, e.streams)
 	e.puts = make(chan struct{}, 16)
+	if e.moved == nil {
+		e.moved = func(int64) {}
+	}
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}

@@ -28,6 +28,24 @@ type Pacer interface {
 	Report(throttled bool, after time.Duration)
 }
 
+// Timed tells how long the pacer held requests back.
+func Timed(p Pacer, waited func(time.Duration)) Pacer { return &timed{p, waited} }
+
+type timed struct {
+	Pacer
+	waited func(time.Duration)
+}
+
+func (t *timed) Wait(ctx context.Context) error {
+	start := time.Now()
+	err := t.Pacer.Wait(ctx)
+	// Less is the asking itself.
+	if d := time.Since(start); d > time.Millisecond {
+		t.waited(d)
+	}
+	return err
+}
+
 // shortestPause is the pause after a refusal that does not ask for a longer one.
 const shortestPause = 300 * time.Millisecond
 

@@ -38,8 +38,12 @@ type Options struct {
 	// Credentials are used instead of the SDK's chain.
 	Credentials aws.CredentialsProvider
 	HTTPClient  *http.Client
-	Attempts    int          // of one call before its error is returned; 0 means 5
-	Log         *slog.Logger // gets a debug line a call
+	// Around, if set, is put around the transport that carries the requests.
+	Around func(http.RoundTripper) http.RoundTripper
+	// Waited, if set, is told of each wait after a throttled call.
+	Waited   func(time.Duration)
+	Attempts int          // of one call before its error is returned; 0 means 5
+	Log      *slog.Logger // gets a debug line a call
 	// Observe, if set, is called after each operation with its last error.
 	Observe func(operation string, err error, d time.Duration)
 }
@@ -59,7 +63,7 @@ type Client struct {
 
 // New makes a client. It reads configuration; nothing is asked of ECR yet.
 func New(ctx context.Context, o Options) (*Client, error) {
-	load := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer { return retryer(cmp.Or(o.Attempts, 5)) })}
+	load := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer { return &patient{retryer(cmp.Or(o.Attempts, 5)), o.Waited} })}
 	if o.Region != "" {
 		load = append(load, config.WithRegion(o.Region))
 	}
@@ -80,6 +84,9 @@ func New(ctx context.Context, o Options) (*Client, error) {
 		return nil, fault.New(fault.Attention, "aws-configuration", "aws configuration: no region").
 			WithRemedy("set AWS_REGION, for example to eu-north-1")
 	}
+	if o.Around != nil {
+		cfg.HTTPClient = &http.Client{Transport: o.Around(door{cfg.HTTPClient}), CheckRedirect: never}
+	}
 	c := &Client{log: o.Log, observe: o.Observe}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -92,6 +99,15 @@ func New(ctx context.Context, o Options) (*Client, error) {
 	return c, nil
 }
 
+// door makes a transport of the SDK's client, which holds what AWS_CA_BUNDLE and
+// the like ask for.
+type door struct{ client aws.HTTPClient }
+
+func (d door) RoundTrip(r *http.Request) (*http.Response, error) { return d.client.Do(r) }
+
+// never follows a redirect, as the SDK's own client.
+func never(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
 // trusting is the SDK's own client, but one that trusts the system's
 // authorities (SSL_CERT_FILE) also where AWS_CA_BUNDLE names others: the SDK
 // would replace them, and add to them if they are set.
@@ -103,12 +119,14 @@ func trusting() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.TLSClientConfig.RootCAs = pool.Clone() })
 }
 
+// misspelt is how ECR's pages spell ThrottlingException.
+var misspelt = map[string]struct{}{"ThrottleException": {}}
+
 // retryer differs from the SDK's own in two codes. A full quota
 // (LimitExceededException) does not empty itself while we wait, and
 // ThrottleException is how ECR's pages spell what the SDK knows as
 // ThrottlingException.
-func retryer(attempts int) aws.Retryer {
-	throttle := map[string]struct{}{"ThrottleException": {}}
+func retryer(attempts int) *retry.Standard {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
 		o.MaxBackoff = 8 * time.Second
@@ -119,10 +137,29 @@ func retryer(attempts int) aws.Retryer {
 				}
 				return aws.UnknownTernary
 			}),
-			retry.RetryableErrorCode{Codes: throttle},
+			retry.RetryableErrorCode{Codes: misspelt},
 		}, o.Retryables...)
-		o.Throttles = append(o.Throttles, retry.ThrottleErrorCode{Codes: throttle})
+		o.Throttles = append(o.Throttles, retry.ThrottleErrorCode{Codes: misspelt})
 	})
+}
+
+var throttles = retry.IsErrorThrottles{
+	retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}, retry.ThrottleErrorCode{Codes: misspelt},
+}
+
+// patient tells of the waits after throttled calls.
+type patient struct {
+	*retry.Standard
+	waited func(time.Duration)
+}
+
+// RetryDelay implements aws.Retryer.
+func (p *patient) RetryDelay(attempt int, err error) (time.Duration, error) {
+	d, e := p.Standard.RetryDelay(attempt, err)
+	if p.waited != nil && e == nil && throttles.IsErrorThrottle(err).Bool() {
+		p.waited(d)
+	}
+	return d, e
 }
 
 // call does what every operation needs around it: a log line, a measurement
@@ -131,7 +168,7 @@ func call[In, Out any](ctx context.Context, c *Client, operation string, f func(
 	start := time.Now()
 	out, err := f(ctx, in)
 	d := time.Since(start)
-	c.log.Debug("ecr call", slog.String("operation", operation), slog.Duration("duration", d), slog.Bool("ok", err == nil))
+	c.log.LogAttrs(ctx, slog.LevelDebug, "ecr call", slog.String("operation", operation), slog.Duration("duration", d), slog.Bool("ok", err == nil))
 	if c.observe != nil {
 		c.observe(operation, err, d)
 	}

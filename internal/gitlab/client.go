@@ -54,8 +54,10 @@ type Options struct {
 	// Observe is told of every HTTP exchange; status is 0 when there was no
 	// answer. Routes have placeholders for identifiers.
 	Observe func(method, route string, status int, d time.Duration)
-	// RequestID gives the X-Request-Id header of a call; nil or "" sends none.
-	RequestID func(context.Context) string
+	// Around, if set, is put around the transport that carries the requests.
+	Around func(http.RoundTripper) http.RoundTripper
+	// Waited, if set, is told of each wait for a rate limit.
+	Waited func(time.Duration)
 	// PerSecond bounds the requests of this client; 0 means no bound.
 	PerSecond float64
 	// Patience is the longest Retry-After that a call sits out by itself.
@@ -103,7 +105,7 @@ func New(o Options) (*Client, error) {
 		api.WithHTTPClient(httpClient(o)),
 		api.WithOnlyIdempotentRetries(),
 		api.WithCustomRetryMax(retries),
-		api.WithCustomBackoff(backoff(o.RetryWait)),
+		api.WithCustomBackoff(backoff(o.RetryWait, o.Waited)),
 		api.WithCustomLimiter(limiter),
 		api.WithUserAgent("ecrferry"),
 		api.WithURLWarningLogger(slog.New(slog.DiscardHandler)),
@@ -130,13 +132,16 @@ func httpClient(o Options) *http.Client {
 		t.ResponseHeaderTimeout = time.Minute
 		next = t
 	}
+	if o.Around != nil {
+		next = o.Around(next)
+	}
 	hc.Transport = &transport{
-		next:      next,
-		log:       o.Log,
-		observe:   o.Observe,
-		requestID: o.RequestID,
-		patience:  o.Patience,
-		now:       time.Now,
+		next:     next,
+		log:      o.Log,
+		observe:  o.Observe,
+		waited:   o.Waited,
+		patience: o.Patience,
+		now:      time.Now,
 	}
 	hc.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		first := via[0]
@@ -152,13 +157,16 @@ func httpClient(o Options) *http.Client {
 
 // backoff returns the wait before the next try: what the far side asked for,
 // or a growing, jittered one.
-func backoff(unit time.Duration) func(lo, hi time.Duration, try int, resp *http.Response) time.Duration {
+func backoff(unit time.Duration, waited func(time.Duration)) func(lo, hi time.Duration, try int, resp *http.Response) time.Duration {
 	return func(_, _ time.Duration, try int, resp *http.Response) time.Duration {
 		wait := unit * time.Duration(try+1)
 		jitter := time.Duration(rand.Int64N(int64(unit)/4 + 1))
 		if resp != nil {
 			// The transport has already refused what is longer than our patience.
 			wait = max(wait, retryAfter(resp, time.Now()))
+			if waited != nil && resp.StatusCode == http.StatusTooManyRequests {
+				waited(wait + jitter)
+			}
 		}
 		return wait + jitter
 	}

@@ -44,12 +44,12 @@ func withNote(ctx context.Context, n *note) context.Context {
 // each exchange, keeps what errors are made from, and holds all requests of the
 // client back while the server asks for a pause.
 type transport struct {
-	next      http.RoundTripper
-	log       *slog.Logger
-	observe   func(method, route string, status int, d time.Duration)
-	requestID func(context.Context) string
-	patience  time.Duration
-	now       func() time.Time
+	next     http.RoundTripper
+	log      *slog.Logger
+	observe  func(method, route string, status int, d time.Duration)
+	waited   func(time.Duration)
+	patience time.Duration
+	now      func() time.Time
 
 	mu    sync.Mutex
 	until time.Time // no request leaves before
@@ -75,12 +75,6 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 	if err := t.wait(ctx, n); err != nil {
 		return nil, err
-	}
-	if t.requestID != nil {
-		if id := t.requestID(ctx); id != "" {
-			req = req.Clone(ctx)
-			req.Header.Set("X-Request-Id", id)
-		}
 	}
 	start := t.now()
 	resp, err := t.next.RoundTrip(req)
@@ -121,6 +115,9 @@ func (t *transport) wait(ctx context.Context, n *note) error {
 	}
 	timer := time.NewTimer(left)
 	defer timer.Stop()
+	if t.waited != nil {
+		t.waited(left)
+	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
@@ -154,7 +151,7 @@ func (t *transport) report(ctx context.Context, req *http.Request, resp *http.Re
 	}
 	if resp != nil {
 		if id := resp.Header.Get("X-Request-Id"); id != "" {
-			attrs = append(attrs, slog.String("request_id", id))
+			attrs = append(attrs, slog.String("answer", id))
 		}
 	}
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivertype"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
@@ -39,6 +40,8 @@ type Options struct {
 	Observe func(step store.StepName, outcome store.Outcome, d time.Duration)
 	// Retried, when set, is told the reason of a try that is followed by another.
 	Retried func(step store.StepName, reason string)
+	// Waited, when set, is told of jobs that sleep because of a rate limit.
+	Waited func(limiter string, d time.Duration)
 }
 
 // Crew is the workers of one process.
@@ -59,9 +62,9 @@ func New(o Options) (*Crew, error) {
 	}
 	name := workerName()
 	st := store.New(o.Pool)
-	log := o.Log.With("worker", name)
+	log := WithRequests(o.Log).With("worker", name)
 	lease := &Lease{Store: st, Worker: name, After: o.Lease, Log: log}
-	runner := &Runner{Store: st, Worker: name, Log: log, Poll: o.Poll, PollMax: o.PollMax, Pause: cmp.Or(o.Pause, firstPause), Lease: lease, Observe: o.Observe, Retried: o.Retried, Crash: o.Crash, Calendar: o.Settings.Calendar}
+	runner := &Runner{Store: st, Worker: name, Log: log, Poll: o.Poll, PollMax: o.PollMax, Pause: cmp.Or(o.Pause, firstPause), Lease: lease, Observe: o.Observe, Retried: o.Retried, Waited: o.Waited, Crash: o.Crash, Calendar: o.Settings.Calendar}
 	look := &survey{Clients: o.Clients, Settings: o.Settings}
 
 	workers := river.NewWorkers()
@@ -88,7 +91,8 @@ func New(o Options) (*Crew, error) {
 			// A look is short and reads much; a few at once leave the steps their room.
 			QueueReports: {MaxWorkers: max(2, o.Workers/4)},
 		},
-		Workers: workers,
+		Workers:    workers,
+		Middleware: []rivertype.Middleware{withRequest},
 		// A job that is due again soon is seen no later than its interval asks for.
 		FetchPollInterval: max(min(river.FetchPollIntervalDefault, o.Poll), river.FetchCooldownDefault),
 		Logger:            log.With("from", "river"),

@@ -22,8 +22,10 @@ func TestFleet(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	was := b.snapshot()
+	seen := b.arrive()
 	b.start(nil)
 	checkOutcomes(b, b.all(false))
+	checkMeters(b, seen)
 	checkImages(b)
 
 	before := b.world.Writes()

@@ -127,7 +127,7 @@ func TestDelivery(t *testing.T) {
 		message.Store(&m)
 	}))
 	defer chat.Close()
-	hook, err := webhook.New(chat.URL + "/hunter2")
+	hook, err := webhook.New(chat.URL+"/hunter2", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

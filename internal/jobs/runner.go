@@ -16,6 +16,7 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/calendar"
 	imagecopy "gitlab.sikt.no/platon/ecrferry/internal/copy"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -112,6 +113,8 @@ type Runner struct {
 	Observe func(step store.StepName, outcome store.Outcome, d time.Duration)
 	// Retried, when set, is told the reason of a try that is followed by another.
 	Retried func(step store.StepName, reason string)
+	// Waited, when set, is told of jobs that sleep because of a rate limit.
+	Waited func(limiter string, d time.Duration)
 }
 
 // worker adapts a step to River.
@@ -180,13 +183,16 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 	}
 	d, recErr := r.record(ctx, w, riverJob[A]{job}, task, try, outcome, runErr)
 	took := time.Since(started)
-	log.InfoContext(ctx, "step tried", "project", task.Project.Path, "outcome", d.outcome,
+	log.InfoContext(ctx, "step tried", "project", task.Project.Path, "attempt", task.Migration.Attempt, "try", try.Try, "outcome", d.outcome,
 		"reason", d.reason, "message", d.message, "took", took.Round(time.Millisecond), "error", errText(runErr))
 	if r.Observe != nil {
 		r.Observe(w.name, d.outcome, took)
 	}
 	if r.Retried != nil && recErr == nil && d.outcome == store.OutcomeRetry {
 		r.Retried(w.name, d.reason)
+	}
+	if limiter := limiters[d.reason]; r.Waited != nil && recErr == nil && limiter != "" && d.pause > 0 {
+		r.Waited(limiter, d.pause)
 	}
 	if recErr != nil {
 		return recErr
@@ -260,7 +266,7 @@ func (r *Runner) begin(ctx context.Context, name store.StepName, migration, job 
 			return err
 		}
 		task = &Task{
-			Migration: m, Project: p, Log: log.With("project", p.Path),
+			Migration: m, Project: p, Log: log.With("project", p.Path, "attempt", m.Attempt, "try", try.Try),
 			store: r.Store, worker: r.Worker, past: streakOf(tries, try),
 		}
 		return nil
@@ -274,12 +280,19 @@ func (r *Runner) begin(ctx context.Context, name store.StepName, migration, job 
 	return task, try, err
 }
 
+// limiters are the rate limits behind the reasons for which a job sleeps.
+var limiters = map[string]string{
+	gitlab.ReasonThrottled: "gitlab", "old-registry-throttled": "old-registry",
+	"ecr-throttled": "ecr", "pipeline-budget": "pipelines",
+}
+
 // decision is what record made of an outcome.
 type decision struct {
 	outcome store.Outcome // of the try
 	reason  string
 	message string
-	river   error // what Work returns: nil, a snooze, or an error to be retried
+	pause   time.Duration // until the next try
+	river   error         // what Work returns: nil, a snooze, or an error to be retried
 }
 
 // record writes everything that follows from the try in one transaction.
@@ -399,7 +412,7 @@ func (r *Runner) afterOutcome(m *store.Migration, f *store.Finish, past streak, 
 		}
 		look := now.Add(pause)
 		m.State, m.WaitingFor, m.NextLookAt = store.StateWaiting, o.For, &look
-		return decision{outcome: store.OutcomeWaiting, message: o.Message, river: river.JobSnooze(pause)}, nil
+		return decision{outcome: store.OutcomeWaiting, reason: o.Reason, message: o.Message, pause: pause, river: river.JobSnooze(pause)}, nil
 
 	default:
 		m.State = o.state
@@ -432,7 +445,7 @@ func (r *Runner) afterError(m *store.Migration, f *store.Finish, past streak, ru
 			look := now.Add(pause)
 			m.State = store.StateQueued
 			m.NextLookAt = &look
-			return decision{outcome: store.OutcomeRetry, reason: reason, message: m.Message, river: runErr}
+			return decision{outcome: store.OutcomeRetry, reason: reason, message: m.Message, pause: pause, river: runErr}
 		}
 		m.NextAction = "the cause lasted through every try; when it is gone, enqueue the project again"
 		if class == fault.Unclassified {

@@ -17,6 +17,7 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/config"
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
+	"gitlab.sikt.no/platon/ecrferry/internal/metrics"
 	"gitlab.sikt.no/platon/ecrferry/internal/postgres/postgrestest"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/samples"
@@ -32,6 +33,7 @@ type bench struct {
 	enqueuer *jobs.Enqueuer
 	config   config.Config
 	log      *slog.Logger
+	meters   *metrics.Metrics
 }
 
 // newBench starts a world with the given samples, all of them if none is named.
@@ -72,7 +74,7 @@ func newBench(t *testing.T, names ...string) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{T: t, world: w, pool: postgrestest.New(t), config: c, log: testLog(t, slog.LevelInfo)}
+	b := &bench{T: t, world: w, pool: postgrestest.New(t), config: c, log: testLog(t, slog.LevelInfo), meters: metrics.New(nil)}
 	b.store = store.New(b.pool)
 	inserter, err := jobs.NewInserter(b.pool, b.log)
 	if err != nil {
@@ -88,7 +90,7 @@ func (b *bench) clients() (jobs.Clients, jobs.Settings) {
 	id, secret := b.world.ECR.WorkerKey()
 	clients, settings, err := assembly.ClientsOf(b.Context(), b.config, ecr.Options{
 		Endpoint: b.world.ECR.URL, Credentials: credentials.NewStaticCredentialsProvider(id, secret, ""),
-	}, b.store, b.log, nil)
+	}, b.store, b.log, b.meters)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -103,6 +105,7 @@ func (b *bench) start(change func(*jobs.Options)) (stop func()) {
 		Pool: b.pool, Clients: clients, Settings: settings, Workers: 8, CopyWorkers: 2,
 		Poll: b.config.Poll, PollMax: b.config.PollMax, Pause: 100 * time.Millisecond, Lease: 5 * time.Second, Log: b.log,
 	}
+	b.metered(&o)
 	if change != nil {
 		change(&o)
 	}

@@ -39,7 +39,7 @@ func New(progress Progress) *Metrics {
 			Buckets: []float64{.01, .03, .1, .3, 1, 3, 10, 30, 100},
 		}, []string{"system", "operation", "outcome"}),
 	}
-	m.registry.MustRegister(m.steps, m.requests, m.traffic.bytes, m.traffic.waits, m.traffic.retries,
+	m.registry.MustRegister(m.steps, m.requests, m.traffic.bytes, m.traffic.copied, m.traffic.waits, m.traffic.retries,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	if progress != nil {
 		m.registry.MustRegister(fleet{progress})

@@ -18,7 +18,8 @@ func TestMetrics(t *testing.T) {
 
 	m.Transferred("ecr-registry", "sent", 40)
 	m.Transferred("ecr-registry", "sent", 2)
-	m.Waited("gitlab", "asked", 3*time.Second)
+	m.Copied(7)
+	m.Waited("gitlab", 3*time.Second)
 	m.Retried("copy", "ecr-throttled")
 	m.Retried("copy", "a text: with https://a.host/in it")
 	for n := range 2 * mostCauses {
@@ -35,8 +36,9 @@ func TestMetrics(t *testing.T) {
 		`ecrferry_request_seconds_count{operation="GET /projects/:id",outcome="200",system="gitlab"} 1`,
 		`ecrferry_request_seconds_count{operation="PutImage",outcome="error",system="ecr"} 1`,
 		`ecrferry_transfer_bytes_total{direction="sent",system="ecr-registry"} 42`,
-		`ecrferry_rate_limit_wait_seconds_sum{kind="asked",system="gitlab"} 3`,
-		`ecrferry_rate_limit_wait_seconds_count{kind="asked",system="gitlab"} 1`,
+		"ecrferry_copied_bytes_total 7\n",
+		`ecrferry_rate_limit_wait_seconds_sum{limiter="gitlab"} 3`,
+		`ecrferry_rate_limit_wait_seconds_count{limiter="gitlab"} 1`,
 		`ecrferry_step_retries_total{reason="ecr-throttled",step="copy"} 1`,
 		`ecrferry_step_retries_total{reason="other",step="copy"} 1`,
 		`ecrferry_queue_jobs{queue="copy",state="available"} 5`,
@@ -49,8 +51,9 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("%d series of retries: the reasons have no bound", n)
 	}
 	var none *Metrics
+	none.Copied(1)
 	none.Transferred("gitlab", "sent", 1)
-	none.Waited("gitlab", "asked", time.Second)
+	none.Waited("gitlab", time.Second)
 	none.Retried("copy", "x")
 	none.Queues(nil)
 	none.Step("copy", "done", time.Second)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,6 +15,18 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/metrics"
 )
 
+// TestRules lets Prometheus' own tool read the alert rules.
+func TestRules(t *testing.T) {
+	t.Parallel()
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("promtool is not installed (Debian package prometheus)")
+	}
+	if out, err := exec.CommandContext(t.Context(), promtool, "check", "rules", "../../ops/alerts.yml").CombinedOutput(); err != nil {
+		t.Errorf("promtool check rules: %v\n%s", err, out)
+	}
+}
+
 // TestOps compares the metrics that the dashboard and the alert rules name with
 // those that are served.
 func TestOps(t *testing.T) {
@@ -22,7 +35,8 @@ func TestOps(t *testing.T) {
 	m.Step("copy", "done", time.Second)
 	m.HTTP("gitlab")("GET", "projects/:id", 200, time.Second)
 	m.Transferred("ecr-registry", "sent", 1)
-	m.Waited("gitlab", "asked", time.Second)
+	m.Copied(1)
+	m.Waited("gitlab", time.Second)
 	m.Retried("copy", "ecr-throttled")
 	m.Queues(func() ([]metrics.Depth, error) {
 		return []metrics.Depth{{Queue: "copy", State: "available", Jobs: 1}}, nil

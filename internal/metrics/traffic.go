@@ -11,6 +11,7 @@ import (
 // traffic counts what goes over the wire, and what keeps it from going.
 type traffic struct {
 	bytes   *prometheus.CounterVec
+	copied  prometheus.Counter
 	waits   *prometheus.SummaryVec
 	retries *prometheus.CounterVec
 
@@ -24,10 +25,14 @@ func newTraffic() *traffic {
 			Name: "ecrferry_transfer_bytes_total",
 			Help: "Bytes in the bodies of HTTP requests to (sent) and answers from (received) systems outside, by system.",
 		}, []string{"system", "direction"}),
+		copied: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "ecrferry_copied_bytes_total",
+			Help: "Bytes of image layers and configurations that have been brought to ECR, each once it is there.",
+		}),
 		waits: prometheus.NewSummaryVec(prometheus.SummaryOpts{
 			Name: "ecrferry_rate_limit_wait_seconds",
-			Help: "Waits for a rate limit: those that a system asked for with 429 or 503 (kind asked), and those by which our own pace holds requests back (kind paced).",
-		}, []string{"system", "kind"}),
+			Help: "Waits for a rate limit: of requests and of jobs after a system's refusal (limiter gitlab, old-registry, ecr, ecr-registry), of requests for our own pace (put-image, layer-uploads, cluster), of jobs for the fleet's budget (pipelines).",
+		}, []string{"limiter"}),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ecrferry_step_retries_total",
 			Help: "Tries of steps that failed and are tried again, by step and reason.",
@@ -43,11 +48,23 @@ func (m *Metrics) Transferred(system, direction string, n int) {
 	}
 }
 
-// Waited counts a wait for a rate limit; kind is "asked" or "paced".
-func (m *Metrics) Waited(system, kind string, d time.Duration) {
+// Copied counts the bytes of a blob that has been brought to ECR.
+func (m *Metrics) Copied(n int64) {
 	if m != nil {
-		m.traffic.waits.WithLabelValues(system, kind).Observe(d.Seconds())
+		m.traffic.copied.Add(float64(n))
 	}
+}
+
+// Waited counts a wait for a rate limit.
+func (m *Metrics) Waited(limiter string, d time.Duration) {
+	if m != nil {
+		m.traffic.waits.WithLabelValues(limiter).Observe(d.Seconds())
+	}
+}
+
+// Waits returns an observer of the waits for a limiter.
+func (m *Metrics) Waits(limiter string) func(time.Duration) {
+	return func(d time.Duration) { m.Waited(limiter, d) }
 }
 
 // Retried counts a try that is followed by another.

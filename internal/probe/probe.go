@@ -30,6 +30,8 @@ type Options struct {
 	// other ports than 80 and 443.
 	Private bool
 	Timeout time.Duration // Timeout when zero
+	// Around, if set, is put around the transport that carries the requests.
+	Around func(http.RoundTripper) http.RoundTripper
 }
 
 // Client asks addresses. It is safe for concurrent use.
@@ -46,14 +48,18 @@ func New(o Options) *Client {
 	}
 	c := &Client{private: o.Private, timeout: o.Timeout}
 	dialer := &net.Dialer{Timeout: o.Timeout, Control: c.control}
+	var way http.RoundTripper = &http.Transport{
+		DialContext:            dialer.DialContext,
+		DisableKeepAlives:      true,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	if o.Around != nil {
+		way = o.Around(way)
+	}
 	c.http = &http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			DialContext:            dialer.DialContext,
-			DisableKeepAlives:      true,
-			DisableCompression:     true,
-			MaxResponseHeaderBytes: 64 << 10,
-		},
+		Transport:     way,
 	}
 	return c
 }

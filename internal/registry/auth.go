@@ -224,7 +224,7 @@ func (a *authority) request(ctx context.Context, scope string) (string, error) {
 		}
 		start := time.Now()
 		resp, err := c.http.Do(req)
-		c.seen(req.Method, "token", resp, start)
+		c.seen(ctx, req.Method, "token", resp, start)
 		if err != nil {
 			return c.classifyTransport(ctx, err)
 		}

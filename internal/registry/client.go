@@ -54,6 +54,10 @@ type Options struct {
 	Refused func(password string)
 	// HTTPClient lends its Transport. Without it a transport of our own is used.
 	HTTPClient *http.Client
+	// Around, if set, is put around the transport that carries the requests.
+	Around func(http.RoundTripper) http.RoundTripper
+	// Waited, if set, is told of each wait for a rate limit.
+	Waited func(time.Duration)
 	// Tries is how often a small request is sent before giving up; 0 means 4.
 	Tries int
 	// Timeout bounds a small request and its answer; 0 means 30 s.
@@ -83,6 +87,7 @@ type Client struct {
 	delay   time.Duration
 	log     *slog.Logger
 	observe func(method, route string, status int, d time.Duration)
+	waited  func(time.Duration)
 	// ownPages: the registry refused our page size once.
 	ownPages atomic.Bool
 }
@@ -106,7 +111,7 @@ func New(o Options) (*Client, error) {
 		name: o.Name, base: base, ecr: o.ECR || ecrName.MatchString(o.Name),
 		tries: or(o.Tries, 4), timeout: or(o.Timeout, 30*time.Second),
 		stall: or(o.Stall, time.Minute), delay: or(o.Delay, 250*time.Millisecond),
-		log: o.Log, observe: o.Observe,
+		log: o.Log, observe: o.Observe, waited: o.Waited,
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -117,6 +122,9 @@ func New(o Options) (*Client, error) {
 	}
 	if transport == nil {
 		transport = newTransport(base.Host)
+	}
+	if o.Around != nil {
+		transport = o.Around(transport)
 	}
 	c.http = &http.Client{Transport: transport, CheckRedirect: c.checkRedirect}
 	c.auth = newAuthority(c, o)

@@ -103,16 +103,16 @@ func (c *Client) exchange(ctx context.Context, r request, authorization string) 
 	}
 	start := time.Now()
 	resp, err := c.http.Do(req)
-	c.seen(r.method, r.route, resp, start)
+	c.seen(ctx, r.method, r.route, resp, start)
 	return resp, err
 }
 
-func (c *Client) seen(method, route string, resp *http.Response, start time.Time) {
+func (c *Client) seen(ctx context.Context, method, route string, resp *http.Response, start time.Time) {
 	status, d := 0, time.Since(start)
 	if resp != nil {
 		status = resp.StatusCode
 	}
-	c.log.Debug("registry request", slog.String("registry", c.name), slog.String("method", method),
+	c.log.LogAttrs(ctx, slog.LevelDebug, "registry request", slog.String("registry", c.name), slog.String("method", method),
 		slog.String("route", route), slog.Int("status", status), slog.Duration("duration", d))
 	if c.observe != nil {
 		c.observe(method, route, status, d)
@@ -163,6 +163,9 @@ func (c *Client) again(ctx context.Context, act func() error) error {
 			return err
 		} else if after > wait {
 			wait = after
+		}
+		if c.waited != nil && errors.Is(err, ErrThrottled) {
+			c.waited(wait)
 		}
 		select {
 		case <-ctx.Done():

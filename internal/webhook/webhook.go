@@ -25,14 +25,15 @@ type Client struct {
 	http *http.Client
 }
 
-// New returns a client. The address needs a scheme and a host.
-func New(address string) (*Client, error) {
+// New returns a client. The address needs a scheme and a host. A nil way is
+// the usual transport.
+func New(address string, way http.RoundTripper) (*Client, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
 		return nil, errors.New("webhook: the address must look like https://hooks.example.org/…")
 	}
 	return &Client{url: address, http: &http.Client{
-		Timeout: 30 * time.Second,
+		Transport: way, Timeout: 30 * time.Second,
 		// The address is a secret that is meant for this host alone.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil

@@ -35,7 +35,7 @@ func TestPost(t *testing.T) {
 				http.Error(w, "said "+strings.Repeat("x", 2000), tt.status)
 			}))
 			defer chat.Close()
-			c, err := webhook.New(chat.URL + "/hunter2")
+			c, err := webhook.New(chat.URL+"/hunter2", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -54,14 +54,14 @@ func TestPost(t *testing.T) {
 			}
 		})
 	}
-	c, err := webhook.New("http://127.0.0.1:1/hunter2")
+	c, err := webhook.New("http://127.0.0.1:1/hunter2", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Post(t.Context(), nil); fault.ClassOf(err) != fault.Transient || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("nobody listens: %v", err)
 	}
-	if _, err := webhook.New("hooks.example.org"); err == nil {
+	if _, err := webhook.New("hooks.example.org", nil); err == nil {
 		t.Error("an address without a scheme was taken")
 	}
 }
