@@ -94,6 +94,8 @@ func (sh *shell) command(c *command) {
 		return
 	case "local", "export", "readonly", "declare", "typeset":
 		return
+	case "basename", "dirname":
+		sh.taken(c.args[1:], c.at)
 	case "echo", "printf":
 		if sh.print != nil {
 			sh.printed(c, name)

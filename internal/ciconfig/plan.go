@@ -137,6 +137,9 @@ func (r *run) changesOf(u *use) {
 	f := ref.f
 	if ref.joined {
 		u.bad = "name-unknown"
+		if u.lits != nil && stringTools[u.lits[0]] {
+			u.bad = "string-operation"
+		}
 		return
 	}
 	if ref.colon < 0 && ref.digest < 0 && ref.sep >= 0 && strings.HasSuffix(f.s[:ref.start], "oci://") {

@@ -104,7 +104,10 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 		if r.Hdoc != nil {
 			sh.heredoc(ch, r)
 		} else if r.Word != nil {
-			sh.word(ch, r.Word)
+			vals := sh.word(ch, r.Word)
+			if r.Op == syntax.WordHdoc && takesApart(s) {
+				sh.taken(vals, ch.span(int(s.Pos().Offset()), int(s.End().Offset())))
+			}
 		}
 	}
 	if toFile(s.Redirs) && !sh.piped {
@@ -130,9 +133,12 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 	case *syntax.ForClause:
 		sh.loop(ch, c)
 	case *syntax.CaseClause:
-		sh.word(ch, c.Word)
+		vals := sh.word(ch, c.Word)
 		var arms []*shell
 		for _, it := range c.Items {
+			for _, p := range it.Patterns {
+				sh.compared(ch, vals, p)
+			}
 			arm := sh.clone()
 			arm.stmts(ch, it.Stmts)
 			arms = append(arms, arm)
@@ -148,7 +154,15 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 		case syntax.Pipe, syntax.PipeAll:
 			left := sh.clone()
 			left.piped = true
+			var printed []text
+			apart := takesApart(c.Y)
+			if apart {
+				left.print = &printed
+			}
 			left.stmt(ch, c.X)
+			if apart {
+				sh.taken(printed, ch.span(int(c.X.Pos().Offset()), int(c.Y.End().Offset())))
+			}
 			sh.clone().stmt(ch, c.Y)
 		default:
 			sh.stmt(ch, c.X)
@@ -163,13 +177,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 	case *syntax.CoprocClause:
 		sh.stmt(ch, c.Stmt)
 	case *syntax.TestClause:
-		syntax.Walk(c.X, func(n syntax.Node) bool {
-			if w, ok := n.(*syntax.Word); ok {
-				sh.word(ch, w)
-				return false
-			}
-			return true
-		})
+		sh.test(ch, c.X)
 	}
 }
 

@@ -173,5 +173,5 @@ var vocabulary = map[Code]kind{
 // is left as it is, and nothing else depends on it.
 var alone = map[Code]bool{
 	"tag-elsewhere": true, "text-left": true, "unseen-builder": true, "uses-disagree": true, "joined-elsewhere": true, "name-with-slash": true,
-	"in-template": true, "literal-in-file": true, "position-unknown": true, "base-composed": true, "name-unknown": true,
+	"in-template": true, "literal-in-file": true, "string-operation": true, "position-unknown": true, "base-composed": true, "name-unknown": true,
 }

@@ -1,0 +1,77 @@
+package ciconfig
+
+import (
+	"path"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// stringTools are commands that take text apart. What they do to an image name
+// is right for its old form only.
+var stringTools = map[string]bool{
+	"awk": true, "gawk": true, "basename": true, "cut": true, "dirname": true, "egrep": true, "expr": true, "fgrep": true,
+	"grep": true, "perl": true, "read": true, "rev": true, "sed": true, "tr": true,
+}
+
+// taken remembers the values that a string operation takes apart; it matters
+// where their form changes.
+func (sh *shell) taken(vals []text, at span) {
+	for _, v := range vals {
+		if sh.run.mentions(v) {
+			sh.run.operations = append(sh.run.operations, operation{at, v})
+		}
+	}
+}
+
+// compared looks at a pattern that values are held against, and at the values:
+// $CI_REGISTRY_IMAGE/* no longer fits a name that stands in the tag.
+func (sh *shell) compared(ch *chunk, vals []text, pattern *syntax.Word) {
+	if pattern == nil || !strings.ContainsAny(ch.text[pattern.Pos().Offset():pattern.End().Offset()], "*?[$^") {
+		return
+	}
+	at := ch.span(int(pattern.Pos().Offset()), int(pattern.End().Offset()))
+	if pattern.Lit() != "*" {
+		sh.taken(vals, at)
+	}
+	for _, v := range sh.word(ch, pattern) {
+		for _, ref := range sh.run.references(v) {
+			if ref.own && ref.joined && ref.base < ref.nameEnd {
+				sh.run.add(&use{ref: ref, at: at, command: "pattern", role: textRole, shell: true, expands: true, bad: "string-operation"})
+			}
+		}
+	}
+}
+
+// test follows [[ … ]]: words, and comparisons with patterns.
+func (sh *shell) test(ch *chunk, x syntax.TestExpr) {
+	syntax.Walk(x, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.BinaryTest:
+			left, isWord := n.X.(*syntax.Word)
+			right, fine := n.Y.(*syntax.Word)
+			if isWord && fine && (n.Op == syntax.TsMatch || n.Op == syntax.TsMatchShort || n.Op == syntax.TsNoMatch || n.Op == syntax.TsReMatch) {
+				sh.compared(ch, sh.word(ch, left), right)
+			}
+		case *syntax.Word:
+			sh.word(ch, n)
+			return false
+		}
+		return true
+	})
+}
+
+// takesApart says whether a statement reads its input with a string tool.
+func takesApart(s *syntax.Stmt) bool {
+	switch c := s.Cmd.(type) {
+	case *syntax.CallExpr:
+		return len(c.Args) > 0 && stringTools[path.Base(c.Args[0].Lit())]
+	case *syntax.WhileClause:
+		return len(c.Cond) > 0 && takesApart(c.Cond[0])
+	case *syntax.Block:
+		return len(c.Stmts) > 0 && takesApart(c.Stmts[0])
+	case *syntax.Subshell:
+		return len(c.Stmts) > 0 && takesApart(c.Stmts[0])
+	}
+	return false
+}
