@@ -112,7 +112,7 @@ func (w *world) happen(round int) {
 		if err != nil || m.State == store.StateSkipped {
 			continue
 		}
-		kinds := []func(store.Project, store.Migration) bool{w.push, w.pushOver, w.lose, w.expire, w.replace, w.nameOld, w.runOld, w.unconfigure, w.move}
+		kinds := []func(store.Project, store.Migration) bool{w.push, w.pushOver, w.lose, w.expire, w.replace, w.nameOld, w.runOld, w.unconfigure, w.variable, w.retire, w.move}
 		for _, i := range w.rnd.Perm(len(kinds)) {
 			if kinds[i](p, m) {
 				break
@@ -274,6 +274,18 @@ func (w *world) runOld(p store.Project, m store.Migration) bool {
 func (w *world) unconfigure(p store.Project, m store.Migration) bool {
 	w.must(nil, w.world.GitLab.SetVariable(p.Path, ci.Variable{Key: "CI_REGISTRY_IMAGE", Value: m.RepositoryURI + "-elsewhere"}))
 	return w.tell(p, reconcile.Unconfigured, "another CI_REGISTRY_IMAGE")
+}
+
+// variable: the owners point a variable of their own to the old registry.
+func (w *world) variable(p store.Project, _ store.Migration) bool {
+	w.must(nil, w.world.GitLab.SetVariable(p.Path, ci.Variable{Key: "BASE_IMAGE", Value: w.world.Old.Name + "/" + strings.ToLower(p.Path) + ":1"}))
+	return w.tell(p, reconcile.NamesOld, "the old name in a variable")
+}
+
+// retire: the owners switch CI/CD off, which is as it should be.
+func (w *world) retire(p store.Project, _ store.Migration) bool {
+	w.must(nil, w.world.GitLab.SwitchCI(p.Path, false))
+	return w.tell(p, reconcile.InSync, "the end of its pipelines")
 }
 
 // move: the project is renamed; its old repositories are nobody's then.

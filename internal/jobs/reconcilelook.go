@@ -97,6 +97,7 @@ func (w *Reconcile) observeProject(ctx context.Context, id int64) (reconcile.Pro
 		return p, e, err
 	}
 	p.Image = value(vars, "CI_REGISTRY_IMAGE")
+	p.OldVariables = oldVariables(vars, w.Settings.OldHost)
 	for _, look := range []func(context.Context, *Task, []gitlab.Variable, reconcile.Expectation, *reconcile.Project) error{
 		w.lookAtOld, w.lookAtECR, w.lookAtFiles, w.lookAtDelivery, w.lookAtCluster,
 	} {
@@ -108,6 +109,19 @@ func (w *Reconcile) observeProject(ctx context.Context, id int64) (reconcile.Pro
 		p.Pipelines = false
 	}
 	return p, e, nil
+}
+
+// oldVariables returns the keys of the variables that name the old registry.
+// Logins to it (DOCKER_AUTH_CONFIG) name it without a path, and use nothing.
+func oldVariables(vars []gitlab.Variable, host string) []string {
+	var out []string
+	for _, v := range vars {
+		if v.Key != "CI_REGISTRY_IMAGE" && (v.Value == host || strings.Contains(v.Value, host+"/")) {
+			out = append(out, v.Key)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // expectation is what our rows say of a project.

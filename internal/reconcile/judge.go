@@ -188,6 +188,11 @@ func (j *judge) files() {
 	if len(j.p.OldNames) > 0 {
 		j.add(find(NamesOld, true, "its files name the old registry: "+list(j.p.OldNames, 3), j.p.OldNames...))
 	}
+	if names := j.p.OldVariables; len(names) > 0 {
+		f := find(NamesOld, true, "its CI/CD variables name the old registry: "+list(names, 3), names...)
+		f.Remedy = "point the variables to ECR, or delete them (Settings, CI/CD, Variables)"
+		j.add(f)
+	}
 }
 
 // workloads finds what runs from the old registry. GitLab's word is taken only
@@ -250,6 +255,10 @@ func production(name, tier string) bool {
 
 func (j *judge) peace() string {
 	switch {
+	case j.e.ended() && j.p.Archived:
+		return "it was migrated, and is archived now; nothing of it needs the old registry"
+	case j.e.ended() && !j.p.Pipelines:
+		return "it was migrated, and builds nothing any more: it has no CI configuration, or CI/CD is off; nothing of it needs the old registry"
 	case j.e.ended():
 		return "it builds in and runs from ECR"
 	case j.e.State == "skipped":

@@ -283,3 +283,33 @@ func TestProductionWaits(t *testing.T) {
 		t.Errorf("played meanwhile: %v", got)
 	}
 }
+
+// TestAfterwards says of a migrated project no more than what holds today.
+func TestAfterwards(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change func(*reconcile.Project)
+		class  reconcile.Class
+		says   string
+		needs  bool
+	}{
+		"as it should be": {func(*reconcile.Project) {}, reconcile.InSync, "builds in and runs from ECR", false},
+		"archived":        {func(p *reconcile.Project) { p.Archived = true }, reconcile.InSync, "is archived now", false},
+		"without CI":      {func(p *reconcile.Project) { p.Pipelines = false }, reconcile.InSync, "builds nothing any more", false},
+		"a variable of its own": {func(p *reconcile.Project) { p.OldVariables = []string{"BASE_IMAGE"} },
+			reconcile.NamesOld, "CI/CD variables name the old registry: BASE_IMAGE", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := reconcile.Project{
+				ID: 1, Path: "g/app", Pipelines: true, Image: ecrHost + "/g/app", ClusterAsked: true,
+				ECR: reconcile.ECR{Repository: "g/app", Exists: true, Tags: map[string]string{}},
+			}
+			tt.change(&p)
+			got := reconcile.Judge(p, reconcile.Expectation{Kind: "migrate", State: "done", Step: "done", Repository: "g/app"}, limits())
+			if len(got) != 1 || got[0].Class != tt.class || !strings.Contains(got[0].Detail, tt.says) || got[0].NeedsOld != tt.needs {
+				t.Errorf("got %+v, want %s with %q", got, tt.class, tt.says)
+			}
+		})
+	}
+}

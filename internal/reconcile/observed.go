@@ -23,6 +23,9 @@ type Project struct {
 	// OldNames are the places in its files that name the old registry or an old
 	// image name, such as ".gitlab-ci.yml:12 registry.example.org/group/app".
 	OldNames []string `json:"old_names"`
+	// OldVariables are its CI/CD variables, by key, whose values name the old
+	// registry; CI_REGISTRY_IMAGE is not among them.
+	OldVariables []string `json:"old_variables,omitempty"`
 	// NewNames are the complete references to images of its ECR repository in its files.
 	NewNames     []string      `json:"new_names"`
 	MergeRequest *Request      `json:"merge_request,omitempty"` // ours, the newest
