@@ -1,4 +1,5 @@
--- The freeze list that operators keep beside the one of the configuration.
+-- What all workers respect together: the freeze list that operators keep beside the
+-- one of the configuration, and whose schedule of reports holds.
 
 -- +goose Up
 CREATE TABLE ferry.freezes (
@@ -18,5 +19,13 @@ COMMENT ON COLUMN ferry.freezes.pattern IS '* stands for anything within one par
 COMMENT ON COLUMN ferry.freezes.note IS 'Why.';
 COMMENT ON COLUMN ferry.freezes.until IS 'When it ends by itself; null: when somebody takes it off.';
 
+ALTER TABLE ferry.schedules
+    ADD COLUMN keeper  text NOT NULL DEFAULT '',
+    ADD COLUMN seen_at timestamptz NOT NULL DEFAULT '-infinity';
+COMMENT ON COLUMN ferry.schedules.keeper IS 'The worker that looked last by this schedule.';
+COMMENT ON COLUMN ferry.schedules.seen_at IS
+    'When it did. While that is recent, a worker whose configuration names another schedule goes by this one.';
+
 -- +goose Down
+ALTER TABLE ferry.schedules DROP COLUMN keeper, DROP COLUMN seen_at;
 DROP TABLE ferry.freezes;

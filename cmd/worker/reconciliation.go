@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
@@ -11,7 +12,8 @@ import (
 )
 
 // figures asks what monitoring wants to know of the reconciliation.
-func figures(st *store.Store, patience time.Duration) (metrics.Reconciliation, error) {
+// ours is this worker's own schedule, nil for none.
+func figures(st *store.Store, patience time.Duration, ours *reconcile.Schedule) (metrics.Reconciliation, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	out := metrics.Reconciliation{Findings: map[string]int{}}
@@ -27,6 +29,13 @@ func figures(st *store.Store, patience time.Duration) (metrics.Reconciliation, e
 		return out, err
 	}
 	out.Next, out.Overdue = timing.Next, timing.Overdue
+	if ours != nil {
+		kept, err := st.Schedule(ctx, jobs.Reconciliation)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return out, err
+		}
+		out.Differs = err == nil && (kept.Expression != ours.Expression() || kept.Zone != ours.Zone())
+	}
 	if stats.LastFinished != nil {
 		out.Last = *stats.LastFinished
 	}

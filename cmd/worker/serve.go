@@ -54,7 +54,6 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 		}
 		return counts, err
 	})
-	m.Reconciliation(func() (metrics.Reconciliation, error) { return figures(st, c.ReconcileOverdue) })
 	m.Queues(func() ([]metrics.Depth, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -69,6 +68,9 @@ func serve(ctx context.Context, c config.Config, log *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	m.Reconciliation(func() (metrics.Reconciliation, error) {
+		return figures(st, c.ReconcileOverdue, settings.Reports.Schedule)
+	})
 	crew, err := jobs.New(jobs.Options{
 		Pool: db.Pool, Clients: clients, Settings: settings,
 		Workers: c.Workers, CopyWorkers: c.CopyWorkers, Poll: c.Poll, PollMax: c.PollMax, Log: log,

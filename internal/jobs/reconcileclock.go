@@ -26,7 +26,8 @@ type Clock struct {
 	// Every is the interval between two looks at the clock.
 	Every time.Duration
 
-	warned time.Time // the period whose being overdue the log has told of
+	differs string    // the schedule of others that the log has told of
+	warned  time.Time // the period whose being overdue the log has told of
 }
 
 // Run looks at the clock until ctx ends. The first look is at once: what was due
@@ -46,22 +47,32 @@ func (c *Clock) Run(ctx context.Context) {
 	}
 }
 
-// reconciliation is the name of the schedule.
-const reconciliation = "reconcile"
+// keeps is for how long a schedule is a worker's after its last look.
+const keeps = 2 * time.Minute
+
+// Reconciliation is the name of its schedule.
+const Reconciliation = "reconcile"
 
 // Look opens the report that is due, if it has not been. Of several periods that
 // were missed only the latest is made up for: it tells what the others would.
 func (c *Clock) Look(ctx context.Context) error {
 	schedule := c.Settings.Schedule
 	if schedule == nil {
-		return c.Store.DropSchedule(ctx, reconciliation)
+		return c.Store.DropSchedule(ctx, Reconciliation, c.Worker, keeps)
 	}
 	now := c.Settings.now()
 	// A schedule holds from when it is first seen: a new installation does not
 	// make up for what nobody could have done.
-	_, err := c.Store.KeepSchedule(ctx, store.Schedule{Name: reconciliation, Expression: schedule.Expression(), Zone: schedule.Zone()}, now)
+	kept, err := c.Store.KeepSchedule(ctx, store.Schedule{Name: Reconciliation, Expression: schedule.Expression(), Zone: schedule.Zone()}, c.Worker, keeps, now)
 	if err != nil {
 		return err
+	}
+	if differs := kept.Expression + " " + kept.Zone; kept.Expression == schedule.Expression() && kept.Zone == schedule.Zone() {
+		c.differs = ""
+	} else if c.differs != differs {
+		c.differs = differs
+		c.Log.WarnContext(ctx, "another worker keeps another schedule of the reconciliation: that one holds until it ends; give all workers the same ECRFERRY_RECONCILE_SCHEDULE and _ZONE",
+			"ours", schedule.String(), "holds", differs, "keeper", kept.Keeper)
 	}
 	timing, err := Timing(ctx, c.Store, c.Settings.Overdue, now)
 	if err != nil || timing.Due.IsZero() {
@@ -98,7 +109,7 @@ type ReportTiming struct {
 // zero without one. Overdue is how long after its time a report may be missing.
 func Timing(ctx context.Context, st *store.Store, overdue time.Duration, now time.Time) (ReportTiming, error) {
 	var t ReportTiming
-	kept, err := st.Schedule(ctx, reconciliation)
+	kept, err := st.Schedule(ctx, Reconciliation)
 	if errors.Is(err, store.ErrNotFound) {
 		return t, nil
 	}

@@ -10,6 +10,7 @@ import (
 type Reconciliation struct {
 	Last, Next  time.Time // zero for none
 	Overdue     bool
+	Differs     bool // this worker is configured for another schedule than holds
 	NeedingOld  int
 	Unobserved  int
 	Undelivered int
@@ -32,6 +33,7 @@ var (
 	lastReport  = prometheus.NewDesc("ecrferry_reconciliation_last_timestamp_seconds", "When the latest reconciliation of all projects was finished; 0 for never.", nil, nil)
 	nextReport  = prometheus.NewDesc("ecrferry_reconciliation_next_timestamp_seconds", "When the next reconciliation is due; 0 without a schedule.", nil, nil)
 	overdue     = prometheus.NewDesc("ecrferry_reconciliation_overdue", "1 if the reconciliation that was due is missing although its time is up, else 0.", nil, nil)
+	differs     = prometheus.NewDesc("ecrferry_reconciliation_schedule_differs", "1 if this worker is configured for another schedule of the reconciliation than the one that others keep, else 0.", nil, nil)
 	findings    = prometheus.NewDesc("ecrferry_reconciliation_findings", "Projects and old repositories in the latest reconciliation, by class.", []string{"class"}, nil)
 	needingOld  = prometheus.NewDesc("ecrferry_reconciliation_needing_old", "Projects that still need the old registry, by the latest reconciliation.", nil, nil)
 	unobserved  = prometheus.NewDesc("ecrferry_reconciliation_unobserved", "Projects that the latest reconciliation could not look at.", nil, nil)
@@ -40,7 +42,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (latest) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lastReport, nextReport, overdue, findings, needingOld, unobserved, undelivered} {
+	for _, d := range []*prometheus.Desc{lastReport, nextReport, overdue, differs, findings, needingOld, unobserved, undelivered} {
 		ch <- d
 	}
 }
@@ -62,6 +64,11 @@ func (l latest) Collect(ch chan<- prometheus.Metric) {
 		late = 1
 	}
 	gauge(overdue, late)
+	other := 0.0
+	if r.Differs {
+		other = 1
+	}
+	gauge(differs, other)
 	gauge(needingOld, float64(r.NeedingOld))
 	gauge(unobserved, float64(r.Unobserved))
 	gauge(undelivered, float64(r.Undelivered))

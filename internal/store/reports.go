@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 )
 
@@ -185,34 +186,49 @@ type Schedule struct {
 	// Since is when this expression began to hold: what it would have been due
 	// for before was not missed.
 	Since time.Time `db:"since"`
+	// Keeper is the worker that looked last by it.
+	Keeper string `db:"keeper"`
 }
 
-// KeepSchedule stores a schedule. One that is known with the same expression and
-// zone keeps its Since; any other begins at now.
-func (s *Store) KeepSchedule(ctx context.Context, want Schedule, now time.Time) (Schedule, error) {
+// KeepSchedule says that the worker goes by a schedule. One that is known with the
+// same expression and zone keeps its Since; any other begins at now. While other
+// workers keep another one, which they have said within the time of patience, that
+// one stays and is what is returned: workers whose configurations differ would
+// else begin each other's schedule anew for ever.
+func (s *Store) KeepSchedule(ctx context.Context, want Schedule, worker string, patience time.Duration, now time.Time) (Schedule, error) {
 	got, err := one[Schedule](ctx, s.db, `
-		INSERT INTO ferry.schedules AS old (name, expression, zone, since)
-		VALUES ($1, $2, $3, $4)
+		INSERT INTO ferry.schedules AS old (name, expression, zone, since, keeper, seen_at)
+		VALUES ($1, $2, $3, $4, $5, clock_timestamp())
 		ON CONFLICT (name) DO UPDATE
 		   SET since = CASE WHEN (old.expression, old.zone) = (excluded.expression, excluded.zone)
 		                    THEN old.since ELSE excluded.since END,
-		       expression = excluded.expression, zone = excluded.zone
-		RETURNING name, expression, zone, since`, want.Name, want.Expression, want.Zone, now)
+		       expression = excluded.expression, zone = excluded.zone,
+		       keeper = excluded.keeper, seen_at = excluded.seen_at
+		 WHERE (old.expression, old.zone) = (excluded.expression, excluded.zone)
+		    OR old.keeper = excluded.keeper
+		    OR old.seen_at < clock_timestamp() - $6::interval
+		RETURNING name, expression, zone, since, keeper`, want.Name, want.Expression, want.Zone, now, worker, patience)
+	if errors.Is(err, ErrNotFound) {
+		return s.Schedule(ctx, want.Name)
+	}
 	return got, wrap(err, "schedule %s", want.Name)
 }
 
 // Schedule returns a schedule that a worker keeps, or ErrNotFound.
 func (s *Store) Schedule(ctx context.Context, name string) (Schedule, error) {
 	got, err := one[Schedule](ctx, s.db, `
-		SELECT name, expression, zone, since
+		SELECT name, expression, zone, since, keeper
 		  FROM ferry.schedules
 		 WHERE name = $1`, name)
 	return got, wrap(err, "schedule %s", name)
 }
 
-// DropSchedule says that nothing runs by the schedule any more.
-func (s *Store) DropSchedule(ctx context.Context, name string) error {
-	_, err := s.db.Exec(ctx, `DELETE FROM ferry.schedules WHERE name = $1`, name)
+// DropSchedule says that the worker goes by no schedule. One that others have kept
+// within the time of patience stays.
+func (s *Store) DropSchedule(ctx context.Context, name, worker string, patience time.Duration) error {
+	_, err := s.db.Exec(ctx, `
+		DELETE FROM ferry.schedules
+		 WHERE name = $1 AND (keeper = $2 OR seen_at < clock_timestamp() - $3::interval)`, name, worker, patience)
 	return wrap(err, "dropping schedule %s", name)
 }
 

@@ -148,7 +148,7 @@ func TestSchedule(t *testing.T) {
 	want := store.Schedule{Name: "reconcile", Expression: "0 6 * * 1", Zone: "Europe/Oslo"}
 	keep := func(s store.Schedule, now time.Time) time.Time {
 		t.Helper()
-		got, err := b.KeepSchedule(b.ctx, s, now)
+		got, err := b.KeepSchedule(b.ctx, s, "one", time.Minute, now)
 		b.must(err)
 		return got.Since
 	}
@@ -161,6 +161,30 @@ func TestSchedule(t *testing.T) {
 	want.Expression = "0 7 * * 1"
 	if got := keep(want, monday.Add(2*time.Hour)); !got.Equal(monday.Add(2 * time.Hour)) {
 		t.Errorf("a changed schedule holds since %v", got)
+	}
+	// Another worker's configuration differs: while the first one lives, its
+	// schedule stays, and afterwards the other's takes its place.
+	other := want
+	other.Expression = "0 8 * * 1"
+	got, err := b.KeepSchedule(b.ctx, other, "two", time.Minute, monday.Add(3*time.Hour))
+	b.must(err)
+	if got.Expression != want.Expression || got.Keeper != "one" || !got.Since.Equal(monday.Add(2*time.Hour)) {
+		t.Errorf("beside a living worker: %+v", got)
+	}
+	b.must(b.DropSchedule(b.ctx, "reconcile", "three", time.Minute))
+	if _, err := b.Schedule(b.ctx, "reconcile"); err != nil {
+		t.Errorf("a worker without a schedule dropped another's: %v", err)
+	}
+	_, err = b.pool.Exec(b.ctx, `UPDATE ferry.schedules SET seen_at = now() - interval '2 minutes'`)
+	b.must(err)
+	got, err = b.KeepSchedule(b.ctx, other, "two", time.Minute, monday.Add(4*time.Hour))
+	b.must(err)
+	if got.Expression != other.Expression || got.Keeper != "two" || !got.Since.Equal(monday.Add(4*time.Hour)) {
+		t.Errorf("after the worker's end: %+v", got)
+	}
+	b.must(b.DropSchedule(b.ctx, "reconcile", "two", time.Minute))
+	if _, err := b.Schedule(b.ctx, "reconcile"); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("its own schedule: %v, want it dropped", err)
 	}
 }
 
