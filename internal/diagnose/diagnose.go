@@ -26,6 +26,7 @@ const (
 	ManifestUnknown   Cause = "manifest-unknown"    // never pushed, or removed by the clean-up
 	RegistryLogin     Cause = "registry-login"      // a login of the job's own failed or ran out
 	RegistryDenied    Cause = "registry-denied"     // a registry refused the job's credentials
+	ImageNameInvalid  Cause = "image-name-invalid"  // made of variables that are empty or hold what no name may
 	ImagePull         Cause = "image-pull"          // the cluster can't pull the image
 
 	// What goes wrong anyway.

@@ -44,6 +44,11 @@ func TestLogs(t *testing.T) {
 		"unknown-push":               {Unknown, "script_failure"},
 		"own-login":                  {RegistryLogin, "script_failure"},
 		"plain":                      {PushNotAuthorized, ""},
+		"kaniko-refused":             {RegistryDenied, "script_failure"},
+		"buildkit-refused":           {RegistryDenied, "script_failure"},
+		"name-empty-variable":        {ImageNameInvalid, "script_failure"},
+		"no-platform":                {ManifestUnknown, "script_failure"},
+		"certificate":                {Network, "script_failure"},
 		"network":                    {Network, "script_failure"},
 	} {
 		seen[name] = true

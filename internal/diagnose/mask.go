@@ -42,6 +42,10 @@ var secrets = []secret{
 	{hints: []string{"gl"}, pattern: regexp.MustCompile(`\bgl[a-z]{2,6}-[0-9A-Za-z_.\-]{12,}`), keep: masked},
 	{hints: []string{"akia", "asia", "abia", "acca"}, pattern: regexp.MustCompile(`\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b`), keep: masked},
 	{hints: []string{"eyj"}, pattern: regexp.MustCompile(`\beyJ[A-Za-z0-9_\-+/=.]{20,}`), keep: masked},
+	// A docker configuration in base64 whose JSON has line breaks.
+	{hints: []string{"ewog", "ewoj"}, pattern: regexp.MustCompile(`\bewo[gJ][A-Za-z0-9+/=]{20,}`), keep: masked},
+	// curl -u user:password, skopeo --dest-creds user:password.
+	{hints: []string{"curl", "creds"}, pattern: regexp.MustCompile(`(\bcurl\b[^\r\n|;&]*?\s(?:-u\s*|--user[ =])["']?[^\s:"']+:|--(?:src-|dest-)?creds[ =]["']?[^\s:"']+:)([^\s"'\x1b]+)`), keep: "${1}" + masked, value: 2},
 	{hints: []string{"qvdto"}, pattern: regexp.MustCompile(`\bQVdTO[A-Za-z0-9+/=]{20,}`), keep: masked},
 	{hints: []string{"hv", "gh", "github_pat_", "xox", "npm_"}, pattern: regexp.MustCompile(`\bhv[sbr]\.[A-Za-z0-9_\-]{20,}|\bgh[pousr]_[A-Za-z0-9]{20,}|\bgithub_pat_[A-Za-z0-9_]{20,}|\bxox[abprs]-[A-Za-z0-9\-]{10,}|\bnpm_[A-Za-z0-9]{30,}`), keep: masked},
 }

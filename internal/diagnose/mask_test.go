@@ -43,6 +43,13 @@ func TestMask(t *testing.T) {
 		`{"auths":{"h":{"auth":"dXNlcjpwYXNz"}}}`:                                      `{"auths":{"h":{"auth":"[MASKED]"}}}`,
 		"-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\nnext":    "[MASKED]\nnext",
 		"-----BEGIN PRIVATE KEY-----\nabc":                                             "[MASKED]",
+		"  .dockerconfigjson: ewogICJhdXRocyI6IHsKICAgICJoIjogeyJhdXRoIjogIngifQ==":    "  .dockerconfigjson: [MASKED]",
+		"  .dockerconfigjson: eyJhdXRocyI6eyJoIjp7ImF1dGgiOiJkWE5sY2pwd1lYTnoifX19":    "  .dockerconfigjson: [MASKED]",
+		"$ curl -s -u robot:hunter2 https://x":                                         "$ curl -s -u robot:[MASKED] https://x",
+		"$ curl --user 'robot:hunter2' https://x":                                      "$ curl --user 'robot:[MASKED]' https://x",
+		"$ skopeo copy --dest-creds AWS:hunter2 a b":                                   "$ skopeo copy --dest-creds AWS:[MASKED] a b",
+		"$ skopeo copy --dest-creds AWS:$TOKEN a b":                                    "$ skopeo copy --dest-creds AWS:$TOKEN a b",
+		"https://gitlab-ci-token:glcbt-64_abcdefghijklmnop@gitlab.sikt.no/a/b.git":     "https://[MASKED]@gitlab.sikt.no/a/b.git",
 		"vault hvs.CAESIJlU02LQZqN0a1b2c3d4e5f6":                                       "vault [MASKED]",
 
 		// What must stay readable.

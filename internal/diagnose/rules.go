@@ -93,6 +93,14 @@ var rules = []rule{
 	},
 
 	{
+		pattern: regexp.MustCompile(`invalid reference format|could not parse reference: |repository name must be lowercase|repository can only contain the characters`),
+		diagnosis: Diagnosis{
+			Cause: ImageNameInvalid, Owner: Us, Retry: AfterRemedy, Ours: true,
+			Summary: "what the job gives as the name of an image is none",
+			Remedy:  "look at the variables that the name is made of: one may be empty, or hold what a tag may not, such as a slash",
+		},
+	},
+	{
 		pattern: regexp.MustCompile(`no basic auth credentials`),
 		refine:  noBasicAuth,
 	},
@@ -120,11 +128,11 @@ var rules = []rule{
 		},
 	},
 	{
-		pattern: regexp.MustCompile(`(?i)manifest unknown|manifest for \S+ not found|requested image not found|\b[\w.\-]+/[\w.\-/]+:[\w.\-]+: not found$|ImageNotFoundException`),
+		pattern: regexp.MustCompile(`(?i)manifest unknown|manifest for \S+ not found|requested image not found|no matching manifest for \S+ in the manifest list|\b[\w.\-]+/[\w.\-/]+:[\w.\-]+: not found$|ImageNotFoundException`),
 		refine:  manifestUnknown,
 	},
 	{
-		pattern: regexp.MustCompile(`(?i)requested access to the resource is denied|pull access denied|unauthorized: (?:authentication required|HTTP Basic: Access denied)|insufficient_scope: authorization failed`),
+		pattern: regexp.MustCompile(`(?i)requested access to the resource is denied|pull access denied|unauthorized: (?:authentication required|HTTP Basic: Access denied)|insufficient_scope: authorization failed|error checking push permissions|: (?:unexpected status(?: code)?|failed with status code)[^:]*(?:: |\])[^:]*40[13] (?:unauthorized|forbidden)|(?:\.dkr\.ecr\.|registry).*: 40[13] (?:unauthorized|forbidden)`),
 		diagnosis: Diagnosis{
 			Cause: RegistryDenied, Owner: Us, Retry: AfterRemedy, Ours: true,
 			Summary: "a registry refused the job's credentials",
@@ -152,7 +160,7 @@ var rules = []rule{
 		},
 	},
 	{
-		pattern: regexp.MustCompile(`(?i)received unexpected HTTP status: 5\d\d|unexpected status from \w+ request.*: 5\d\d|\b50[234] (?:bad gateway|service unavailable|gateway time-?out)|i/o timeout|TLS handshake timeout|connection reset by peer|connection refused|no such host|could not resolve host|temporary failure in name resolution|Client\.Timeout exceeded|: unexpected EOF$`),
+		pattern: regexp.MustCompile(`(?i)received unexpected HTTP status: 5\d\d|unexpected status from \w+ request.*: 5\d\d|\b50[234] (?:bad gateway|service unavailable|gateway time-?out)|i/o timeout|TLS handshake timeout|connection reset by peer|connection refused|no such host|could not resolve host|temporary failure in name resolution|Client\.Timeout exceeded|x509: certificate|: unexpected EOF$`),
 		// A project's own tests print such words too.
 		also: regexp.MustCompile(`Error response from daemon|received unexpected HTTP|unexpected status from|\.dkr\.ecr\.|(?i:registry)|failed to (?:do|send) request|unable to access|^ERROR: Job failed`),
 		diagnosis: Diagnosis{
