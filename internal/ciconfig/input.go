@@ -33,7 +33,7 @@ func (r *run) inputsOf(d *document, inc, in *yaml.Node) {
 	e := r.cfg.env(nil)
 	for i := 0; i+1 < len(in.Content); i += 2 {
 		key, v := in.Content[i], deref(in.Content[i+1])
-		if v == nil || v.Kind != yaml.ScalarNode {
+		if v == nil || v.Kind != yaml.ScalarNode || r.cfg.takesInput(inc, key.Value) {
 			continue
 		}
 		ch := r.cfg.scalar(d, v)

@@ -253,7 +253,7 @@ func (r *run) parseShell(ch *chunk) *syntax.File {
 		}()
 		var err error
 		for _, lang := range []syntax.LangVariant{syntax.LangBash, syntax.LangPOSIX} {
-			f, err = syntax.NewParser(syntax.Variant(lang)).Parse(strings.NewReader(ch.text), "")
+			f, err = syntax.NewParser(syntax.Variant(lang)).Parse(strings.NewReader(masked(ch.text)), "")
 			if err == nil {
 				return
 			}

@@ -20,20 +20,25 @@ func (sh *shell) parts(ch *chunk, parts []syntax.WordPart, raw, quoted bool) []t
 		from, to := int(p.Pos().Offset()), int(p.End().Offset())
 		switch p := p.(type) {
 		case *syntax.Lit:
-			t := ch.pieces(from, to)
+			vals := sh.interpolated(ch, from, to, false)
 			if !raw {
-				t = unescape(t, quoted)
+				for i := range vals {
+					vals[i] = unescape(vals[i], quoted)
+				}
 			}
-			out = product(out, []text{t})
+			out = product(out, vals)
 		case *syntax.SglQuoted:
-			t := ch.pieces(int(p.Left.Offset())+1, int(p.Right.Offset()))
+			start := int(p.Left.Offset()) + 1
 			if p.Dollar {
-				t = ch.pieces(int(p.Left.Offset())+2, int(p.Right.Offset()))
+				start++
 			}
-			for i := range t {
-				t[i].single = true
+			vals := sh.interpolated(ch, start, int(p.Right.Offset()), false)
+			for _, t := range vals {
+				for i := range t {
+					t[i].single = true
+				}
 			}
-			out = product(out, []text{t})
+			out = product(out, vals)
 		case *syntax.DblQuoted:
 			out = product(out, sh.parts(ch, p.Parts, raw, true))
 		case *syntax.ParamExp:
@@ -90,6 +95,9 @@ func unescape(t text, quoted bool) text {
 
 // param gives the values of a parameter expansion.
 func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
+	if from, to := int(p.Pos().Offset()), int(p.End().Offset()); strings.HasPrefix(ch.text[from:to], "$[[") {
+		return sh.interpolated(ch, from, to, split)
+	}
 	at := ch.span(int(p.Pos().Offset()), int(p.End().Offset()))
 	hole := []text{{piece{hole: unknown, at: at, split: split}}}
 	if p.Param == nil || p.Excl || p.Length || p.Width {

@@ -1,0 +1,57 @@
+package ciconfig
+
+import (
+	"path"
+	"regexp"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// GitLab puts inputs into a file before it looks at anything else in it, so
+// $[[ inputs.name ]] may stand anywhere, with spaces and functions inside.
+// https://docs.gitlab.com/ci/inputs/
+var interpolation = regexp.MustCompile(`\$\[\[\s*inputs\.([A-Za-z0-9_.-]+)[^\]]*\]\]`)
+
+// masked is shell text with an expansion of the same length in the place of
+// each interpolation, which a shell parser would read as arithmetic.
+func masked(s string) string {
+	if !strings.Contains(s, "$[[") {
+		return s
+	}
+	return interpolation.ReplaceAllStringFunc(s, func(m string) string {
+		return "${" + strings.Repeat("i", len(m)-3) + "}"
+	})
+}
+
+// interpolated are the values of the bytes from i to j, inputs put in.
+func (sh *shell) interpolated(ch *chunk, i, j int, split bool) []text {
+	if !strings.Contains(ch.text[i:j], "$[[") {
+		return []text{ch.pieces(i, j)}
+	}
+	d := sh.env.cfg.byPath[ch.src.path]
+	out := []text{{}}
+	last := i
+	for _, m := range interpolation.FindAllStringSubmatchIndex(ch.text[i:j], -1) {
+		out = product(out, []text{ch.pieces(last, i+m[0])})
+		last = i + m[1]
+		name := ch.text[i+m[2] : i+m[3]]
+		var vals []text
+		if d != nil {
+			vals = sh.env.inputs(d, name)
+		}
+		out = product(out, expanded(vals, "inputs."+name, ch.span(i+m[0], last), split))
+	}
+	return product(out, []text{ch.pieces(last, j)})
+}
+
+// takesInput says whether an include names a file of the repository that has
+// the input: then the value is followed to where the file uses it.
+func (c *config) takesInput(inc *yaml.Node, name string) bool {
+	local := child(inc, "local")
+	if local == nil {
+		return false
+	}
+	d := c.byPath[path.Clean(strings.TrimPrefix(c.expand(local.Value), "/"))]
+	return d != nil && d.spec != nil && has(child(d.spec, "inputs"), name)
+}
