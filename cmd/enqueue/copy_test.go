@@ -149,6 +149,10 @@ func TestCopyByMap(t *testing.T) {
 	if code, _, stderr := copyMap("OLD:1 one two\nOLD\tECR/group/app:1\n"); code != exitUsage || !strings.Contains(stderr, "line 1") || !strings.Contains(stderr, "line 2") {
 		t.Errorf("bad map: %d %s", code, stderr)
 	}
+	twice := "OLD:1\tECR/group/app:twice\nOLD:1\tECR/group/app:twice\nregistry.example.org/x:1\tECR/group/app:twice\n"
+	if code, _, stderr := copyMap(twice); code != exitUsage || !strings.Contains(stderr, "line 3") || !strings.Contains(stderr, "of line 1 too") {
+		t.Errorf("two registries for one target: %d %s", code, stderr)
+	}
 	t.Setenv("AWS_ENDPOINT_URL_ECR", "")
 	if code, out, _ := copyMap("OLD:1\tregistry.example.org/group/app:1\n"); code != exitNone || !strings.Contains(out.Lines[0].Reason, "not ECR") {
 		t.Errorf("not ECR: %d %+v", code, out.Lines)

@@ -33,10 +33,17 @@ type group struct {
 	along                  []imagecopy.Image // what the sources' referrers API led to
 }
 
+// claim says which line of a map was the first to name a target, and its source.
+type claim struct {
+	line int
+	host string
+}
+
 // readMap reads the lines of a map, and reports all that is wrong with it.
 func readMap(in io.Reader) (groups []*group, lines []*line, err error) {
 	var problems []error
 	byKey := make(map[[3]string]*group)
+	taken := make(map[string]claim)
 	s := bufio.NewScanner(in)
 	for n := 1; s.Scan(); n++ {
 		text := strings.TrimSpace(s.Text())
@@ -59,6 +66,19 @@ func readMap(in io.Reader) (groups []*group, lines []*line, err error) {
 		if err := errors.Join(err, err2); err != nil {
 			problems = append(problems, fmt.Errorf("line %d: %w", n, err))
 			continue
+		}
+		// Lines between the same two registries are compared by digest when they
+		// are planned. Others cannot be: which came first would win.
+		if target.Tag != "" {
+			at := target.Host + "/" + target.Repository + ":" + target.Tag
+			first, ok := taken[at]
+			if ok && first.host != source.Host {
+				problems = append(problems, fmt.Errorf("line %d: %s is the target of line %d too, from another registry (%s): leave one of them out", n, at, first.line, first.host))
+				continue
+			}
+			if !ok {
+				taken[at] = claim{line: n, host: source.Host}
+			}
 		}
 		l := &line{Source: fields[0], Target: fields[1], pair: imagecopy.Pair{
 			Repository: source.Repository, Tag: source.Tag, Digest: source.Digest, TargetTag: target.Tag,

@@ -225,6 +225,7 @@ func TestWhatCannotBeCopied(t *testing.T) {
 		"missing child":   {index(missing), "invalid: linux/s390x"},
 		"too many layers": {manifest("", strings.Split(strings.Repeat(one+"|", 501), "|")[:501]...), "invalid: 501 layers"},
 		"over 4 MiB":      {manifest(`"annotations":{"x":"`+strings.Repeat("x", 4<<20)+`"},`, one), "invalid: ECR takes 4194304"},
+		"layer too big":   {manifest("", one, fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d}`, layer.MediaType, layer.Digest, 52_001<<20)), "invalid: ECR takes 54525952000"},
 		"no manifest":     {`{"hello":"world"}`, "invalid: known format"},
 		"gone meanwhile":  {"", "gone: deleted"},
 		"twice the layer": {manifest("", one, one), "copied"},

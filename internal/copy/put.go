@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 )
@@ -13,6 +14,9 @@ import (
 const (
 	putTries  = 4
 	healTries = 2
+	// looks is how often ECR is asked before its list is believed not to hold
+	// what has been written: a list may lag. With the pauses that is about 8 s.
+	looks = 5
 )
 
 // put writes a manifest under a tag, or under its digest. If the tag turns out
@@ -89,11 +93,20 @@ func (r *run) taken(ctx context.Context, n *node, reference string, ours bool) (
 	if reference == n.Digest {
 		return Present, n.Digest, nil
 	}
-	found, err := r.engine.ecr.ImagesByTag(ctx, r.plan.Target, []string{reference})
-	if err != nil {
-		return "", "", err
+	var image ecr.Image
+	ok := false
+	for look := 1; ; look++ {
+		found, err := r.engine.ecr.ImagesByTag(ctx, r.plan.Target, []string{reference})
+		if err != nil {
+			return "", "", err
+		}
+		if image, ok = found[reference]; ok || look == looks {
+			break
+		}
+		if err := pause(ctx, look, nil); err != nil {
+			return "", "", err
+		}
 	}
-	image, ok := found[reference]
 	switch {
 	case !ok:
 		return "", "", fault.New(fault.Transient, "ecr-inconsistent", "tag %s is refused as taken, but nothing holds it", reference)
@@ -108,9 +121,8 @@ func (r *run) taken(ctx context.Context, n *node, reference string, ours bool) (
 // verify compares what was copied with what ECR says it holds.
 func (r *run) verify(ctx context.Context) error {
 	wrong, err := r.mismatches(ctx)
-	if err == nil && len(wrong) > 0 {
-		// A list may lag behind a write: look once more before judging.
-		if err := pause(ctx, 1, nil); err != nil {
+	for look := 1; err == nil && len(wrong) > 0 && look < looks; look++ {
+		if err := pause(ctx, look, nil); err != nil {
 			return err
 		}
 		wrong, err = r.mismatches(ctx)

@@ -15,7 +15,8 @@ import (
 const (
 	maxManifest = 4 << 20 // bytes
 	maxLayers   = 500
-	maxDepth    = 5 // of indexes within indexes; a loop is impossible, as digests are hashes
+	maxLayer    = 52_000 << 20 // bytes
+	maxDepth    = 5            // of indexes within indexes; a loop is impossible, as digests are hashes
 )
 
 // tree is a manifest with everything below it.
@@ -130,6 +131,10 @@ func (t *tree) judge() {
 		// registry may not hold it, and must not be expected to.
 		if len(d.URLs) > 0 || strings.Contains(d.MediaType, ".foreign.") || strings.Contains(d.MediaType, "nondistributable") {
 			t.refuse(Invalid, fmt.Sprintf("layer %s is not in the registry but elsewhere (%s)", d.Digest, strings.Join(d.URLs, " ")))
+			return
+		}
+		if d.Size > maxLayer {
+			t.refuse(Invalid, fmt.Sprintf("layer %s has %d bytes, ECR takes %d", d.Digest, d.Size, int64(maxLayer)))
 			return
 		}
 		add(d)

@@ -20,6 +20,7 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 	standin "gitlab.sikt.no/platon/ecrferry/internal/sandbox/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
+	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oldregistry"
 )
 
 func TestQuotaOfTenASecond(t *testing.T) {
@@ -322,5 +323,77 @@ func TestTargetIsDown(t *testing.T) {
 		if r.State != copy.Copied {
 			t.Errorf("after the outage: %s is %s (%s)", k, r.State, r.Reason)
 		}
+	}
+}
+
+// TestListLagsBehind: ECR's list shows for a while what was before the writes.
+func TestListLagsBehind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	image := w.push("group/app", "1", number(1))
+	e := w.engine()
+	plan := w.plan(e, request())
+	var stale atomic.Int32
+	w.ecr.Inject(func(r *http.Request) (int, string, bool) {
+		old := strings.HasSuffix(r.Header.Get("X-Amz-Target"), "DescribeImages") && stale.Add(1) <= 2
+		return 200, `{"imageDetails":[]}`, old
+	})
+	rows, err := w.execute(e, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, rows, map[string]string{"group/app:1": "copied"})
+	if stale.Load() != 3 {
+		t.Errorf("%d looks, want two stale ones and a true one", stale.Load())
+	}
+	w.ecr.Inject(nil)
+	w.same("1", image)
+}
+
+// TestSourceRestarts ends the old registry in the middle of a copy, with all its
+// connections, and starts it again at the same address.
+func TestSourceRestarts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	w := newWorldFrom(t, oldregistry.Options{Dir: dir}, unlimited())
+	const images = 20
+	for n := range images {
+		w.push("group/app", fmt.Sprint("t", n), number(n))
+	}
+	e := w.engine()
+	plan := w.plan(e, request())
+	var once sync.Once
+	var down sync.WaitGroup
+	addr := strings.TrimPrefix(w.old.URL, "http://")
+	err := e.Execute(t.Context(), plan, func(copy.Image) {
+		once.Do(func() {
+			down.Go(func() {
+				_ = w.old.Close()
+				again, err := oldregistry.Start(oldregistry.Options{Dir: dir, Addr: addr})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				t.Cleanup(func() { _ = again.Close() })
+			})
+		})
+	})
+	down.Wait()
+	if err != nil && fault.ClassOf(err) != fault.Transient {
+		t.Fatalf("%v (%s)", err, fault.ClassOf(err))
+	}
+	arrived := w.ecr.Writes()["layers"]
+	rest := w.plan(e, request())
+	if rest.Forecast.Blobs > plan.Forecast.Blobs-arrived {
+		t.Errorf("%d blobs planned again, %d of %d had arrived", rest.Forecast.Blobs, arrived, plan.Forecast.Blobs)
+	}
+	if _, err := w.execute(e, rest); err != nil {
+		t.Fatal(err)
+	}
+	for n := range images {
+		w.same(fmt.Sprint("t", n), number(n))
+	}
+	if n := w.ecr.Writes()["layers"]; n != plan.Forecast.Blobs {
+		t.Errorf("%d blobs written, want each of %d once", n, plan.Forecast.Blobs)
 	}
 }

@@ -36,12 +36,23 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return newWorldWith(t, map[string]standin.Rate{"PutImage": {PerSecond: 1e6, Burst: 1e6}, "InitiateLayerUpload": {PerSecond: 1e6, Burst: 1e6}, "CompleteLayerUpload": {PerSecond: 1e6, Burst: 1e6}})
+	return newWorldWith(t, unlimited())
 }
 
 func newWorldWith(t *testing.T, rates map[string]standin.Rate) *world {
 	t.Helper()
-	old, err := oldregistry.Start(oldregistry.Options{})
+	return newWorldFrom(t, oldregistry.Options{}, rates)
+}
+
+// unlimited is an ECR without quotas.
+func unlimited() map[string]standin.Rate {
+	rate := standin.Rate{PerSecond: 1e6, Burst: 1e6}
+	return map[string]standin.Rate{"PutImage": rate, "InitiateLayerUpload": rate, "CompleteLayerUpload": rate}
+}
+
+func newWorldFrom(t *testing.T, o oldregistry.Options, rates map[string]standin.Rate) *world {
+	t.Helper()
+	old, err := oldregistry.Start(o)
 	if err != nil {
 		t.Fatal(err)
 	}

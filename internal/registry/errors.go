@@ -101,19 +101,28 @@ func (e *StatusError) tokenExpired() bool {
 // throttled also knows the form in which the code is only in the text.
 func (e *StatusError) throttled() bool {
 	return e.Status == http.StatusTooManyRequests || e.Code == "TOOMANYREQUESTS" ||
-		e.Status == http.StatusBadRequest && strings.Contains(e.Message, "Rate exceeded")
+		e.Status >= 400 && (e.says("rate exceeded") || e.says("toomanyrequests") || e.says("throttlingexception"))
+}
+
+// says looks for words in the code and message, whatever their case: the codes
+// of ECR's API come through its registry door now as code, now as text.
+func (e *StatusError) says(words string) bool {
+	return strings.Contains(strings.ToLower(e.Code+" "+e.Message), words)
 }
 
 // tagExists knows ECR's answer to a second push of a tag, old and new words.
 func (e *StatusError) tagExists() bool {
-	return e.Status >= 400 && e.Status < 500 && (strings.Contains(e.Message, "is immutable") ||
-		e.Code == "TAG_IMMUTABLE" || strings.Contains(e.Message, "ImageTagAlreadyExists") || strings.Contains(e.Message, "ImageAlreadyExists"))
+	if e.Status < 400 || e.Status >= 500 {
+		return false
+	}
+	return e.says("is immutable") || e.says("tag_immutable") || e.says("imagetagalreadyexists") || e.says("imagealreadyexists") ||
+		e.Method == http.MethodPut && strings.Contains(e.Path, "/manifests/") && (e.Status == http.StatusConflict || e.says("already exists in the"))
 }
 
 // missingPart knows the answers to a manifest whose blobs or children are absent.
 func (e *StatusError) missingPart() bool {
 	return e.Code == "MANIFEST_BLOB_UNKNOWN" || e.Code == "BLOB_UNKNOWN" && e.Method == http.MethodPut ||
-		strings.Contains(e.Message, "LayersNotFound") || strings.Contains(e.Message, "ReferencedImagesNotFound") ||
+		e.says("layersnotfound") || e.says("referencedimagesnotfound") || e.says("required for pushing image") ||
 		e.Code == "MANIFEST_UNKNOWN" && e.Method == http.MethodPut
 }
 

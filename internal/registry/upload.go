@@ -77,7 +77,7 @@ func (u *Upload) Put(ctx context.Context, body io.Reader) (err error) {
 	w := newWatched(body, c.stall, func() { cancel(ErrStalled) })
 	defer w.stop()
 	r := request{
-		method: http.MethodPut, url: withQuery(u.location, "digest", d.Digest), route: "blobs/uploads/put", scope: push(repository),
+		method: http.MethodPut, url: closing(u.location, d.Digest), route: "blobs/uploads/put", scope: push(repository),
 		header: http.Header{"Content-Type": {"application/octet-stream"}}, stream: w, length: d.Size,
 	}
 	if d.Size == 0 {
@@ -102,6 +102,17 @@ func (u *Upload) Put(ctx context.Context, body io.Reader) (err error) {
 		return fault.New(fault.Transient, c.reason("unavailable"), "%s: the blob was answered with %s instead of 201", c.name, resp.Status)
 	}
 	return nil
+}
+
+// closing adds the digest to an upload's address and leaves what else is in its
+// query as it came: that may be signed, or not be of the form key=value.
+func closing(location *url.URL, digest string) *url.URL {
+	u := *location
+	if u.RawQuery != "" {
+		u.RawQuery += "&"
+	}
+	u.RawQuery += "digest=" + url.QueryEscape(digest)
+	return &u
 }
 
 // watched calls stalled when the reader of a body has not come back for more,
