@@ -2,8 +2,11 @@ package jobs_test
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/assembly"
@@ -29,6 +32,7 @@ func TestPlan(t *testing.T) {
 		}
 	}
 
+	count := b.countRequests()
 	b.start(nil)
 	rows := b.all(false)
 	seen := map[string]int{}
@@ -40,11 +44,46 @@ func TestPlan(t *testing.T) {
 		}
 		seen[p.Verdict]++
 		b.compare(p, r)
+		asked, planned := count(r.ProjectID), p.Requests["gitlab"]
+		if p.Verdict == reports.Automatic && (5*planned < 3*asked || 3*planned > 5*asked) {
+			t.Errorf("%s: %d requests to GitLab were forecast, %d made", r.Path, planned, asked)
+		}
 	}
 	for _, verdict := range []string{reports.Automatic, reports.NeedsHuman, reports.Blocked, reports.Skip} {
 		if seen[verdict] == 0 {
 			t.Errorf("no sample was %s: %v", verdict, seen)
 		}
+	}
+}
+
+// looks is how often a pipeline of ten minutes is looked at, with the pauses that
+// a worker makes unless it is told otherwise. Here they are far shorter.
+const looks = 8
+
+// countRequests counts what the worker asks GitLab about each project from now
+// on: the same question no more often than it would be asked in the real world.
+func (b *bench) countRequests() func(project int64) int {
+	var mu sync.Mutex
+	asked := map[string]map[string]int{} // by project and question
+	b.world.GitLab.Inject(func(r *http.Request) (int, string, bool) {
+		rest, ok := strings.CutPrefix(r.URL.Path, "/api/v4/projects/")
+		if project, _, _ := strings.Cut(rest, "/"); ok && strings.HasPrefix(r.UserAgent(), "ecrferry") {
+			mu.Lock()
+			defer mu.Unlock()
+			if asked[project] == nil {
+				asked[project] = map[string]int{}
+			}
+			asked[project][r.Method+" "+r.URL.RequestURI()]++
+		}
+		return 0, "", false
+	})
+	return func(project int64) (sum int) {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, n := range asked[strconv.FormatInt(project, 10)] {
+			sum += min(n, looks)
+		}
+		return sum
 	}
 }
 
