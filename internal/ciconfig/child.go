@@ -116,7 +116,7 @@ func (c *config) received() map[string][]text {
 		e := c.parent.env(c.trigger.tree)
 		for name := range e.defs {
 			if vals := e.defined(name); len(vals) > 0 && !predefined(name) {
-				c.passed[name] = vals
+				c.passed[name] = upstream(vals)
 			}
 		}
 	}
@@ -124,6 +124,20 @@ func (c *config) received() map[string][]text {
 		maps.Copy(c.passed, c.parent.received())
 	}
 	return c.passed
+}
+
+// upstream marks what the pipeline above has put in: its ID is not the child's.
+func upstream(vals []text) []text {
+	out := make([]text, len(vals))
+	for i, v := range vals {
+		out[i] = slices.Clone(v)
+		for k, p := range v {
+			if strings.HasPrefix(p.hole, "CI_PIPELINE_") || strings.HasPrefix(p.hole, "CI_JOB_") {
+				out[i][k].hole = "PARENT_" + p.hole
+			}
+		}
+	}
+	return out
 }
 
 // defined are the values that the files give a variable, whatever wins over
@@ -231,4 +245,17 @@ func (c *config) elsewhere(path string) *document {
 		}
 	}
 	return nil
+}
+
+// carries says whether a tag means the same to a use as to the push that it was
+// taken from: each child pipeline has an ID of its own, and each job.
+func (r *run) carries(tag string, push, u *use) bool {
+	jobs := append(append([]*job{push.job, u.job}, push.also...), u.also...)
+	switch {
+	case strings.Contains(tag, "CI_JOB_"), strings.Contains(tag, "CI_BUILD_ID"):
+		return !slices.ContainsFunc(jobs, func(j *job) bool { return j == nil || j != jobs[0] })
+	case strings.Contains(tag, "CI_PIPELINE_"), strings.Contains(tag, "CI_REGISTRY_TAG"):
+		return len(r.cfg.kids) == 0 || !slices.ContainsFunc(jobs, func(j *job) bool { return j == nil || jobs[0] == nil || j.in != jobs[0].in })
+	}
+	return true
 }

@@ -96,7 +96,7 @@ func (u *use) stability() stability {
 			continue
 		}
 		switch h := ref.f.t[ref.f.piece[i]].hole; {
-		case uniqueVariables[h]:
+		case uniqueVariables[strings.TrimPrefix(h, "PARENT_")]:
 			return uniqueTag
 		case h == "CI_COMMIT_TAG", h == unknown && strings.Contains(ref.f.t[ref.f.piece[i]].at.text(), "CI_COMMIT_TAG"),
 			refVariables[h] && u.job != nil && onlyTags(u.job):
@@ -428,7 +428,7 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 			continue // printed only
 		}
 		c, ok := u.tagChange(with)
-		if !ok || !portable || !r.dependable([]*use{sibling}, u) {
+		if !ok || !portable || !r.carries(with, sibling, u) || !r.dependable([]*use{sibling}, u) {
 			return nil, nil, false
 		}
 		u.retagged = braces(with)

@@ -126,6 +126,9 @@ func equal(a, b *yaml.Node, depth int) bool {
 // uniqueName is the tag that takes the place of a moving one: the platform's,
 // where its templates or the project itself set it.
 func (r *run) uniqueName() string {
+	if len(r.cfg.kids) > 0 {
+		return "$CI_COMMIT_SHA" // the same in every child pipeline
+	}
 	if r.platform() {
 		return "$CI_REGISTRY_TAG"
 	}
