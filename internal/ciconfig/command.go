@@ -97,6 +97,9 @@ func (sh *shell) command(c *command) {
 	case "basename", "dirname":
 		sh.taken(c.args[1:], c.at)
 	case "echo", "printf":
+		if sh.piped {
+			sh.run.dotenv(c.args[1:])
+		}
 		if sh.print != nil {
 			sh.printed(c, name)
 		}

@@ -40,6 +40,7 @@ type run struct {
 	builds     []*build
 	others     []text          // values with an image of another registry in the place of an own one
 	apart      map[string]bool // others that are there already
+	handed     map[string]bool // variables with an own image in a dotenv report
 	composes   bool            // a job builds what a compose or bake file says
 	filled     []string        // files and directories in which variables are put in
 }
@@ -103,6 +104,7 @@ func (r *run) look() {
 	}
 	r.now = nil
 	r.each(r.includeInputs)
+	r.each(r.dotenvImages)
 	r.documents()
 	r.localFiles()
 	r.definitions()

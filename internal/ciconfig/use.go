@@ -141,6 +141,7 @@ func (c *command) argSpan(i int) span {
 
 // textUses records references in text that a script writes somewhere.
 func (r *run) textUses(sh *shell, vals []text, at span) {
+	r.dotenv(vals)
 	for _, v := range vals {
 		for _, ref := range r.references(v) {
 			r.add(&use{ref: ref, at: at, command: "text", role: textRole, shell: true, expands: true})
