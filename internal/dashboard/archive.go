@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
+	"gitlab.sikt.no/platon/ecrferry/reports"
 )
 
 // archived is the body of a report's page.
@@ -14,6 +15,7 @@ type archived struct {
 	// with something else to say; those in sync are only counted.
 	Needing, Others []store.Reconciliation
 	Deliveries      []store.Delivery
+	Formats, Groups []string // in which the finished report can be had in full
 }
 
 // mostReports bounds the list of the archive: three years of weeks.
@@ -38,6 +40,12 @@ func (s *server) report(r *http.Request, f *frame) error {
 		return err
 	}
 	f.Title = "Report " + strconv.FormatInt(id, 10)
+	if len(a.Model) > 0 {
+		a.Formats = reports.Formats
+		if a.Groups, err = reports.StoredGroups(a.Model); err != nil {
+			return err
+		}
+	}
 	rows, err := s.Store.Reconciliations(r.Context(), id)
 	if err != nil {
 		return err

@@ -104,6 +104,7 @@ func New(ctx context.Context, o Options) (http.Handler, error) {
 	mux.Handle("GET /projects/{path...}", s.page(s.project))
 	mux.Handle("GET /reports", s.page(s.archive))
 	mux.Handle("GET /reports/{id}", s.page(s.report))
+	mux.HandleFunc("GET /reports/{id}/{file}", s.stored)
 	mux.HandleFunc("GET /live", s.live)
 	mux.Handle("POST /act/{act}", s.act())
 	if o.Jobs != nil {
