@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/postgres"
 	"gitlab.sikt.no/platon/ecrferry/internal/postgres/postgrestest"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 	"gitlab.sikt.no/platon/ecrferry/reports"
@@ -15,6 +16,7 @@ type terminal struct {
 	*testing.T
 	env   map[string]string
 	store *store.Store
+	db    *postgres.DB
 }
 
 func newTerminal(t *testing.T, projects ...store.Project) *terminal {
@@ -26,7 +28,7 @@ func newTerminal(t *testing.T, projects ...store.Project) *terminal {
 			t.Fatal(err)
 		}
 	}
-	return &terminal{T: t, store: st, env: map[string]string{"DATABASE_URL": db.URL, "ECRFERRY_LOG_LEVEL": "ERROR"}}
+	return &terminal{T: t, store: st, db: db, env: map[string]string{"DATABASE_URL": db.URL, "ECRFERRY_LOG_LEVEL": "ERROR"}}
 }
 
 // run returns the exit code and what was printed.

@@ -27,7 +27,8 @@ findings, evidence, every earlier attempt and the log.
 
 --watch shows progress, throughput and the time left until nothing moves any more
 without a human; on a terminal as bars that stay in place, elsewhere as a line
-whenever something changed.
+whenever something changed. Bytes on their way are those of copies that run: they
+count as there when their image is whole.
 
 --attempts sets two attempts at one project side by side: their steps, causes and
 times, and which findings, images and answers differ; the latest two, or those

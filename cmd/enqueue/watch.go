@@ -62,9 +62,21 @@ type view struct {
 
 	images, imagesThere int64
 	bytes, bytesThere   int64
+	copying             underWay
 	intake              store.Intake
 	run                 store.Run
 }
+
+// underWay are the copies that run: their bytes count here until their images do.
+type underWay struct {
+	projects    int
+	bytes, done int64
+	rate        float64 // bytes a second
+}
+
+// silent is after how long without a word a copy is not under way any more: its
+// worker writes every few seconds.
+const silent = 30 * time.Second
 
 func (s *session) view(ctx context.Context, sel store.Selection) (view, error) {
 	v := view{states: map[store.State]int{}}
@@ -82,12 +94,28 @@ func (s *session) view(ctx context.Context, sel store.Selection) (view, error) {
 	if err != nil {
 		return v, err
 	}
+	copies, err := s.store.Copies(ctx)
+	if err != nil {
+		return v, err
+	}
+	running := map[int64]store.Copying{}
+	for _, c := range copies {
+		if v.at.Sub(c.UpdatedAt) < silent {
+			running[c.MigrationID] = c
+		}
+	}
 	for _, r := range rows {
 		if r.MigrationID == 0 {
 			continue
 		}
 		v.projects++
 		v.states[r.State]++
+		if c, ok := running[r.MigrationID]; ok && r.State == store.StateRunning {
+			v.copying.projects++
+			v.copying.bytes += c.Bytes
+			v.copying.done += c.BytesDone
+			v.copying.rate += c.Rate
+		}
 		switch r.State {
 		case store.StateDone, store.StateExceptions, store.StateSkipped:
 			v.ended++
@@ -188,15 +216,27 @@ func (s *screen) show(v view, p pace) {
 func (v view) line() string {
 	text := fmt.Sprintf("%d of %d projects ended (%d need somebody), %d moving, %d waiting for somebody; images %d/%d; %s of %s",
 		v.ended+v.failed, v.projects, v.failed, v.moving, v.human, v.imagesThere, v.images, size(v.bytesThere), size(v.bytes))
+	if v.copying.projects > 0 {
+		text += "; " + v.copying.tell()
+	}
 	if v.intake.Paused {
 		text += "; the intake is paused: " + printable(v.intake.Message)
 	}
 	return text
 }
 
+// tell says what is on its way right now.
+func (u underWay) tell() string {
+	copies := "1 copy"
+	if u.projects > 1 {
+		copies = fmt.Sprintf("%d copies", u.projects)
+	}
+	return fmt.Sprintf("%s under way: %s of %s, %s a second", copies, size(u.done), size(u.bytes), size(int64(u.rate)))
+}
+
 // picture is the view for a terminal of that many columns.
 func (v view) picture(p pace, columns int) []string {
-	const label = 10
+	const label = 11
 	bar := func(name string, part, whole int64, text string) string {
 		width := max(10, columns-label-len(text)-8)
 		full, percent := 0, int64(0)
@@ -215,8 +255,13 @@ func (v view) picture(p pace, columns int) []string {
 		bar("projects", int64(v.ended+v.failed), int64(v.projects), fmt.Sprintf("%d/%d", v.ended+v.failed, v.projects)),
 		bar("images", v.imagesThere, v.images, fmt.Sprintf("%d/%d", v.imagesThere, v.images)),
 		bar("bytes", v.bytesThere, v.bytes, size(v.bytesThere)+"/"+size(v.bytes)),
-		cutTo(fmt.Sprintf("%-*s%s", label, "", strings.Join(states, ", ")), columns),
 	}
+	if v.copying.projects > 0 {
+		out = append(out, bar("on its way", v.copying.done, v.copying.bytes,
+			fmt.Sprintf("%s/%s, %s/s", size(v.copying.done), size(v.copying.bytes), size(int64(v.copying.rate)))))
+	}
+	out = append(out,
+		cutTo(fmt.Sprintf("%-*s%s", label, "", strings.Join(states, ", ")), columns))
 	speed := "the pace is not known yet"
 	if p.projects > 0 || p.bytes > 0 {
 		speed = fmt.Sprintf("%.1f projects a minute, %s a second", p.projects, size(int64(p.bytes)))

@@ -56,3 +56,52 @@ func TestWatchEnds(t *testing.T) {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
 }
+
+// TestWatchCopies shows the bytes on their way of a copy that runs, and neither
+// those of one that ended nor of one whose worker has fallen silent.
+func TestWatchCopies(t *testing.T) {
+	t.Parallel()
+	tt := newTerminal(t, store.Project{ID: 1, Path: "a/one"}, store.Project{ID: 2, Path: "a/two"}, store.Project{ID: 3, Path: "b/three"})
+	for id := range int64(3) {
+		m, err := tt.store.CreateMigration(t.Context(), store.NewMigration{ProjectID: id + 1, Origin: store.KindProject})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.State, m.Step = store.StateRunning, store.StepCopy
+		if m, err = tt.store.SaveMigration(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		c := store.Copying{MigrationID: m.ID, Bytes: 40 << 20, BytesDone: 10 << 20, Rate: 2 << 20}
+		if err := tt.store.SaveCopying(t.Context(), c, time.Minute, true, id == 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &session{store: tt.store}
+	look := func(sel store.Selection) view {
+		t.Helper()
+		v, err := s.view(t.Context(), sel)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	v := look(store.Selection{})
+	if v.copying != (underWay{projects: 2, bytes: 80 << 20, done: 20 << 20, rate: 4 << 20}) || v.bytesThere != 0 {
+		t.Errorf("under way: %+v, %d bytes there", v.copying, v.bytesThere)
+	}
+	if want := "2 copies under way: 20.0 MiB of 80.0 MiB, 4.0 MiB a second"; !strings.Contains(v.line(), want) {
+		t.Errorf("line %q, want %q", v.line(), want)
+	}
+	if all := strings.Join(v.picture(pace{}, 72), "\n"); !strings.Contains(all, "on its way") || !strings.Contains(all, " 25% 20.0 MiB/80.0 MiB, 4.0 MiB/s") {
+		t.Errorf("picture:\n%s", all)
+	}
+	if v := look(store.Selection{Group: "b"}); v.copying.projects != 1 {
+		t.Errorf("of a group: %+v", v.copying)
+	}
+	if _, err := tt.db.Pool.Exec(t.Context(), `UPDATE ferry.copies SET updated_at = updated_at - interval '1 minute'`); err != nil {
+		t.Fatal(err)
+	}
+	if v := look(store.Selection{}); v.copying.projects != 0 || strings.Contains(v.line(), "under way") {
+		t.Errorf("of silent workers: %+v", v.copying)
+	}
+}
