@@ -92,6 +92,15 @@ func (s *survey) mergeRequest(ctx context.Context, t *Task, c change, auto bool)
 		}
 	}
 	if mr != nil && mr.State == "merged" && mr.MergedAt.After(t.Migration.CreatedAt) {
+		// It may have been merged since the change was computed: then nothing is
+		// missing, and to go on would propose it a second time.
+		head, err := s.GitLab.Branch(ctx, t.Project.ID, t.Project.DefaultBranch)
+		if err != nil {
+			return Outcome{}, nil, err
+		}
+		if head.SHA != c.head.SHA {
+			return Outcome{}, nil, fault.New(fault.Transient, gitlab.ReasonConflict, "%s moved while it was looked at", t.Project.DefaultBranch)
+		}
 		back, err := s.takenBack(ctx, t, c, *mr)
 		if err != nil {
 			return Outcome{}, nil, err

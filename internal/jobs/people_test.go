@@ -10,6 +10,7 @@ import (
 
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
 	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
+	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -66,11 +67,12 @@ func TestPeopleAndMergeRequests(t *testing.T) {
 		skipped  = "folk/hopp"     // merged with [skip ci]
 		reverted = "folk/angret"   // merged and taken back at once
 		direct   = "folk/direkte"  // the same change pushed to main by hand
+		between  = "folk/imellom"  // merged between our look at main and our look at the merge request
 		edited   = "folk/redigert" // title and description edited by hand
 		calm     = "folk/avbrutt"  // auto-merge is cancelled
 	)
 	ids := map[string]int64{}
-	for _, path := range []string{closed, deleted, squashed, ffOnly, skipped, reverted, direct, edited} {
+	for _, path := range []string{closed, deleted, squashed, ffOnly, skipped, reverted, direct, between, edited} {
 		ids[path] = b.variant("suffix-images", path, nil)
 	}
 	// The pipeline of a branch never ends, that of main does.
@@ -80,7 +82,12 @@ func TestPeopleAndMergeRequests(t *testing.T) {
 	b.must(b.world.GitLab.FastForward(ffOnly))
 	var away atomic.Bool
 	reads := fmt.Sprintf("/projects/%d/", ids[reverted])
+	var armed, merged atomic.Bool
+	list := fmt.Sprintf("/projects/%d/merge_requests", ids[between])
 	b.world.GitLab.Inject(func(r *http.Request) (int, string, bool) {
+		if armed.Load() && r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, list) && b.world.GitLab.Merge(between, 1, false, "") == nil {
+			merged.Store(true)
+		}
 		return http.StatusBadGateway, "", away.Load() && strings.Contains(r.URL.Path, reads)
 	})
 	for path, id := range ids {
@@ -91,6 +98,8 @@ func TestPeopleAndMergeRequests(t *testing.T) {
 			}
 		})
 	}
+	// More pipelines at once than a quota of ten a second lets push.
+	b.world.ECR.Raise("PutImage", ecr.Rate{PerSecond: 200, Burst: 200})
 	b.start(nil)
 	iid := map[string]int64{}
 	for path := range ids {
@@ -106,6 +115,7 @@ func TestPeopleAndMergeRequests(t *testing.T) {
 		})
 	}
 
+	armed.Store(true)
 	b.must(b.world.GitLab.CloseMergeRequest(closed, iid[closed]))
 	b.must(b.world.GitLab.DeleteBranch(deleted, forward))
 	merge(squashed, true, "")
@@ -134,6 +144,10 @@ func TestPeopleAndMergeRequests(t *testing.T) {
 	b.expect(skipped, store.StateDone, "", "")
 	b.expect(reverted, store.StateAttention, "merge-request-reverted", "taken its change back")
 	b.expect(direct, store.StateDone, "", "")
+	b.expect(between, store.StateDone, "", "")
+	if !merged.Load() {
+		t.Errorf("%s was not merged between two looks", between)
+	}
 	if view, _ := b.world.GitLab.Project(direct); view.MergeRequests[0].State != "closed" || !b.finding(b.status(direct), "merge-request-unneeded") {
 		t.Errorf("%s: %+v, want the merge request closed and told of", direct, view.MergeRequests)
 	}
@@ -178,7 +192,7 @@ func TestPeopleAndMergeRequests(t *testing.T) {
 		b.expect(path, store.StateDone, "", "")
 	}
 
-	for path, want := range map[string]int{closed: 1, deleted: 1, squashed: 1, ffOnly: 1, skipped: 1, reverted: 2, direct: 1, edited: 1, calm: 1} {
+	for path, want := range map[string]int{closed: 1, deleted: 1, squashed: 1, ffOnly: 1, skipped: 1, reverted: 2, direct: 1, between: 1, edited: 1, calm: 1} {
 		view, _ := b.world.GitLab.Project(path)
 		if len(view.MergeRequests) != want {
 			t.Errorf("%s: %d merge requests, want %d", path, len(view.MergeRequests), want)

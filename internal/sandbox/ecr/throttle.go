@@ -54,3 +54,11 @@ func (s *Server) admit(p principal, operation, repository string) *failure {
 	}
 	return s.authorize(p, operation, repository)
 }
+
+// Raise gives an operation another quota, as AWS does when it is asked to.
+func (s *Server) Raise(operation string, to Rate) {
+	if l := s.limits[operation]; l != nil {
+		l.SetLimit(rate.Limit(to.PerSecond))
+		l.SetBurst(to.Burst)
+	}
+}
