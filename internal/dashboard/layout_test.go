@@ -59,6 +59,7 @@ func TestLayouts(t *testing.T) {
 	for page, path := range map[string]string{
 		"overview": "/", "list": "/projects", "filtered": "/projects?state=stopped&sort=since&down=1",
 		"waiting": "/projects/" + s.find(store.StateWaiting), "done": "/projects/" + s.find(store.StateDone), "attention": "/projects/" + s.find(store.StateAttention, "unsafe-variable"),
+		"copying": "/projects/" + copying(s),
 		"reports": "/reports", "report": "/reports/1", "missing": "/nowhere",
 	} {
 		for _, look := range []struct {
@@ -76,6 +77,29 @@ func TestLayouts(t *testing.T) {
 			}
 		}
 	}
+}
+
+// copying lets a project's copy be half done, and returns its path.
+func copying(s *site) string {
+	s.Helper()
+	path := s.find(store.StateRunning)
+	p, err := s.store.Project(s.Context(), path)
+	must(s, err)
+	m, err := s.store.LatestMigration(s.Context(), p.ID)
+	must(s, err)
+	before, err := s.store.Pulse(s.Context(), p.ID)
+	must(s, err)
+	must(s, s.store.SaveCopying(s.Context(), store.Copying{
+		MigrationID: m.ID, Images: 34, ImagesDone: 12, Blobs: 80, BlobsDone: 41, Bytes: 9e9, BytesDone: 4.2e9, Writes: 50, WritesDone: 20, Rate: 41e6,
+	}, 2*time.Minute, true, false))
+	if after, err := s.store.Pulse(s.Context(), p.ID); err != nil || after == before {
+		s.Errorf("the page is not told that the copy goes on: %v", err)
+	}
+	_, body, _ := ask(s.T, client(s.T), "GET", s.url+"/projects/"+path, nil, nil)
+	if !strings.Contains(body, "12 of 34 images, 4.2 GB of 9.0 GB, 41 MB a second") {
+		s.Errorf("the page does not show how far the copy is: %s", body[strings.Index(body, "<main"):])
+	}
+	return path
 }
 
 // inspection lists what is wrong with a page for readers who see little, use no

@@ -36,7 +36,9 @@ type project struct {
 
 	Commit string      // its page in GitLab
 	Hold   *store.Hold // nil: nobody has paused it
-	Acts   []act
+	// Copying is how far the copy is that runs now; nil: none does.
+	Copying *store.Copying
+	Acts    []act
 }
 
 type attempt struct {
@@ -136,6 +138,11 @@ func (s *server) fillProject(ctx context.Context, f *frame, p store.Project, num
 			b.Attempts = append(b.Attempts, attempt{m, b.Link + "?attempt=" + strconv.Itoa(m.Attempt), m.ID == b.Shown.ID})
 		}
 		if err := s.fillAttempt(ctx, b); err != nil {
+			return err
+		}
+		if c, err := s.Store.Copying(ctx, b.Current.ID); err == nil && c.EndedAt == nil && b.Current.State.Active() {
+			b.Copying = &c
+		} else if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return err
 		}
 	}

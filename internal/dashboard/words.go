@@ -13,7 +13,7 @@ import (
 
 // words are what templates say things with.
 var words = template.FuncMap{
-	"asset": asset, "bytes": size, "count": count[int], "count64": count[int64], "ago": ago, "ahead": ahead, "stamp": stamp, "rfc": rfc,
+	"asset": asset, "bytes": size, "rate": func(b float64) string { return size(int64(b)) }, "count": count[int], "count64": count[int64], "ago": ago, "ahead": ahead, "stamp": stamp, "rfc": rfc,
 	"clock": clock, "took": took, "digest": digest, "sha": sha, "plural": plural, "band": func(s store.State) store.Band { return store.BandOf(s) },
 	"age":     func(t time.Time) string { return roughly(max(0, time.Since(t))) },
 	"verdict": verdict,

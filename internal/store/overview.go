@@ -51,9 +51,9 @@ func (s *Store) Pulse(ctx context.Context, projectID int64) (string, error) {
 	} else {
 		err = s.db.QueryRow(ctx, `
 			SELECT (SELECT coalesce(max(id), 0) FROM ferry.events WHERE project_id = $1),
-			       coalesce(max(updated_at), 'epoch')
-			  FROM ferry.migrations
-			 WHERE project_id = $1`, projectID).Scan(&event, &migrated)
+			       greatest(coalesce(max(m.updated_at), 'epoch'), max(c.updated_at))
+			  FROM ferry.migrations m LEFT JOIN ferry.copies c ON c.migration_id = m.id
+			 WHERE m.project_id = $1`, projectID).Scan(&event, &migrated)
 	}
 	if err != nil {
 		return "", wrap(err, "the pulse of project %d", projectID)
