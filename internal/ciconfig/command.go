@@ -75,6 +75,8 @@ func (sh *shell) command(c *command) {
 			sh.command(&inner)
 			return
 		}
+	case "make", "gmake":
+		sh.run.makes = true
 	case "shift":
 		if len(sh.args) > 0 {
 			sh.args = sh.args[1:]

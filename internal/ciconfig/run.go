@@ -42,6 +42,7 @@ type run struct {
 	apart      map[string]bool // others that are there already
 	handed     map[string]bool // variables with an own image in a dotenv report
 	composes   bool            // a job builds what a compose or bake file says
+	makes      bool            // a job calls make
 	filled     []string        // files and directories in which variables are put in
 }
 
@@ -106,6 +107,7 @@ func (r *run) look() {
 	r.each(r.includeInputs)
 	r.each(r.dotenvImages)
 	r.documents()
+	r.makefiles()
 	r.localFiles()
 	r.definitions()
 }
