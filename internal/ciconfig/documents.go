@@ -121,7 +121,7 @@ func (r *run) manifest(s *source, e *env) bool {
 	compose := isCompose(s.path, docs)
 	d := &document{src: s}
 	substituted := compose || strings.Contains(string(s.data), "$") || r.fills(s.path)
-	seen := map[*yaml.Node]bool{}
+	seen, builds := map[*yaml.Node]bool{}, map[*yaml.Node]bool{}
 	var walk func(n *yaml.Node, key string, depth int)
 	walk = func(n *yaml.Node, key string, depth int) {
 		if n == nil || depth > maxDepth || seen[n] {
@@ -131,6 +131,9 @@ func (r *run) manifest(s *source, e *env) bool {
 		switch n.Kind {
 		case yaml.MappingNode:
 			r.parted(s, e, n)
+			if compose && child(n, "build") != nil {
+				builds[child(n, "image")] = true
+			}
 			for i := 0; i+1 < len(n.Content); i += 2 {
 				walk(n.Content[i+1], n.Content[i].Value, depth+1)
 			}
@@ -144,7 +147,7 @@ func (r *run) manifest(s *source, e *env) bool {
 			}
 			for _, v := range e.interpolate(ch, d) {
 				for _, ref := range r.references(v) {
-					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "manifest", role: unclearRole, expands: substituted}
+					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "manifest", role: unclearRole, expands: substituted, composed: builds[n]}
 					switch {
 					case key == "image" || compose:
 						u.role = imageRole

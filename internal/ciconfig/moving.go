@@ -153,6 +153,7 @@ func (r *run) movingTags() {
 		}
 	}
 	r.decideMoving(clusters(groups, order), siblings)
+	r.composedTags()
 }
 
 // decideMoving takes out or replaces the tags that move, each cluster by

@@ -210,7 +210,7 @@ func (r *run) summary(res *Result) {
 			continue
 		}
 		target := u.target()
-		if u.push && !pushed[target] && r.onDefault(u) && !strings.Contains(target, ":") {
+		if (u.push && r.onDefault(u) || r.pushedByCompose(u)) && !pushed[target] && !strings.Contains(target, ":") {
 			pushed[target] = true
 			res.PushedTags = append(res.PushedTags, target)
 		}

@@ -21,29 +21,30 @@ type run struct {
 	findings []Finding
 	reported map[Finding]bool
 
-	shells     map[*chunk]*syntax.File
-	wholes     map[*source]*chunk
-	following  map[*source]bool
-	functions  []declared
-	called     map[*syntax.Stmt]bool
-	operations []operation
-	assigned   map[string][]text // what the scripts of all jobs assign
-	steps      int
-	truncated  bool
-	now        *job // the job whose script is followed
-	after      []change
-	cuts       []*use // commands and flags to take out
-	jobs       []*job
-	dropped    []*job
-	lineOf     map[*chunk]line
-	followed   map[*chunk]bool // images and script lines that a job has
-	builds     []*build
-	others     []text          // values with an image of another registry in the place of an own one
-	apart      map[string]bool // others that are there already
-	handed     map[string]bool // variables with an own image in a dotenv report
-	composes   bool            // a job builds what a compose or bake file says
-	makes      bool            // a job calls make
-	filled     []string        // files and directories in which variables are put in
+	shells         map[*chunk]*syntax.File
+	wholes         map[*source]*chunk
+	following      map[*source]bool
+	functions      []declared
+	called         map[*syntax.Stmt]bool
+	operations     []operation
+	assigned       map[string][]text // what the scripts of all jobs assign
+	steps          int
+	truncated      bool
+	now            *job // the job whose script is followed
+	after          []change
+	cuts           []*use // commands and flags to take out
+	jobs           []*job
+	dropped        []*job
+	lineOf         map[*chunk]line
+	followed       map[*chunk]bool // images and script lines that a job has
+	builds         []*build
+	others         []text          // values with an image of another registry in the place of an own one
+	apart          map[string]bool // others that are there already
+	handed         map[string]bool // variables with an own image in a dotenv report
+	composes       bool            // a job builds what a compose or bake file says
+	makes          bool            // a job calls make
+	pushesComposed bool            // a job for the default branch pushes what compose files build
+	filled         []string        // files and directories in which variables are put in
 }
 
 type declared struct {

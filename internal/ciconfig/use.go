@@ -28,6 +28,7 @@ type use struct {
 	cluster  int  // the moving tags that hang together with its own, 0 for none
 	bare     bool // a tag that stands alone, its image before it
 	document bool // in a file that no job reads as configuration or script
+	composed bool // the image of a service that a compose file builds
 	settled  bool // handled elsewhere, no change of its own
 	bad      Code // why it stays as it is
 }
@@ -39,6 +40,9 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordSubstitution(c, lits)
 	if all := strings.Join(lits, " "); strings.Contains(all, "compose") && (strings.Contains(all, " build") || strings.Contains(all, " push") || strings.Contains(all, " up")) || strings.Contains(all, " bake") {
 		r.composes = true
+	}
+	if all := strings.Join(lits, " "); strings.Contains(all, "compose") && (strings.Contains(all, " push") || strings.Contains(all, " --push")) {
+		r.pushesComposed = r.pushesComposed || r.now == nil || r.in.Project.onDefault(r.now)
 	}
 	r.foreign(c, lits)
 	if !slices.ContainsFunc(c.args, r.mentions) {
