@@ -215,7 +215,7 @@ func (s *survey) branch(ctx context.Context, t *Task, c change, conflict bool) (
 	}
 	between, err := s.GitLab.Compare(ctx, t.Project.ID, t.Project.DefaultBranch, c.branch)
 	if err != nil {
-		return Outcome{}, nil, false, err
+		return Outcome{}, nil, false, vanished(c.branch, err)
 	}
 	for _, k := range between.Commits {
 		if !strings.Contains(k.Message, trailer) {
@@ -232,7 +232,7 @@ func (s *survey) branch(ctx context.Context, t *Task, c change, conflict bool) (
 	} else {
 		commit.StartBranch = ""
 		if commit.Edits, err = s.remaining(ctx, t, c, between); err != nil {
-			return Outcome{}, nil, false, err
+			return Outcome{}, nil, false, vanished(c.branch, err)
 		}
 		if len(commit.Edits) == 0 {
 			return Outcome{}, nil, true, nil
@@ -244,6 +244,15 @@ func (s *survey) branch(ctx context.Context, t *Task, c change, conflict bool) (
 	}
 	_, err = s.commit(ctx, t, commit)
 	return Outcome{}, nil, err == nil, err
+}
+
+// vanished is the error of a look at a branch that was there a moment ago:
+// somebody deleted it, or a merge did, and the step starts over.
+func vanished(branch string, err error) error {
+	if errors.Is(err, gitlab.ErrNotFound) {
+		return fault.New(fault.Transient, gitlab.ReasonConflict, "%s vanished while it was looked at: %w", branch, err)
+	}
+	return err
 }
 
 // branchEdited is the finding that people have commits on our branch.
