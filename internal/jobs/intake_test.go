@@ -437,6 +437,7 @@ func TestFreezeList(t *testing.T) {
 			t.Errorf("%s: %s; next %s; want %q", rows[i].Path, rows[i].Why, rows[i].Next, want)
 		}
 	}
+	l.awaitAsleep(3)
 	if err := l.enqueuer.Thaw(t.Context(), o, "kurs/p01"); err != nil {
 		t.Fatal(err)
 	}
