@@ -15,7 +15,7 @@ type acted struct {
 
 // actFlags are those of orders that print what came of them, a line or JSON.
 func actFlags(cmd *cobra.Command) {
-	cmd.Flags().Bool("json", false, "print JSON; docs/cli.md documents it")
+	jsonFlag(cmd, new(bool))
 }
 
 // acts tells what comes of an order: a line for each as it comes, what was not

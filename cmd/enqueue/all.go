@@ -48,15 +48,11 @@ pauses: projects that have not begun wait until enqueue resume --all.`,
   enqueue all --again             # done ones, too: nothing changes where nothing has to`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := env.open(cmd)
+			s, order, err := env.openOrder(cmd, note, &policy)
 			if err != nil {
 				return err
 			}
 			defer s.close()
-			order, err := s.order(note, &policy)
-			if err != nil {
-				return err
-			}
 			chosen, err := s.selectionAnywhere(cmd, &sel, nil)
 			if err != nil {
 				return err
@@ -93,7 +89,7 @@ pauses: projects that have not begun wait until enqueue resume --all.`,
 	f.IntVar(&share, "failure-share", 0, "per cent of its ended projects that may fail before the intake pauses (default from ECRFERRY_FAILURE_SHARE)")
 	f.IntVar(&most, "failure-count", 0, "at how many failed projects the intake pauses (default from ECRFERRY_FAILURE_COUNT)")
 	f.BoolVar(&again, "again", false, "take projects that are done, too")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	policy.add(cmd)
 	sel.add(cmd)
 	return cmd

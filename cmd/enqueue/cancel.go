@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -25,19 +26,7 @@ A project that is not under way is left alone (exit code 3 when none was).`,
 		ValidArgsFunction: completeProjects,
 		Args:              cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 && !sel.any() {
-				return errNoneNamed
-			}
-			s, err := env.open(cmd)
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			order, err := s.order(note, &policyFlags{})
-			if err != nil {
-				return err
-			}
-			return s.each(cmd, &sel, args, func(r store.Status) (string, error) {
+			return env.forEach(cmd, args, &sel, note, &policyFlags{}, func(s *session, order jobs.Order, r store.Status) (string, error) {
 				m, err := s.enqueuer.Cancel(cmd.Context(), order, store.Project{ID: r.ProjectID, Path: r.Path})
 				if errors.Is(err, store.ErrNotFound) {
 					err = &errNothingToDo{"is not under way"}
@@ -51,6 +40,3 @@ A project that is not under way is left alone (exit code 3 when none was).`,
 	sel.wide(cmd)
 	return cmd
 }
-
-// errNoneNamed refuses an order that would mean every project by accident.
-var errNoneNamed = &coded{exitUsage, errors.New("name projects, or choose them: --group, --match, --wave, --state and others; see --help")}

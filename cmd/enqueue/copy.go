@@ -75,7 +75,7 @@ a copy would do: 0 all lines can be copied, 4 some, 5 none.`,
 	o := cmd.Flags()
 	o.StringVar(&f.file, "map", "", "the list of references; - is standard input")
 	o.BoolVar(&f.dryRun, "dry-run", false, "only plan: look at both sides, write nothing")
-	o.BoolVar(&f.json, "json", false, "print JSON")
+	jsonFlag(cmd, &f.json)
 	o.BoolVar(&f.deep, "deep", false, "compare the digests of tags that the target has (a HEAD each)")
 	o.IntVar(&f.streams, "streams", 32, "blobs to move side by side")
 	o.Float64Var(&f.putRate, "put-rate", 0, "manifests a second at most; 0 goes freely until ECR asks for less")

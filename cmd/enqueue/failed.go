@@ -37,15 +37,11 @@ from the step where it stopped. Choose by cause: enqueue status lists them.`,
 			if err != nil {
 				return err
 			}
-			s, err := env.open(cmd)
+			s, order, err := env.openOrder(cmd, note, &policy)
 			if err != nil {
 				return err
 			}
 			defer s.close()
-			order, err := s.order(note, &policy)
-			if err != nil {
-				return err
-			}
 			chosen, err := s.selection(cmd, &sel, args)
 			if err != nil {
 				return err
@@ -107,7 +103,7 @@ from the step where it stopped. Choose by cause: enqueue status lists them.`,
 	f := cmd.Flags()
 	f.StringVar(&note, "note", "", "why, for the event log")
 	f.BoolVar(&dryRun, "dry-run", false, "only show which")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	start.add(cmd)
 	policy.add(cmd)
 	sel.wide(cmd)

@@ -83,6 +83,11 @@ func (s *startFlags) step() (store.StepName, error) {
 	return "", &coded{exitUsage, fmt.Errorf("--from %s: choose one of %v", s.from, store.StepOrder)}
 }
 
+// jsonFlag is --json of a command that prints one value.
+func jsonFlag(cmd *cobra.Command, to *bool) {
+	cmd.Flags().BoolVar(to, "json", false, "print JSON; docs/cli.md documents it")
+}
+
 func printJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")

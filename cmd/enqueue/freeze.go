@@ -56,15 +56,11 @@ says why, for whoever finds a project frozen, and is required.`,
 			if end != nil && end.Before(time.Now()) {
 				return &coded{exitUsage, fmt.Errorf("--until %s has passed already", until)}
 			}
-			s, err := env.open(cmd)
+			s, order, err := env.openOrder(cmd, note, &policyFlags{})
 			if err != nil {
 				return err
 			}
 			defer s.close()
-			order, err := s.order(note, &policyFlags{})
-			if err != nil {
-				return err
-			}
 			told := newActs(cmd)
 			for _, pattern := range args {
 				before, err := s.enqueuer.Freeze(cmd.Context(), order, pattern, end)
@@ -131,7 +127,7 @@ until when, by whom and why. What the configuration of the workers adds
 			return w.Flush()
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON; docs/cli.md documents it")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 
@@ -145,15 +141,11 @@ kept begin at once. Exit code 3 when none of them stood there.`,
 		Example: "  enqueue freeze remove 'kurs/**' --note \"the exams are over\"",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := env.open(cmd)
+			s, order, err := env.openOrder(cmd, note, &policyFlags{})
 			if err != nil {
 				return err
 			}
 			defer s.close()
-			order, err := s.order(note, &policyFlags{})
-			if err != nil {
-				return err
-			}
 			told := newActs(cmd)
 			for _, pattern := range args {
 				err := s.enqueuer.Thaw(cmd.Context(), order, pattern)

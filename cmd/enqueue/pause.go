@@ -148,61 +148,15 @@ func onProjects(cmd *cobra.Command, env *environment, args []string, sel *select
 	if all == (len(args) > 0 || sel.any()) {
 		return &coded{exitUsage, errors.New("name projects or choose them (--group, --match, …), or say --all for the intake of the whole fleet")}
 	}
-	s, err := env.open(cmd)
+	if !all {
+		return env.forEach(cmd, args, sel, note, &policyFlags{}, func(s *session, o jobs.Order, r store.Status) (string, error) {
+			return each(s, o, store.Project{ID: r.ProjectID, Path: r.Path})
+		})
+	}
+	s, order, err := env.openOrder(cmd, note, &policyFlags{})
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	order, err := s.order(note, &policyFlags{})
-	if err != nil {
-		return err
-	}
-	if all {
-		return fleet(s, order)
-	}
-	return s.each(cmd, sel, args, func(r store.Status) (string, error) {
-		return each(s, order, store.Project{ID: r.ProjectID, Path: r.Path})
-	})
-}
-
-// errNothingToDo is what an order returns for a project that it does not apply
-// to: it is said, and the others go on.
-type errNothingToDo struct{ why string }
-
-func (e *errNothingToDo) Error() string { return e.why }
-
-// each carries out an order for every project that was named or selected, and
-// says what came of it. When none had anything to do the exit code is 3.
-func (s *session) each(cmd *cobra.Command, sel *selectionFlags, args []string, do func(store.Status) (string, error)) error {
-	chosen, err := s.selection(cmd, sel, args)
-	if err != nil {
-		return err
-	}
-	rows, err := s.choose(cmd.Context(), chosen)
-	if err != nil {
-		return err
-	}
-	told := newActs(cmd)
-	for _, r := range rows {
-		said, err := do(r)
-		if nothing, ok := errors.AsType[*errNothingToDo](err); ok {
-			if len(rows) == 1 && !told.json {
-				return &coded{exitNothing, fmt.Errorf("%s: %s", r.Path, nothing.why)}
-			}
-			told.tell(r.Path, false, nothing.why)
-			continue
-		}
-		if err != nil {
-			// What was done before is done, and is told.
-			return errors.Join(fmt.Errorf("%s: %w", r.Path, err), told.end())
-		}
-		told.tell(r.Path, true, said)
-	}
-	if err := told.end(); err != nil {
-		return err
-	}
-	if told.done == 0 {
-		return &coded{exitNothing, errors.New("there was nothing to do for these projects")}
-	}
-	return nil
+	return fleet(s, order)
 }

@@ -77,7 +77,7 @@ that comes first, because whose a repository is can be said only over all of the
 	f.StringVar(&o.show, "show", "", "show a plan that was made before: its number, or last")
 	f.StringVar(&o.diff, "diff", "", "show what is different from an earlier plan: its number, or last")
 	f.StringVar(&o.html, "html", "", "write the plan to this file as a page that needs nothing else")
-	f.BoolVar(&o.json, "json", false, "print JSON")
+	jsonFlag(cmd, &o.json)
 	f.BoolVar(&o.refresh, "refresh", false, "look at all of GitLab and the old registry first")
 	f.IntVar(&o.parallel, "parallel", 8, "how many projects to plan at the same time")
 	f.StringVar(&o.note, "note", "", "why, kept with the plan")

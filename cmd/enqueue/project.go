@@ -52,15 +52,11 @@ alone, and the command says where it is and since when (exit code 3).`,
 			if err != nil {
 				return err
 			}
-			s, err := env.open(cmd)
+			s, order, err := env.openOrder(cmd, note, &policy)
 			if err != nil {
 				return err
 			}
 			defer s.close()
-			order, err := s.order(note, &policy)
-			if err != nil {
-				return err
-			}
 			p, err := s.project(cmd.Context(), args[0], cmd)
 			if err != nil {
 				return err
@@ -78,7 +74,7 @@ alone, and the command says where it is and since when (exit code 3).`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&note, "note", "", "why, for the event log")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	start.add(cmd)
 	policy.add(cmd)
 	return cmd

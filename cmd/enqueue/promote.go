@@ -26,19 +26,7 @@ A project that does not wait for production is left alone (exit code 3 when none
 		ValidArgsFunction: completeProjects,
 		Args:              cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 && !sel.any() {
-				return errNoneNamed
-			}
-			s, err := env.open(cmd)
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			order, err := s.order(note, &policyFlags{})
-			if err != nil {
-				return err
-			}
-			return s.each(cmd, &sel, args, func(r store.Status) (string, error) {
+			return env.forEach(cmd, args, &sel, note, &policyFlags{}, func(s *session, order jobs.Order, r store.Status) (string, error) {
 				m, err := s.enqueuer.Promote(cmd.Context(), order, store.Project{ID: r.ProjectID, Path: r.Path})
 				if errors.Is(err, jobs.ErrNotWaiting) {
 					err = &errNothingToDo{"is not promoted: " + err.Error()}

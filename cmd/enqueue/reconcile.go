@@ -101,7 +101,7 @@ note, 4 something is.`,
 	f.StringVar(&note, "note", "", "why, for the event log")
 	f.StringSliceVar(&projects, "project", nil, "only this project; may be given several times")
 	f.BoolVar(&wait, "wait", false, "wait for the report and show it")
-	f.BoolVar(&asJSON, "json", false, "print JSON")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

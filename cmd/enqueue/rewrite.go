@@ -78,7 +78,7 @@ The findings are explained in docs/findings.md, the JSON in docs/rewriting.md.`,
 	o.StringVar(&f.oldRegistry, "old-registry", "", "host name of the old registry (default from ECRFERRY_OLD_REGISTRY, else registry.uninett.no)")
 	o.StringVar(&f.ref, "ref", "", "read this branch, tag or commit of the checkout, not the directory")
 	o.BoolVar(&f.write, "write", false, "change the files")
-	o.BoolVar(&f.json, "json", false, "print JSON")
+	jsonFlag(cmd, &f.json)
 	return cmd
 }
 

@@ -31,19 +31,7 @@ needs attention. Name projects, or choose them: those of a run, a wave, a group.
 		ValidArgsFunction: completeProjects,
 		Args:              cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 && !sel.any() {
-				return errNoneNamed
-			}
-			s, err := env.open(cmd)
-			if err != nil {
-				return err
-			}
-			defer s.close()
-			order, err := s.order(note, &policy)
-			if err != nil {
-				return err
-			}
-			return s.each(cmd, &sel, args, func(r store.Status) (string, error) {
+			return env.forEach(cmd, args, &sel, note, &policy, func(s *session, order jobs.Order, r store.Status) (string, error) {
 				switch written, err := s.store.Written(cmd.Context(), r.ProjectID); {
 				case err != nil:
 					return "", err

@@ -102,7 +102,7 @@ whose numbers are given.`,
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&asJSON, "json", false, "print JSON; docs/cli.md documents it")
+	jsonFlag(cmd, &asJSON)
 	f.BoolVar(&markdown, "markdown", false, "print Markdown")
 	f.BoolVarP(&watch, "watch", "w", false, "go on showing until nothing moves any more")
 	f.StringVar(&attempts, "attempts", "", "compare two attempts at the project: the latest two, or those numbered N,M")
