@@ -4,6 +4,7 @@ SHELL       := /bin/bash
 GO          ?= go
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 TESTFLAGS   ?=
 
 .DEFAULT_GOAL := help
@@ -48,8 +49,8 @@ bench-copy: ## compare enqueue copy with regsync, regctl, crane and skopeo (BENC
 	bin/bench --bin $(PEERS) --json bin/bench.json $(BENCHFLAGS)
 
 .PHONY: test
-test: deps ## run all tests with the race detector; whatever they need they start themselves
-	$(GO) test -race -timeout 15m $(TESTFLAGS) ./...
+test: deps ## run all tests with the race detector and name the skipped ones; whatever they need they start themselves
+	$(GO) run $(GOTESTSUM) --format pkgname -- -race -timeout 15m $(TESTFLAGS) ./...
 
 .PHONY: fuzz
 fuzz: ## run each fuzzer for a minute (FUZZTIME=…)
