@@ -221,7 +221,7 @@ func there(state string) string {
 
 // findingKey is by what a finding is the same one in another attempt: its line
 // moves when lines are added above it.
-func findingKey(f Finding) any { return [4]string{f.Step, f.Code, f.File, f.Text} }
+func findingKey(f Finding) any { return [3]string{f.Code, f.File, f.Text} }
 
 func changeOf[T any](a, b *T, same func(a, b T) bool) (change string, one T) {
 	switch {

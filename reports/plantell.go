@@ -126,7 +126,7 @@ func (q ProjectPlan) tables() []*table {
 	for _, i := range q.Images {
 		images.add(i.Source, i.Target, i.State, size(i.Bytes), i.Reason)
 	}
-	findings := &table{title: "Findings", header: []string{"severity", "code", "where", "text", "message", "remedy"}}
+	findings := &table{title: "Findings", header: []string{"severity", "code", "where", "text", "message", "remedy"}, below: 2}
 	for _, f := range q.Findings {
 		findings.add(f.Severity, f.Code, f.where(), f.Text, f.Message, f.Remedy)
 	}

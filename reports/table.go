@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -14,11 +15,15 @@ type table struct {
 	title  string
 	header []string
 	rows   [][]string
+	// below is how many of the last columns a terminal gets as lines of their own
+	// under the row, whole and with their names: sentences fit into no column.
+	below int
 }
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// text writes the table aligned, long cells cut; nothing when it has no rows.
+// text writes the table aligned, long cells cut but for the last; nothing when
+// it has no rows.
 func (t *table) text(w io.Writer) error {
 	if len(t.rows) == 0 {
 		return nil
@@ -28,25 +33,42 @@ func (t *table) text(w io.Writer) error {
 			return err
 		}
 	}
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.TabIndent)
-	upper := make([]string, len(t.header))
-	for i, h := range t.header {
+	columns := len(t.header) - t.below
+	upper := make([]string, columns)
+	for i, h := range t.header[:columns] {
 		upper[i] = strings.ToUpper(h)
 	}
+	var aligned strings.Builder
+	tw := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', tabwriter.TabIndent)
 	for _, row := range append([][]string{upper}, t.rows...) {
-		cells := make([]string, len(row))
-		for i, c := range row {
-			if c = cut(line(c)); c == "" {
-				c = "-"
+		cells := make([]string, columns)
+		for i, c := range row[:columns] {
+			if c = line(c); i < columns-1 {
+				c = cut(c)
 			}
-			cells[i] = c
+			cells[i] = cmp.Or(c, "-")
 		}
 		// The last cell is not followed by a tab, so nothing pads the line's end.
-		if _, err := fmt.Fprintln(tw, strings.Join(cells, "\t")); err != nil {
-			return err
+		fmt.Fprintln(tw, strings.Join(cells, "\t"))
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	var out strings.Builder
+	rows := -1 // the first line is the heading
+	for l := range strings.Lines(aligned.String()) {
+		out.WriteString(l)
+		if rows++; rows == 0 {
+			continue
+		}
+		for i, name := range t.header[columns:] {
+			if c := line(t.rows[rows-1][columns+i]); c != "" {
+				fmt.Fprintf(&out, "    %s: %s\n", name, c)
+			}
 		}
 	}
-	return tw.Flush()
+	_, err := io.WriteString(w, out.String())
+	return err
 }
 
 // markdown writes the table with whole cells; nothing when it has no rows.

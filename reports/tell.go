@@ -104,7 +104,7 @@ func (i Images) long() string {
 }
 
 func (s Story) tables() []*table {
-	findings := &table{title: "Findings", header: []string{"severity", "code", "where", "text", "message", "remedy", "owner"}}
+	findings := &table{title: "Findings", header: []string{"severity", "code", "where", "text", "message", "remedy", "owner"}, below: 3}
 	for _, f := range s.Findings {
 		findings.add(f.Severity, f.Code, f.where(), f.Text, f.Message, f.help(), f.Owner)
 	}
@@ -137,7 +137,6 @@ func (s Story) tables() []*table {
 	return []*table{findings, steps, evidence, images, attempts, events}
 }
 
-// where is file:line:column as far as it is known.
 // help is the remedy, and for a failed job what trying again is good for.
 func (f Finding) help() string {
 	again, ok := map[string]string{
@@ -155,6 +154,7 @@ func (f Finding) help() string {
 	return f.Remedy + "; " + again
 }
 
+// where is file:line:column as far as it is known.
 func (f Finding) where() string {
 	text := f.File
 	if f.Line > 0 {

@@ -33,12 +33,17 @@ type Finding struct {
 }
 
 // ReplaceFindings stores what a step of a migration found, in place of what it
-// found before. Step and MigrationID of the findings are set.
+// found before. What an earlier step had found alike is one finding, the later
+// step's. Step and MigrationID of the findings are set.
 func (s *Store) ReplaceFindings(ctx context.Context, migrationID int64, step StepName, fs []Finding) error {
 	err := s.InTx(ctx, func(ctx context.Context, tx *Store) error {
 		b := newBatch()
 		b.Queue(`DELETE FROM ferry.findings WHERE migration_id = $1 AND step = $2`, migrationID, step)
 		for _, f := range fs {
+			b.Queue(`
+				DELETE FROM ferry.findings
+				 WHERE migration_id = $1 AND code = $2 AND file = $3 AND line = $4 AND col = $5 AND text = $6 AND message = $7`,
+				migrationID, f.Code, f.File, f.Line, f.Column, f.Text, f.Message)
 			b.Queue(`
 				INSERT INTO ferry.findings (migration_id, step, code, severity, file, line, col,
 				       text, message, remedy, owner, retry)

@@ -91,7 +91,9 @@ func TestFindings(t *testing.T) {
 		{Code: "literal", Severity: store.Blocking, File: "b", Line: 9, Column: 3, Text: "x", Message: "m", Remedy: "r", Owner: "project"},
 		{Code: "literal", Severity: store.Blocking, File: "b", Line: 2},
 	}
-	b.must(b.ReplaceFindings(b.ctx, m.ID, store.StepRewrite, first))
+	// What two steps find alike is one finding, the later step's.
+	b.must(b.ReplaceFindings(b.ctx, m.ID, store.StepDiscover, first[1:]))
+	b.must(b.ReplaceFindings(b.ctx, m.ID, store.StepRewrite, append(first, first[0])))
 	b.must(b.ReplaceFindings(b.ctx, m.ID, store.StepCopy, []store.Finding{{Code: "w", Severity: store.Warning}}))
 	got, err := b.Findings(b.ctx, m.ID)
 	b.must(err)

@@ -41,7 +41,7 @@ func fleet(b *bench) {
 		image("4", store.ImageLeftOut, 80), image("5", store.ImageConflict, 1), image("6", store.ImageGone, 1),
 	}))
 	b.must(b.ReplaceFindings(b.ctx, done.ID, store.StepRewrite, []store.Finding{
-		{Code: "a", Severity: store.Warning}, {Code: "b", Severity: store.Warning}, {Code: "c", Severity: store.Note}, {Code: "c", Severity: store.Note},
+		{Code: "a", Severity: store.Warning}, {Code: "b", Severity: store.Warning}, {Code: "c", Severity: store.Note, Line: 1}, {Code: "c", Severity: store.Note, Line: 2},
 	}))
 	done.RepositoryURI, done.PipelineURL = "ecr/group/p2", "https://gitlab/p/1"
 	b.end(done, store.StateExceptions, "images")
