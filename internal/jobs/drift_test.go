@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -15,14 +16,51 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/ci"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/gitlab"
+	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/samples"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
 // world is a migrated fleet in which things happen, and what they should lead to.
 type world struct {
 	*bench
-	rnd  *rand.Rand
-	want map[string]map[reconcile.Class]bool // by subject
+	rnd      *rand.Rand
+	want     map[string]map[reconcile.Class]bool // by subject
+	happened map[string]int                      // how often each kind of drift did
+}
+
+// kind is something that may happen to a project; do says whether it could.
+type kind struct {
+	name string
+	do   func(*world, store.Project, store.Migration) bool
+}
+
+var kinds = []kind{
+	{"push", (*world).push}, {"push over", (*world).pushOver}, {"push over one platform", (*world).pushPlatform},
+	{"lose", (*world).lose}, {"expire", (*world).expire}, {"replace", (*world).replace}, {"replace one platform", (*world).replacePlatform},
+	{"name the old registry", (*world).nameOld}, {"another configuration", (*world).reconfigure}, {"configuration of another project", (*world).template},
+	{"run from the old registry", (*world).runOld}, {"unconfigure", (*world).unconfigure}, {"variable", (*world).variable},
+	{"retire", (*world).retire}, {"stop an environment", (*world).stopEnvironment}, {"move", (*world).move}, {"rename", (*world).rename},
+}
+
+// services adds projects to which each kind can happen: an image that runs, some
+// that nothing runs, and one for two platforms.
+func (b *bench) services(n int) {
+	b.Helper()
+	all, err := samples.All()
+	if err != nil {
+		b.Fatal(err)
+	}
+	one := all[slices.IndexFunc(all, func(s samples.Sample) bool { return s.Name == "one-image" })]
+	for i := range n {
+		one.Path = fmt.Sprintf("tjenester/nr%d", i)
+		one.Images = []samples.Image{{Repository: one.Path, Tag: "1.0"}, {Repository: one.Path + "-cron", Tag: "1.0"}}
+		if _, err := b.world.PushOldIndex(b.Context(), one.Path, "multi", one.Path, one.Path); err != nil {
+			b.Fatal(err)
+		}
+		if err := b.world.SeedSample(b.Context(), one); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 // TestDrift migrates the samples, lets random things happen to random projects
@@ -32,9 +70,21 @@ func TestDrift(t *testing.T) {
 	b := newBench(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	w := &world{bench: b, rnd: rand.New(rand.NewPCG(seed, 1)), want: map[string]map[reconcile.Class]bool{}}
+	w := &world{bench: b, rnd: rand.New(rand.NewPCG(seed, 1)), want: map[string]map[reconcile.Class]bool{}, happened: map[string]int{}}
+	b.services(9)
 	b.start(nil)
-	b.all(false)
+	// Where so many pipelines push at once, ECR's quota fails some of them.
+	for rows, left := b.all(false), 1; left > 0; rows = b.settle() {
+		left = 0
+		for _, r := range rows {
+			if r.State == store.StateFailed && r.Reason == "rate-limited" {
+				left++
+				if _, err := b.enqueuer.Failed(t.Context(), b.order(), b.project(r.Path), ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
 	b.await("the old registry's tags to be kept", 2*time.Minute, func() (bool, string) {
 		var n int
 		err := b.pool.QueryRow(t.Context(), `SELECT count(*) FROM river.river_job WHERE kind = 'snapshot' AND state <> 'completed'`).Scan(&n)
@@ -43,6 +93,9 @@ func TestDrift(t *testing.T) {
 	for _, s := range w.look().Subjects {
 		for _, f := range s.Findings {
 			w.expect(s.Path, f.Class)
+			if f.Class != reconcile.InSync {
+				w.Logf("%s begins %s: %s", s.Path, f.Class, f.Detail)
+			}
 		}
 	}
 	for round := range 3 {
@@ -60,6 +113,11 @@ func TestDrift(t *testing.T) {
 				t.Logf("%s %+v", s.Path, s.Findings)
 			}
 			t.Fatalf("round %d of seed %d (-happened +found):\n%s", round, seed, diff)
+		}
+	}
+	for _, k := range kinds {
+		if w.happened[k.name] == 0 {
+			t.Errorf("%s has happened to no project", k.name)
 		}
 	}
 }
@@ -89,6 +147,18 @@ func (w *world) look() reconcile.Report {
 	return r
 }
 
+// closeMergeRequest: the owners do not want the change. Whether the worker has seen
+// that by the time of the look makes no difference.
+func (w *world) closeMergeRequest() {
+	const path = "lonn/utbetaling"
+	p := w.project(path)
+	m, err := w.store.LatestMigration(w.Context(), p.ID)
+	w.must(nil, err)
+	w.must(nil, w.world.GitLab.CloseMergeRequest(path, m.MergeRequestIID))
+	delete(w.want, path)
+	w.tell(p, reconcile.Closed, "the end of its merge request")
+}
+
 // expect notes that a subject is in a class from now on.
 func (w *world) expect(path string, c reconcile.Class) {
 	if w.want[path] == nil {
@@ -100,24 +170,31 @@ func (w *world) expect(path string, c reconcile.Class) {
 	w.want[path][c] = true
 }
 
-// happen lets something happen to about half of the projects that are in sync.
+// happen lets something happen to some of the projects that are in sync, to all in
+// the last round; what has happened least comes first.
 func (w *world) happen(round int) {
 	w.Helper()
 	for _, path := range slices.Sorted(maps.Keys(w.want)) {
 		p, err := w.store.Project(w.Context(), path)
-		if err != nil || !w.want[path][reconcile.InSync] || w.rnd.IntN(2) == 0 {
+		if err != nil || !w.want[path][reconcile.InSync] || round < 2 && w.rnd.IntN(3) > 0 {
 			continue
 		}
 		m, err := w.store.LatestMigration(w.Context(), p.ID)
 		if err != nil || m.State == store.StateSkipped {
 			continue
 		}
-		kinds := []func(store.Project, store.Migration) bool{w.push, w.pushOver, w.lose, w.expire, w.replace, w.nameOld, w.runOld, w.unconfigure, w.variable, w.retire, w.move}
-		for _, i := range w.rnd.Perm(len(kinds)) {
-			if kinds[i](p, m) {
+		least := slices.Clone(kinds)
+		w.rnd.Shuffle(len(least), func(i, j int) { least[i], least[j] = least[j], least[i] })
+		slices.SortStableFunc(least, func(a, b kind) int { return w.happened[a.name] - w.happened[b.name] })
+		for _, k := range least {
+			if k.do(w, p, m) {
+				w.happened[k.name]++
 				break
 			}
 		}
+	}
+	if round == 1 {
+		w.closeMergeRequest()
 	}
 	path := fmt.Sprintf("nytt/prosjekt-%d", round)
 	w.must(w.world.GitLab.AddProject(gitlab.Seed{Path: path, Files: map[string]string{"README.md": "new\n"}}))
@@ -159,6 +236,41 @@ func (w *world) pushOver(p store.Project, m store.Migration) bool {
 		}
 	}
 	return false
+}
+
+// index returns a tag of an index that is copied, and that nothing runs.
+func (w *world) index(m store.Migration) (store.Image, bool) {
+	images, err := w.store.Images(w.Context(), m.ID)
+	w.must(nil, err)
+	i := slices.IndexFunc(images, func(v store.Image) bool {
+		return v.SourceTag == "multi" && v.State == store.ImageCopied && w.world.ECR.Tags(m.Repository)[v.TargetTag] == v.TargetDigest
+	})
+	if i < 0 {
+		return store.Image{}, false
+	}
+	return images[i], true
+}
+
+// pushPlatform: the old registry's index gets another child for one platform.
+func (w *world) pushPlatform(p store.Project, m store.Migration) bool {
+	v, ok := w.index(m)
+	if ok {
+		w.must(w.world.PushOldIndex(w.Context(), v.SourceRepository, v.SourceTag, p.Path, "built again"))
+		w.tell(p, reconcile.NewPush, "push over one platform of "+v.SourceTag)
+	}
+	return ok
+}
+
+// replacePlatform: somebody pushes an index whose child for one platform is another
+// under the tag of a copied one.
+func (w *world) replacePlatform(p store.Project, m store.Migration) bool {
+	v, ok := w.index(m)
+	if ok {
+		w.must(w.world.ECR.Remove(m.Repository, v.TargetTag))
+		w.must(w.world.PushECRIndex(w.Context(), p.Path, m.Repository, v.TargetTag, p.Path, "another"))
+		w.tell(p, reconcile.DigestDiffers, "replacement of one platform of "+v.TargetTag)
+	}
+	return ok
 }
 
 // running returns a tag of the project's repository that something runs, and what.
@@ -251,6 +363,27 @@ func (w *world) nameOld(p store.Project, _ store.Migration) bool {
 	return w.tell(p, reconcile.NamesOld, "the old name in .gitlab-ci.yml")
 }
 
+// old is a configuration that builds in the old registry.
+func (w *world) old(p store.Project) string {
+	return "relic:\n  script:\n    - docker push " + w.world.Old.Name + "/" + strings.ToLower(p.Path) + ":1.0\n"
+}
+
+// reconfigure: the owners let GitLab read another file of the repository.
+func (w *world) reconfigure(p store.Project, _ store.Migration) bool {
+	w.must(w.world.GitLab.PushFiles(p.Path, p.DefaultBranch, "Build as before [skip ci]", map[string]string{"build/pipeline.yml": w.old(p)}))
+	w.must(nil, w.world.GitLab.SetConfigPath(p.Path, "build/pipeline.yml"))
+	return w.tell(p, reconcile.NamesOld, "another ci_config_path")
+}
+
+// template: the owners let GitLab read a file of another project.
+func (w *world) template(p store.Project, _ store.Migration) bool {
+	path := "maler/" + strings.ReplaceAll(p.Path, "/", "-")
+	w.must(w.world.GitLab.AddProject(gitlab.Seed{Path: path, Files: map[string]string{"ci/all.yml": w.old(p)}}))
+	w.must(nil, w.world.GitLab.SetConfigPath(p.Path, "ci/all.yml@"+path+":main"))
+	w.expect(path, reconcile.NewProject)
+	return w.tell(p, reconcile.NamesOld, "the ci_config_path of "+path)
+}
+
 // runOld: somebody deploys an image of the old registry by hand.
 func (w *world) runOld(p store.Project, m store.Migration) bool {
 	_, workload, namespace := w.running(p, m)
@@ -288,11 +421,34 @@ func (w *world) retire(p store.Project, _ store.Migration) bool {
 	return w.tell(p, reconcile.InSync, "the end of its pipelines")
 }
 
-// move: the project is renamed; its old repositories are nobody's then.
+// stopEnvironment: the owners stop an environment, and nothing of it runs any more.
+func (w *world) stopEnvironment(p store.Project, m store.Migration) bool {
+	_, workload, namespace := w.running(p, m)
+	images, err := w.store.Images(w.Context(), m.ID)
+	w.must(nil, err)
+	view, _ := w.world.GitLab.Project(p.Path)
+	i := slices.IndexFunc(view.Environments, func(e gitlab.EnvironmentView) bool { return e.State == "available" && e.Name == "staging" })
+	if i < 0 || workload == "" || len(images) == 0 {
+		return false
+	}
+	w.must(nil, w.world.GitLab.StopEnvironment(p.Path, "staging"))
+	w.must(w.world.PaaS.DeleteEnvironment(namespace, "staging"))
+	return w.tell(p, reconcile.InSync, "the end of staging")
+}
+
+// move: the project goes to another group; its old repositories are nobody's then.
 func (w *world) move(p store.Project, _ store.Migration) bool {
+	return w.transfer(p, "flyttet/"+strings.ReplaceAll(p.Path, "/", "-"))
+}
+
+// rename: the project gets another name in its group.
+func (w *world) rename(p store.Project, _ store.Migration) bool {
+	return w.transfer(p, path.Dir(p.Path)+"/nytt-"+path.Base(p.Path))
+}
+
+func (w *world) transfer(p store.Project, to string) bool {
 	repositories, err := w.store.RepositoriesOf(w.Context(), p.ID)
 	w.must(nil, err)
-	to := "flyttet/" + strings.ReplaceAll(p.Path, "/", "-")
 	w.must(nil, w.world.GitLab.Transfer(p.Path, to))
 	delete(w.want, p.Path)
 	p.Path = to

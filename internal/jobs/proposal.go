@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -60,6 +61,9 @@ func (s *survey) propose(ctx context.Context, t *Task, vars []gitlab.Variable) (
 	if p.files, err = s.read(ctx, t.Project.ID, head.SHA, wanted); err != nil {
 		return nil, err
 	}
+	if root := elsewhere(p.ciPath); root != nil {
+		p.hasCI, p.files[p.ciPath] = true, gitlab.File{Path: p.ciPath, Content: root}
+	}
 	in, err := s.input(ctx, t, p, vars)
 	if err != nil {
 		return nil, err
@@ -68,6 +72,26 @@ func (s *survey) propose(ctx context.Context, t *Task, vars []gitlab.Variable) (
 	p.result, err = ciconfig.Rewrite(in)
 	t.proposal = p
 	return p, err
+}
+
+// elsewhere returns the configuration that GitLab itself makes up when a project's
+// settings name one outside of its repository, as path@project, path@project:ref or
+// an address: an include of it and nothing else. It is nil for a path inside. See
+// https://docs.gitlab.com/ci/pipelines/settings/#specify-a-custom-cicd-configuration-file.
+func elsewhere(ciPath string) []byte {
+	if strings.HasPrefix(ciPath, "https://") || strings.HasPrefix(ciPath, "http://") {
+		return fmt.Appendf(nil, "include:\n  - remote: %q\n", ciPath)
+	}
+	file, project, ok := strings.Cut(ciPath, "@")
+	if !ok {
+		return nil
+	}
+	project, ref, _ := strings.Cut(project, ":")
+	root := fmt.Appendf(nil, "include:\n  - project: %q\n    file: %q\n", project, file)
+	if ref != "" {
+		root = fmt.Appendf(root, "    ref: %q\n", ref)
+	}
+	return root
 }
 
 // read fetches files of one commit.

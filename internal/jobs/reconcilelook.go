@@ -333,7 +333,7 @@ func (w *Reconcile) lookAtDelivery(ctx context.Context, t *Task, _ []gitlab.Vari
 			return err
 		}
 		p.Environments = append(p.Environments, reconcile.Environment{
-			Name: v.Name, Tier: v.Tier, SHA: d.SHA, PipelineID: d.PipelineID, DeployedAt: d.UpdatedAt,
+			Name: v.Name, Tier: v.Tier, State: v.State, SHA: d.SHA, PipelineID: d.PipelineID, DeployedAt: d.UpdatedAt,
 		})
 	}
 	return nil

@@ -70,6 +70,11 @@ func (j *judge) progress() {
 		j.add(find(NewProject, needs, "it has never been enqueued; "+why))
 	case e.Kind == "rollback" && (e.State == "done" || e.State == "exceptions"):
 		j.add(find(RolledBack, needs, "it was taken back to the old registry on "+day(e.Since)+"; "+why))
+	case e.ownRequest() && p.MergeRequest != nil && p.MergeRequest.State == "closed" && len(p.OldNames) > 0:
+		// What stopped the migration, or will at the worker's next look; where the
+		// change came in by hand, the migration goes on.
+		mr := p.MergeRequest
+		j.add(find(Closed, needs, fmt.Sprintf("somebody closed merge request !%d, which brings the project to ECR: %s; %s", mr.IID, mr.URL, why), fmt.Sprintf("!%d", mr.IID)))
 	case e.stopped():
 		class := Failed
 		if age > j.l.Failed {
@@ -207,7 +212,7 @@ func (j *judge) workloads() {
 	}
 	var old []string
 	for _, v := range j.p.Environments {
-		if v.PipelineID != 0 && v.PipelineID < j.e.PipelineID && (!waits || !production(v.Name, v.Tier)) {
+		if v.State != "stopped" && v.PipelineID != 0 && v.PipelineID < j.e.PipelineID && (!waits || !production(v.Name, v.Tier)) {
 			old = append(old, fmt.Sprintf("%s (deployed by pipeline %d)", v.Name, v.PipelineID))
 		}
 	}

@@ -238,6 +238,12 @@ func TestStates(t *testing.T) {
 			reconcile.Expectation{Kind: "migrate", State: "waiting", Step: "rewrite", Reason: "merge-request", Since: long}, reconcile.UnderWay, true},
 		{"merge request old", reconcile.Project{Pipelines: true, Old: old, MergeRequest: &reconcile.Request{IID: 3, State: "opened", CreatedAt: long}},
 			reconcile.Expectation{Kind: "migrate", State: "waiting", Step: "rewrite", Reason: "merge-request", Since: lately}, reconcile.MergeRequest, true},
+		{"merge request closed", reconcile.Project{Pipelines: true, Old: old, OldNames: []string{"x"}, MergeRequest: &reconcile.Request{IID: 3, State: "closed", CreatedAt: lately}},
+			reconcile.Expectation{Kind: "migrate", State: "waiting", Step: "rewrite", Reason: "merge-request", Since: lately}, reconcile.Closed, true},
+		{"merge request closed, and the worker knows", reconcile.Project{Pipelines: true, Old: old, OldNames: []string{"x"}, MergeRequest: &reconcile.Request{IID: 3, State: "closed", CreatedAt: lately}},
+			reconcile.Expectation{Kind: "migrate", State: "attention", Step: "rewrite", Reason: "merge-request-closed", Since: long}, reconcile.Closed, true},
+		{"merge request closed, its change came by hand", reconcile.Project{Pipelines: true, Old: old, MergeRequest: &reconcile.Request{IID: 3, State: "closed", CreatedAt: lately}},
+			reconcile.Expectation{Kind: "migrate", State: "waiting", Step: "rewrite", Reason: "merge-request", Since: lately}, reconcile.UnderWay, true},
 		{"merge request merged meanwhile", reconcile.Project{Pipelines: true, Old: old, MergeRequest: &reconcile.Request{IID: 3, State: "merged", CreatedAt: long}},
 			reconcile.Expectation{Kind: "migrate", State: "waiting", Step: "rewrite", Reason: "merge-request", Since: long}, reconcile.UnderWay, true},
 		{"rolled back", reconcile.Project{Pipelines: true, Old: old}, reconcile.Expectation{Kind: "rollback", State: "done", Since: long}, reconcile.RolledBack, true},
@@ -296,6 +302,12 @@ func TestAfterwards(t *testing.T) {
 		"as it should be": {func(*reconcile.Project) {}, reconcile.InSync, "builds in and runs from ECR", false},
 		"archived":        {func(p *reconcile.Project) { p.Archived = true }, reconcile.InSync, "is archived now", false},
 		"without CI":      {func(p *reconcile.Project) { p.Pipelines = false }, reconcile.InSync, "builds nothing any more", false},
+		"an environment from before": {func(p *reconcile.Project) {
+			p.ClusterAsked, p.Environments = false, []reconcile.Environment{{Name: "staging", State: "available", PipelineID: 9}}
+		}, reconcile.RunsOld, "by GitLab's word", true},
+		"one that is stopped": {func(p *reconcile.Project) {
+			p.ClusterAsked, p.Environments = false, []reconcile.Environment{{Name: "staging", State: "stopped", PipelineID: 9}}
+		}, reconcile.InSync, "builds in and runs from ECR", false},
 		"a variable of its own": {func(p *reconcile.Project) { p.OldVariables = []string{"BASE_IMAGE"} },
 			reconcile.NamesOld, "CI/CD variables name the old registry: BASE_IMAGE", true},
 	} {
@@ -306,7 +318,7 @@ func TestAfterwards(t *testing.T) {
 				ECR: reconcile.ECR{Repository: "g/app", Exists: true, Tags: map[string]string{}},
 			}
 			tt.change(&p)
-			got := reconcile.Judge(p, reconcile.Expectation{Kind: "migrate", State: "done", Step: "done", Repository: "g/app"}, limits())
+			got := reconcile.Judge(p, reconcile.Expectation{Kind: "migrate", State: "done", Step: "done", Repository: "g/app", PipelineID: 10}, limits())
 			if len(got) != 1 || got[0].Class != tt.class || !strings.Contains(got[0].Detail, tt.says) || got[0].NeedsOld != tt.needs {
 				t.Errorf("got %+v, want %s with %q", got, tt.class, tt.says)
 			}

@@ -72,6 +72,7 @@ type Job struct {
 type Environment struct {
 	Name       string    `json:"name"`
 	Tier       string    `json:"tier"`
+	State      string    `json:"state"` // GitLab's: available, stopping, stopped
 	SHA        string    `json:"sha"`
 	PipelineID int64     `json:"pipeline_id"`
 	DeployedAt time.Time `json:"deployed_at"`
@@ -141,6 +142,11 @@ func (e Expectation) active() bool {
 // well, or it is as far as its verification.
 func (e Expectation) switched() bool {
 	return e.ended() || e.Kind == "migrate" && e.Step == "verify" && (e.active() || e.stopped())
+}
+
+// ownRequest says whether the migration stands or falls with its merge request.
+func (e Expectation) ownRequest() bool {
+	return e.Kind == "migrate" && e.Step == "rewrite" && (e.active() || e.stopped())
 }
 
 func (e Expectation) stopped() bool {

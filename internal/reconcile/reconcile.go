@@ -35,6 +35,7 @@ const (
 	Unconfigured  Class = "update-configuration" // variables or repository do not fit
 	Moved         Class = "moved"                // moved or renamed since the migration
 	MergeRequest  Class = "merge-request-open"   // open for longer than allowed
+	Closed        Class = "merge-request-closed" // closed, and not merged
 	Production    Class = "production-waiting"   // waiting for longer than allowed
 	Forgotten     Class = "failed-forgotten"     // failed, and nobody has done anything for long
 	Failed        Class = "failed"               // failed lately
@@ -105,6 +106,7 @@ var meanings = []Meaning{
 	{Unconfigured, "Update configuration is missing", Warning, PlatformOwner, "run Update configuration for the project in the PaaS console"},
 	{Moved, "Moved or renamed since its migration", Warning, PlatformOwner, "run Update configuration for the project in the PaaS console, then enqueue the project again"},
 	{MergeRequest, "Merge request open for too long", Warning, ProjectOwner, "merge or close it"},
+	{Closed, "Merge request closed without a merge", Warning, ProjectOwner, "agree with the project's owners, reopen it, then enqueue the project again"},
 	{Production, "Production waits for too long", Warning, ProjectOwner, "play the production job, or have it promoted: enqueue promote"},
 	{Forgotten, "Failed and forgotten", Warning, PlatformOwner, "read why in enqueue status, see to it, then enqueue failed"},
 	{Failed, "Failed lately", Warning, PlatformOwner, "read why in enqueue status, see to it, then enqueue failed"},

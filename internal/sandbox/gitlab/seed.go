@@ -264,6 +264,12 @@ func (s *Server) SwitchCI(path string, on bool) error {
 	return nil
 }
 
+// SetConfigPath changes where a project's CI configuration is, as its owners do in
+// its settings: a path, or path@project with an optional :ref.
+func (s *Server) SetConfigPath(path, config string) error {
+	return s.change(path, func(p *project) error { p.ConfigPath = config; return nil })
+}
+
 // Archive archives a project or takes it out of the archive.
 func (s *Server) Archive(path string, archived bool) error {
 	s.mu.Lock()
