@@ -71,6 +71,10 @@ func pages(ctx context.Context, c config.Config, st *store.Store, crew *jobs.Cre
 	}
 	return dashboard.New(ctx, dashboard.Options{
 		Store: st, Acts: &acts{&jobs.Enqueuer{Store: st, River: crew.River}, assembly.Policy(c)}, Access: access, Jobs: ui,
+		Due: func(ctx context.Context) (dashboard.Due, error) {
+			timing, err := jobs.Timing(ctx, st, c.ReconcileOverdue, time.Now())
+			return dashboard.Due{Last: timing.Due, Next: timing.Next, Overdue: timing.Overdue}, err
+		},
 		PipelinesPerHour: c.PipelinesPerHour, Log: log.With("from", "dashboard"),
 		Mask: func(text string) string { return string(diagnose.Mask([]byte(text))) },
 	})

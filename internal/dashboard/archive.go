@@ -21,10 +21,20 @@ type archived struct {
 // mostReports bounds the list of the archive: three years of weeks.
 const mostReports = 150
 
-func (s *server) archive(r *http.Request, f *frame) error {
+// archive is the body of the list of reports.
+type archive struct {
+	Due     Due
+	Reports []store.Report
+}
+
+func (s *server) archive(r *http.Request, f *frame) (err error) {
 	f.Page, f.Title, f.Here = "archive", "Reports", "reports"
-	rs, err := s.Store.Reports(r.Context(), mostReports)
-	f.Body = rs
+	a := &archive{}
+	f.Body = a
+	if a.Due, err = s.Due(r.Context()); err != nil {
+		return err
+	}
+	a.Reports, err = s.Store.Reports(r.Context(), mostReports)
 	return err
 }
 

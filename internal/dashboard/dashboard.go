@@ -66,9 +66,17 @@ type Options struct {
 	PipelinesPerHour int
 	// Mask hides secrets in the text of files that are shown; nil for none.
 	Mask func(string) string
+	// Due says where the schedule of the reconciliation stands; nil: there is none.
+	Due func(context.Context) (Due, error)
 	// Silence is how long nothing may be heard of a worker that lives.
 	Silence time.Duration
 	Log     *slog.Logger
+}
+
+// Due is where the schedule of the reconciliation stands.
+type Due struct {
+	Last, Next time.Time // when one was due, and is; zero: none was, or is
+	Overdue    bool      // the last is missing although its time is up
 }
 
 // JobsPrefix is where Options.Jobs is mounted.
@@ -95,6 +103,9 @@ func New(ctx context.Context, o Options) (http.Handler, error) {
 	g, err := newGate(o.Access)
 	if err != nil {
 		return nil, err
+	}
+	if o.Due == nil {
+		o.Due = func(context.Context) (Due, error) { return Due{}, nil }
 	}
 	s := &server{Options: o, gate: g, pulse: newPulse(ctx, o.Store, o.Log), past: &past{store: o.Store}}
 	mux := http.NewServeMux()

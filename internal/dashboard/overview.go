@@ -28,6 +28,7 @@ type overview struct {
 	// Stopped counts the projects that need a human before they go on.
 	Stopped int
 
+	Due    Due
 	Intake store.Intake
 	Acts   []act
 	Holds  []store.Hold
@@ -128,6 +129,9 @@ const mostWaves = 6
 
 func (s *server) intake(ctx context.Context, o *overview) (err error) {
 	if o.Intake, err = s.Store.Intake(ctx); err != nil {
+		return err
+	}
+	if o.Due, err = s.Due(ctx); err != nil {
 		return err
 	}
 	if o.Holds, err = s.Store.Holds(ctx); err != nil {
