@@ -68,12 +68,12 @@ func New(o Options) (*Crew, error) {
 	look := &survey{Clients: o.Clients, Settings: o.Settings}
 
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &Inventory{survey: look, Runner: runner})
-	river.AddWorker(workers, &OpenReport{survey: look, Runner: runner})
-	river.AddWorker(workers, &Reconcile{survey: look, Runner: runner})
-	river.AddWorker(workers, &CloseReport{survey: look, Runner: runner})
-	river.AddWorker(workers, &Deliver{survey: look, Runner: runner})
-	river.AddWorker(workers, &Snapshot{survey: look, Runner: runner})
+	addErrand(workers, runner, inventoryTimeout, (&Inventory{look, runner}).Work)
+	addErrand(workers, runner, inventoryTimeout, (&OpenReport{look, runner}).Work)
+	addErrand(workers, runner, 10*time.Minute, (&Reconcile{look, runner}).Work)
+	addErrand(workers, runner, 10*time.Minute, (&CloseReport{look, runner}).Work)
+	addErrand(workers, runner, 5*time.Minute, (&Deliver{look, runner}).Work)
+	addErrand(workers, runner, 10*time.Minute, (&Snapshot{look, runner}).Work)
 	add[DiscoverArgs](workers, runner, store.StepDiscover, &Discover{look})
 	add[ConfigureArgs](workers, runner, store.StepConfigure, &Configure{look})
 	add[CopyArgs](workers, runner, store.StepCopy, &Copy{look})

@@ -33,28 +33,16 @@ func inventoryOpts() *river.InsertOpts {
 
 const inventoryTimeout = 30 * time.Minute
 
-// Inventory is the worker of InventoryArgs.
+// Inventory does what InventoryArgs ask for.
 type Inventory struct {
-	river.WorkerDefaults[InventoryArgs]
 	*survey
 	Runner *Runner
 }
 
-// Timeout implements river.Worker.
-func (w *Inventory) Timeout(*river.Job[InventoryArgs]) time.Duration { return inventoryTimeout }
-
-// NextRetry implements river.Worker.
-func (w *Inventory) NextRetry(job *river.Job[InventoryArgs]) time.Time {
-	pause, _ := backoff(fault.Transient, min(job.Attempt, 10), firstPause, 0)
-	return time.Now().Add(pause)
-}
-
-// Work implements river.Worker. It may be called again after any interruption:
+// Work may be called again after any interruption:
 // projects are upserted, the repositories replaced, and a project that has an
 // active migration is not enrolled twice.
 func (w *Inventory) Work(ctx context.Context, job *river.Job[InventoryArgs]) error {
-	ctx, release := w.Runner.Lease.guard(ctx)
-	defer release()
 	st, run := w.Runner.Store, job.Args.RunID
 	err := w.walk(ctx, st, run)
 	if err == nil && run != 0 {

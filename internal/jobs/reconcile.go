@@ -1,7 +1,6 @@
 package jobs
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -115,34 +114,17 @@ func openReport(ctx context.Context, tx *store.Store, client *river.Client[pgx.T
 	return r, true, err
 }
 
-// OpenReport is the worker of ReportArgs.
+// OpenReport does what ReportArgs ask for.
 type OpenReport struct {
-	river.WorkerDefaults[ReportArgs]
 	*survey
 	Runner *Runner
-}
-
-// Timeout implements river.Worker.
-func (w *OpenReport) Timeout(*river.Job[ReportArgs]) time.Duration { return inventoryTimeout }
-
-// NextRetry implements river.Worker.
-func (w *OpenReport) NextRetry(job *river.Job[ReportArgs]) time.Time {
-	return w.Runner.retryAt(job.Attempt)
-}
-
-// retryAt is when a job that stands for itself is tried again.
-func (r *Runner) retryAt(attempt int) time.Time {
-	pause, _ := backoff(fault.Transient, min(attempt, 10), cmp.Or(r.Pause, firstPause), 0)
-	return time.Now().Add(pause)
 }
 
 // giveUp is how long a report may take before it is ended as it is.
 const giveUp = 24 * time.Hour
 
-// Work implements river.Worker.
+// Work does it.
 func (w *OpenReport) Work(ctx context.Context, job *river.Job[ReportArgs]) error {
-	ctx, release := w.Runner.Lease.guard(ctx)
-	defer release()
 	st := w.Runner.Store
 	r, err := st.Report(ctx, job.Args.ReportID)
 	if err != nil {
@@ -239,27 +221,16 @@ func (w *OpenReport) subjects(ctx context.Context, r store.Report) (out []store.
 	return out, projects, nil
 }
 
-// Reconcile is the worker of ReconcileArgs.
+// Reconcile does what ReconcileArgs ask for.
 type Reconcile struct {
-	river.WorkerDefaults[ReconcileArgs]
 	*survey
 	Runner *Runner
 }
 
-// Timeout implements river.Worker.
-func (w *Reconcile) Timeout(*river.Job[ReconcileArgs]) time.Duration { return 10 * time.Minute }
-
-// NextRetry implements river.Worker.
-func (w *Reconcile) NextRetry(job *river.Job[ReconcileArgs]) time.Time {
-	return w.Runner.retryAt(job.Attempt)
-}
-
-// Work implements river.Worker. A subject that cannot be looked at is asked for
+// Work does it. A subject that cannot be looked at is asked for
 // again while the report's patience lasts, and is then told as such: nobody
 // takes it for one that is in sync.
 func (w *Reconcile) Work(ctx context.Context, job *river.Job[ReconcileArgs]) error {
-	ctx, release := w.Runner.Lease.guard(ctx)
-	defer release()
 	st := w.Runner.Store
 	row, err := st.Reconciliation(ctx, job.Args.ReconciliationID)
 	if err != nil {

@@ -15,28 +15,17 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
-// CloseReport is the worker of CloseArgs.
+// CloseReport does what CloseArgs ask for.
 type CloseReport struct {
-	river.WorkerDefaults[CloseArgs]
 	*survey
 	Runner *Runner
-}
-
-// Timeout implements river.Worker.
-func (w *CloseReport) Timeout(*river.Job[CloseArgs]) time.Duration { return 10 * time.Minute }
-
-// NextRetry implements river.Worker.
-func (w *CloseReport) NextRetry(job *river.Job[CloseArgs]) time.Time {
-	return w.Runner.retryAt(job.Attempt)
 }
 
 // remembered is how many earlier reports the trend shows: half a year of weeks.
 const remembered = 26
 
-// Work implements river.Worker.
+// Work does it.
 func (w *CloseReport) Work(ctx context.Context, job *river.Job[CloseArgs]) error {
-	ctx, release := w.Runner.Lease.guard(ctx)
-	defer release()
 	st := w.Runner.Store
 	r, err := st.Report(ctx, job.Args.ReportID)
 	if err != nil {
@@ -157,25 +146,14 @@ type SnapshotArgs struct{ Ref }
 // Kind implements river.JobArgs.
 func (SnapshotArgs) Kind() string { return "snapshot" }
 
-// Snapshot is the worker of SnapshotArgs.
+// Snapshot does what SnapshotArgs ask for.
 type Snapshot struct {
-	river.WorkerDefaults[SnapshotArgs]
 	*survey
 	Runner *Runner
 }
 
-// Timeout implements river.Worker.
-func (w *Snapshot) Timeout(*river.Job[SnapshotArgs]) time.Duration { return 10 * time.Minute }
-
-// NextRetry implements river.Worker.
-func (w *Snapshot) NextRetry(job *river.Job[SnapshotArgs]) time.Time {
-	return w.Runner.retryAt(job.Attempt)
-}
-
-// Work implements river.Worker.
+// Work does it.
 func (w *Snapshot) Work(ctx context.Context, job *river.Job[SnapshotArgs]) error {
-	ctx, release := w.Runner.Lease.guard(ctx)
-	defer release()
 	st := w.Runner.Store
 	m, err := st.MigrationByID(ctx, job.Args.MigrationID)
 	if errors.Is(err, store.ErrNotFound) {

@@ -37,27 +37,16 @@ type DeliverArgs struct {
 // Kind implements river.JobArgs.
 func (DeliverArgs) Kind() string { return "deliver-report" }
 
-// Deliver is the worker of DeliverArgs.
+// Deliver does what DeliverArgs ask for.
 type Deliver struct {
-	river.WorkerDefaults[DeliverArgs]
 	*survey
 	Runner *Runner
 }
 
-// Timeout implements river.Worker.
-func (w *Deliver) Timeout(*river.Job[DeliverArgs]) time.Duration { return 5 * time.Minute }
-
-// NextRetry implements river.Worker.
-func (w *Deliver) NextRetry(job *river.Job[DeliverArgs]) time.Time {
-	return w.Runner.retryAt(job.Attempt)
-}
-
-// Work implements river.Worker. A failed delivery is tried again for a day where
+// Work does it. A failed delivery is tried again for a day where
 // that can help, and told by the report's row and the metrics; the report itself
 // stays in Postgres whatever becomes of it.
 func (w *Deliver) Work(ctx context.Context, job *river.Job[DeliverArgs]) error {
-	ctx, release := w.Runner.Lease.guard(ctx)
-	defer release()
 	st := w.Runner.Store
 	row, err := st.Report(ctx, job.Args.ReportID)
 	if err != nil {
