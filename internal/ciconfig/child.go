@@ -82,7 +82,7 @@ func value(n *yaml.Node) string {
 // child is an empty pipeline below this one. It shares what the files say, not
 // what their templates and inputs mean.
 func (c *config) child(j *job) *config {
-	return &config{in: c.in, files: c.files, byPath: map[string]*document{}, grown: map[*yaml.Node]*tree{}, chunks: c.chunks,
+	return &config{in: c.in, files: c.files, byPath: map[string]*document{}, grown: map[*yaml.Node]*tree{}, unplaced: c.unplaced,
 		active: map[string]bool{}, unread: c.unread, parent: c, trigger: j}
 }
 

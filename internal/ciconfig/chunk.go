@@ -1,6 +1,10 @@
 package ciconfig
 
-import "sort"
+import (
+	"sort"
+
+	"mvdan.cc/sh/v3/syntax"
+)
 
 // chunk is a decoded string that knows where each of its bytes was written: a
 // YAML scalar, a shell file, a line of a Dockerfile.
@@ -8,6 +12,9 @@ type chunk struct {
 	src  *source
 	text string
 	segs []segment
+
+	parsed bool // see parsed.go
+	script *syntax.File
 }
 
 // segment maps a run of decoded bytes to a run of source bytes. They are the

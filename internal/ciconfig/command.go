@@ -208,7 +208,7 @@ func (sh *shell) file(c *command, i int, sourced bool) bool {
 		}
 	}
 	b.depth++
-	b.script(sh.run.wholeFile(src))
+	b.script(src.whole())
 	b.args, b.known, b.depth = was, known, depth
 	return true
 }

@@ -97,7 +97,7 @@ type config struct {
 	docs     []*document
 	byPath   map[string]*document
 	grown    map[*yaml.Node]*tree
-	chunks   map[*yaml.Node]*chunk
+	unplaced map[*yaml.Node]bool // scalars whose bytes were not found
 	missing  []Include
 	unread   map[string]string // extends or include that cannot be seen -> why
 	problems []problem
@@ -122,7 +122,7 @@ type problem struct {
 
 // load reads the root file and follows its includes.
 func load(in *Input, files map[string]*source) *config {
-	c := &config{in: in, files: files, byPath: map[string]*document{}, grown: map[*yaml.Node]*tree{}, chunks: map[*yaml.Node]*chunk{}, active: map[string]bool{}, unread: map[string]string{}}
+	c := &config{in: in, files: files, byPath: map[string]*document{}, grown: map[*yaml.Node]*tree{}, unplaced: map[*yaml.Node]bool{}, active: map[string]bool{}, unread: map[string]string{}}
 	root := in.Project.ciPath()
 	if s := files[root]; s != nil {
 		c.root = c.read(s, nil, nil)
@@ -148,7 +148,7 @@ func (c *config) read(src *source, with *yaml.Node, from *document) *tree {
 			d.docs = known.docs
 		} else {
 			var err error
-			d.docs, err = parseYAML(src.data)
+			d.docs, err = src.documents()
 			if err != nil {
 				c.top().problems = append(c.top().problems, problem{"yaml-invalid", span{src, 0, 0}, err.Error()})
 			}
@@ -194,7 +194,7 @@ func (c *config) fill(d *document, with *yaml.Node, from *document) {
 		if given == nil || given.Kind != yaml.ScalarNode || owner == nil {
 			continue
 		}
-		if ch := scalar(owner.src, given); ch != nil {
+		if ch := owner.src.scalar(given); ch != nil {
 			d.inputs[name] = union(d.inputs[name], []text{ch.pieces(0, len(ch.text))})
 		}
 	}

@@ -136,7 +136,7 @@ func (r *run) commands(parts ...*tree) (lines []string, why string) {
 			if ch == nil {
 				continue
 			}
-			if f := r.parseShell(ch); f == nil {
+			if f := ch.shell(); f == nil {
 				return nil, "a line of the script is not understood by a shell parser"
 			} else if tool := r.callsDocker(f, 0); tool != "" {
 				return nil, "the script calls " + tool + " itself"
@@ -175,7 +175,7 @@ func (r *run) callsDocker(f *syntax.File, depth int) (tool string) {
 				continue
 			}
 			if s := r.find(w); s != nil && isShell(s) {
-				if g := r.parseShell(r.wholeFile(s)); g != nil {
+				if g := s.whole().shell(); g != nil {
 					if t := r.callsDocker(g, depth+1); t != "" {
 						tool = t + " (in " + s.path + ")"
 					}

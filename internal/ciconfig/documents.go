@@ -22,7 +22,7 @@ func (r *run) documents() {
 		case isDockerfile(f.Path):
 			r.dockerfile(s)
 		case isShell(s):
-			newShell(r, e).script(r.wholeFile(s))
+			newShell(r, e).script(s.whole())
 		case isYAML(untemplated(f.Path)) && r.manifest(s, e):
 		default:
 			r.plain(s, e)
@@ -114,7 +114,7 @@ func (r *run) everyone() *env {
 // manifest looks at every scalar of a YAML file. It returns false when the
 // file is no YAML, such as a template of Helm.
 func (r *run) manifest(s *source, e *env) bool {
-	docs, err := parseYAML(s.data)
+	docs, err := s.documents()
 	if err != nil {
 		return false
 	}
@@ -141,7 +141,7 @@ func (r *run) manifest(s *source, e *env) bool {
 			if !strings.Contains(n.Value, "$") && !strings.Contains(n.Value, r.in.Project.OldHost) {
 				return
 			}
-			ch := scalar(s, n)
+			ch := s.scalar(n)
 			if ch == nil {
 				return
 			}
@@ -177,7 +177,7 @@ func (r *run) parted(s *source, e *env, n *yaml.Node) {
 	if registry == nil || repository == nil || registry.Kind != yaml.ScalarNode || repository.Kind != yaml.ScalarNode {
 		return
 	}
-	host, name := scalar(s, registry), scalar(s, repository)
+	host, name := s.scalar(registry), s.scalar(repository)
 	if host == nil || name == nil {
 		return
 	}

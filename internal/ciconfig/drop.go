@@ -119,7 +119,7 @@ func (r *run) cut(drops []*use) *cutting {
 		}
 	}
 	for _, ch := range c.chunks {
-		f := r.shells[ch]
+		f := ch.shell()
 		if f == nil {
 			c.bad = true
 			return c

@@ -31,7 +31,7 @@ func (r *run) makefiles() {
 		if e == nil {
 			e = r.everyone()
 		}
-		ch := r.wholeFile(r.files[f.Path])
+		ch := r.files[f.Path].whole()
 		pushes := strings.Contains(ch.text, "push")
 		for _, m := range makeVariable.FindAllStringSubmatchIndex(ch.text, -1) {
 			from, to := m[2], m[3]

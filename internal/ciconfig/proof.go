@@ -12,14 +12,14 @@ import (
 // job and no key appeared or vanished except where a job was put into a
 // container, and no complete reference names the old registry or a second
 // repository unless a finding says so. An error is a fault of the rewriter.
-func prove(in Input, names, after *run, res *Result) error {
-	for i, f := range after.in.Files {
-		if string(f.Content) == string(in.Files[i].Content) {
+func prove(names, after *run, res *Result) error {
+	for _, f := range after.in.Files {
+		if after.files[f.Path] == names.files[f.Path] {
 			continue
 		}
 		if isYAML(f.Path) {
-			_, was := parseYAML(in.Files[i].Content)
-			if _, err := parseYAML(f.Content); err != nil && was == nil {
+			_, was := names.files[f.Path].documents()
+			if _, err := after.files[f.Path].documents(); err != nil && was == nil {
 				return fmt.Errorf("the rewritten %s is not valid YAML: %w", f.Path, err)
 			}
 		}

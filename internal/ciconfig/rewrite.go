@@ -17,7 +17,7 @@ import (
 // in an own image. Each pass looks at what the one before has left.
 func Rewrite(in Input) (*Result, error) {
 	res := &Result{}
-	names := newRun(&in)
+	names := newRun(&in, nil)
 	names.look()
 	changes := names.plan()
 	names.judge(changes)
@@ -32,15 +32,7 @@ func Rewrite(in Input) (*Result, error) {
 		return nil, err
 	}
 
-	next := in
-	next.Files = files
-	images := newRun(&next)
-	for p, s := range names.files {
-		if s.editable {
-			images.files[p].was = trace(s, changes)
-		}
-	}
-	images.cfg = load(&next, images.files)
+	images := names.next(files, changes)
 	contained := images.jobImagesOfAll()
 	if files, err = images.apply(contained); err != nil {
 		return nil, err
@@ -48,14 +40,8 @@ func Rewrite(in Input) (*Result, error) {
 	images.leftovers(names, len(changes) > 0)
 	res.Findings = append(res.Findings, images.findings...)
 
-	after := images
-	if len(contained) > 0 {
-		last := in
-		last.Files = files
-		after = newRun(&last)
-		after.cfg = load(&last, after.files)
-	}
-	if err := prove(in, names, after, res); err != nil {
+	after := images.next(files, contained)
+	if err := prove(names, after, res); err != nil {
 		return nil, fmt.Errorf("the rewrite of %s does not hold: %w", in.Project.Path, err)
 	}
 	if res.Blocked() {
@@ -74,6 +60,25 @@ func Rewrite(in Input) (*Result, error) {
 		return a.Line < b.Line
 	})
 	return res, nil
+}
+
+// next is a run on what changes have made of the files. Where nothing changed it
+// has seen everything already.
+func (r *run) next(files []File, changes []change) *run {
+	in := *r.in
+	in.Files = files
+	n := newRun(&in, r)
+	if len(changes) == 0 {
+		n.cfg, n.uses, n.looked = r.cfg, r.uses, r.looked
+		return n
+	}
+	for p, s := range r.files {
+		if after := n.files[p]; after != s {
+			after.was = trace(s, changes)
+		}
+	}
+	n.cfg = load(&in, n.files)
+	return n
 }
 
 // apply makes the changes and gives all files as they are then.

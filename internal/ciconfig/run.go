@@ -1,6 +1,8 @@
 package ciconfig
 
 import (
+	"bytes"
+	"maps"
 	"path"
 	"slices"
 	"sort"
@@ -17,12 +19,11 @@ type run struct {
 	uses    []*use
 	seen    map[string]*use // uses by place, kind and origin
 	visited map[string]bool // files that a job reads as a script or configuration
+	looked  bool
 
 	findings []Finding
 	reported map[Finding]bool
 
-	shells         map[*chunk]*syntax.File
-	wholes         map[*source]*chunk
 	following      map[*source]bool
 	functions      []declared
 	called         map[*syntax.Stmt]bool
@@ -60,18 +61,28 @@ type operation struct {
 	value text
 }
 
-func newRun(in *Input) *run {
+// newRun looks at files. Those that an earlier run has seen as they are, it takes
+// over with all that was parsed of them.
+func newRun(in *Input, earlier *run) *run {
 	r := &run{in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
-		reported: map[Finding]bool{}, shells: map[*chunk]*syntax.File{}, wholes: map[*source]*chunk{},
-		following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}}
+		reported: map[Finding]bool{}, following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}}
+	if earlier != nil {
+		maps.Copy(r.files, earlier.files)
+	}
 	for _, f := range in.Files {
-		r.files[f.Path] = newSource(f.Path, f.Content, true)
+		if s := r.files[f.Path]; s == nil || !bytes.Equal(s.data, f.Content) {
+			r.files[f.Path] = newSource(f.Path, f.Content, true)
+		}
 	}
 	return r
 }
 
-// look evaluates everything: jobs, then the files that no job reads.
+// look evaluates everything, once: jobs, then the files that no job reads.
 func (r *run) look() {
+	if r.looked {
+		return
+	}
+	r.looked = true
 	if r.cfg == nil {
 		r.cfg = load(r.in, r.files)
 	}
@@ -233,40 +244,6 @@ func (r *run) find(name string) *source {
 		}
 	}
 	return hit
-}
-
-func (r *run) wholeFile(s *source) *chunk {
-	if c := r.wholes[s]; c != nil {
-		return c
-	}
-	c := whole(s, 0, len(s.data))
-	r.wholes[s] = c
-	return c
-}
-
-// parseShell parses shell text, bash first, then plain POSIX.
-func (r *run) parseShell(ch *chunk) *syntax.File {
-	if f, ok := r.shells[ch]; ok {
-		return f
-	}
-	var f *syntax.File
-	func() {
-		defer func() { // the parser is not ours
-			if recover() != nil {
-				f = nil
-			}
-		}()
-		var err error
-		for _, lang := range []syntax.LangVariant{syntax.LangBash, syntax.LangPOSIX} {
-			f, err = syntax.NewParser(syntax.Variant(lang)).Parse(strings.NewReader(masked(ch.text)), "")
-			if err == nil {
-				return
-			}
-		}
-		f = nil
-	}()
-	r.shells[ch] = f
-	return f
 }
 
 // assignment looks at what a script assigns: a value with a tag is a complete

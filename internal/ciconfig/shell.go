@@ -78,7 +78,7 @@ func (sh *shell) script(ch *chunk) {
 	if ch == nil {
 		return
 	}
-	f := sh.run.parseShell(ch)
+	f := ch.shell()
 	if f == nil {
 		sh.run.scanText(sh, ch)
 		return

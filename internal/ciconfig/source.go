@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"sort"
 	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // source is a file with the positions of its lines.
@@ -13,6 +15,12 @@ type source struct {
 	editable bool
 	was      *moved // how an earlier pass moved the bytes, nil at first
 	starts   []int  // offset of the first byte of each line, as YAML counts lines
+
+	parsed  bool // see parsed.go
+	docs    []*yaml.Node
+	invalid error
+	scalars map[*yaml.Node]*chunk
+	all     *chunk
 }
 
 var bom = []byte("\xef\xbb\xbf")

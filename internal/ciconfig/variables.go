@@ -242,17 +242,14 @@ func expanded(vals []text, name string, at span, split bool) []text {
 	return out
 }
 
-// scalar is the decoded scalar of a document, remembered.
+// scalar is the decoded scalar of a document.
 func (c *config) scalar(d *document, n *yaml.Node) *chunk {
-	if ch, ok := c.chunks[n]; ok {
-		return ch
-	}
-	ch := scalar(d.src, n)
-	if ch == nil && n.Value != "" {
+	ch := d.src.scalar(n)
+	if ch == nil && n.Value != "" && !c.unplaced[n] {
+		c.unplaced[n] = true
 		at := d.src.offset(n.Line, n.Column)
 		c.top().problems = append(c.top().problems, problem{"position-unknown", span{d.src, at, at}, ""})
 	}
-	c.chunks[n] = ch
 	return ch
 }
 

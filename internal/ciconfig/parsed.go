@@ -1,0 +1,68 @@
+package ciconfig
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// What was parsed of a file is kept with it. All passes that see the same bytes
+// see the same trees, so nobody may change them.
+
+// documents are the YAML documents of a file.
+func (s *source) documents() ([]*yaml.Node, error) {
+	if !s.parsed {
+		s.parsed = true
+		s.docs, s.invalid = parseYAML(s.data)
+	}
+	return s.docs, s.invalid
+}
+
+// scalar is a decoded scalar of the file, nil where source and value cannot be
+// laid side by side.
+func (s *source) scalar(n *yaml.Node) *chunk {
+	ch, ok := s.scalars[n]
+	if !ok {
+		if s.scalars == nil {
+			s.scalars = map[*yaml.Node]*chunk{}
+		}
+		ch = scalar(s, n)
+		s.scalars[n] = ch
+	}
+	return ch
+}
+
+// whole is the file as one chunk.
+func (s *source) whole() *chunk {
+	if s.all == nil {
+		s.all = whole(s, 0, len(s.data))
+	}
+	return s.all
+}
+
+// shell is the text as a script: bash first, then plain POSIX. It is nil where
+// no parser understands it.
+func (c *chunk) shell() *syntax.File {
+	if !c.parsed {
+		c.parsed = true
+		c.script = parseShell(c.text, syntax.LangBash)
+		if c.script == nil {
+			c.script = parseShell(c.text, syntax.LangPOSIX)
+		}
+	}
+	return c.script
+}
+
+func parseShell(text string, lang syntax.LangVariant) (f *syntax.File) {
+	defer func() { // the parser is not ours
+		if recover() != nil {
+			f = nil
+		}
+	}()
+	f, err := syntax.NewParser(syntax.Variant(lang)).Parse(strings.NewReader(masked(text)), "")
+	if err != nil {
+		return nil
+	}
+	return f
+}
