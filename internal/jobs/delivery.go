@@ -243,13 +243,13 @@ func (s *survey) branch(ctx context.Context, t *Task, c change, conflict bool) (
 		return o, nil, false, err
 	}
 	_, err = s.commit(ctx, t, commit)
-	return Outcome{}, nil, err == nil, err
+	return Outcome{}, nil, err == nil, vanished(c.branch, err)
 }
 
-// vanished is the error of a look at a branch that was there a moment ago:
+// vanished is the error of a look at, or a commit to, a branch that was there a moment ago:
 // somebody deleted it, or a merge did, and the step starts over.
 func vanished(branch string, err error) error {
-	if errors.Is(err, gitlab.ErrNotFound) {
+	if errors.Is(err, gitlab.ErrNotFound) || fault.ReasonOf(err) == gitlab.ReasonBranchMissing {
 		return fault.New(fault.Transient, gitlab.ReasonConflict, "%s vanished while it was looked at: %w", branch, err)
 	}
 	return err

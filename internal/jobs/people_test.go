@@ -60,19 +60,20 @@ func TestPeopleAndMergeRequests(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "archived")
 	const (
-		closed   = "folk/lukket"   // closed, reopened later
-		deleted  = "folk/slettet"  // its branch is deleted
-		squashed = "folk/klemt"    // merged as one commit of another sha
-		ffOnly   = "folk/fram"     // may only be merged by fast-forward, and main moves
-		skipped  = "folk/hopp"     // merged with [skip ci]
-		reverted = "folk/angret"   // merged and taken back at once
-		direct   = "folk/direkte"  // the same change pushed to main by hand
-		between  = "folk/imellom"  // merged between our look at main and our look at the merge request
-		edited   = "folk/redigert" // title and description edited by hand
-		calm     = "folk/avbrutt"  // auto-merge is cancelled
+		closed   = "folk/lukket"    // closed, reopened later
+		deleted  = "folk/slettet"   // its branch is deleted
+		squashed = "folk/klemt"     // merged as one commit of another sha
+		ffOnly   = "folk/fram"      // may only be merged by fast-forward, and main moves
+		skipped  = "folk/hopp"      // merged with [skip ci]
+		reverted = "folk/angret"    // merged and taken back at once
+		direct   = "folk/direkte"   // the same change pushed to main by hand
+		between  = "folk/imellom"   // merged between our look at main and our look at the merge request
+		during   = "folk/underveis" // merged, and its branch gone, while we read that branch
+		edited   = "folk/redigert"  // title and description edited by hand
+		calm     = "folk/avbrutt"   // auto-merge is cancelled
 	)
 	ids := map[string]int64{}
-	for _, path := range []string{closed, deleted, squashed, ffOnly, skipped, reverted, direct, between, edited} {
+	for _, path := range []string{closed, deleted, squashed, ffOnly, skipped, reverted, direct, between, during, edited} {
 		ids[path] = b.variant("suffix-images", path, nil)
 	}
 	// The pipeline of a branch never ends, that of main does.
@@ -82,11 +83,15 @@ func TestPeopleAndMergeRequests(t *testing.T) {
 	b.must(b.world.GitLab.FastForward(ffOnly))
 	var away atomic.Bool
 	reads := fmt.Sprintf("/projects/%d/", ids[reverted])
-	var armed, merged atomic.Bool
+	var armed, merged, mergedDuring atomic.Bool
+	onBranch := fmt.Sprintf("/projects/%d/repository/files/", ids[during])
 	list := fmt.Sprintf("/projects/%d/merge_requests", ids[between])
 	b.world.GitLab.Inject(func(r *http.Request) (int, string, bool) {
 		if armed.Load() && r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, list) && b.world.GitLab.Merge(between, 1, false, "") == nil {
 			merged.Store(true)
+		}
+		if armed.Load() && strings.Contains(r.URL.Path, onBranch) && r.URL.Query().Get("ref") == forward && b.world.GitLab.Merge(during, 1, false, "") == nil {
+			mergedDuring.Store(true)
 		}
 		return http.StatusBadGateway, "", away.Load() && strings.Contains(r.URL.Path, reads)
 	})
@@ -145,8 +150,9 @@ func TestPeopleAndMergeRequests(t *testing.T) {
 	b.expect(reverted, store.StateAttention, "merge-request-reverted", "taken its change back")
 	b.expect(direct, store.StateDone, "", "")
 	b.expect(between, store.StateDone, "", "")
-	if !merged.Load() {
-		t.Errorf("%s was not merged between two looks", between)
+	b.expect(during, store.StateDone, "", "")
+	if !merged.Load() || !mergedDuring.Load() {
+		t.Errorf("%s or %s was not merged between two looks", between, during)
 	}
 	if view, _ := b.world.GitLab.Project(direct); view.MergeRequests[0].State != "closed" || !b.finding(b.status(direct), "merge-request-unneeded") {
 		t.Errorf("%s: %+v, want the merge request closed and told of", direct, view.MergeRequests)
@@ -192,7 +198,7 @@ func TestPeopleAndMergeRequests(t *testing.T) {
 		b.expect(path, store.StateDone, "", "")
 	}
 
-	for path, want := range map[string]int{closed: 1, deleted: 1, squashed: 1, ffOnly: 1, skipped: 1, reverted: 2, direct: 1, between: 1, edited: 1, calm: 1} {
+	for path, want := range map[string]int{closed: 1, deleted: 1, squashed: 1, ffOnly: 1, skipped: 1, reverted: 2, direct: 1, between: 1, during: 1, edited: 1, calm: 1} {
 		view, _ := b.world.GitLab.Project(path)
 		if len(view.MergeRequests) != want {
 			t.Errorf("%s: %d merge requests, want %d", path, len(view.MergeRequests), want)
