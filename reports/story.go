@@ -210,10 +210,7 @@ func resultsOf(ctx context.Context, st *store.Store, migration int64) (Results, 
 		return r, err
 	}
 	for _, f := range findings {
-		r.Findings = append(r.Findings, Finding{
-			Step: string(f.Step), Code: f.Code, Severity: string(f.Severity), File: f.File, Line: f.Line,
-			Column: f.Column, Text: f.Text, Message: f.Message, Remedy: f.Remedy, Owner: f.Owner, Retry: f.Retry,
-		})
+		r.Findings = append(r.Findings, FindingOf(f))
 	}
 	evidence, err := st.Evidence(ctx, migration)
 	for _, e := range evidence {
@@ -223,6 +220,14 @@ func resultsOf(ctx context.Context, st *store.Store, migration int64) (Results, 
 		})
 	}
 	return r, err
+}
+
+// FindingOf is a finding as the reports show it.
+func FindingOf(f store.Finding) Finding {
+	return Finding{
+		Step: string(f.Step), Code: f.Code, Severity: string(f.Severity), File: f.File, Line: f.Line,
+		Column: f.Column, Text: f.Text, Message: f.Message, Remedy: f.Remedy, Owner: f.Owner, Retry: f.Retry,
+	}
 }
 
 // reference is repository:tag, repository@digest without a tag, and nothing

@@ -128,6 +128,16 @@ var markup = strings.NewReplacer(
 // plain makes s one line of Markdown that reads as s.
 func plain(s string) string { return markup.Replace(line(s)) }
 
+// code is s as Markdown code, whatever backticks it holds.
+func code(s string) string {
+	s = line(s)
+	fence, pad := "`", ""
+	for strings.Contains(s, fence) {
+		fence, pad = fence+"`", " "
+	}
+	return fence + pad + s + pad + fence
+}
+
 // link is a Markdown link, or only the text when url is none to follow.
 func link(text, url string) string {
 	if !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://") || strings.ContainsAny(url, " <>()\"\n") {

@@ -9,6 +9,7 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
+	"gitlab.sikt.no/platon/ecrferry/reports"
 )
 
 // Rewrite brings the new image names into the project's files: as a commit to
@@ -184,28 +185,17 @@ func commitMessage(t *Task, prop *proposal) string {
 
 // description is what the project's owners read in the merge request.
 func description(t *Task, prop *proposal, findings []store.Finding) string {
+	m := reports.MergeRequest{Path: t.Project.Path, Trailer: fmt.Sprintf("%s %d", trailer, t.Migration.ID)}
+	if t.Project.WebURL != "" {
+		m.FilesURL = t.Project.WebURL + "/-/blob/" + prop.head.SHA
+	}
+	for _, r := range prop.result.Mapping {
+		m.Mapping = append(m.Mapping, reports.Renamed{Before: r.Old, After: r.New})
+	}
+	for _, f := range findings {
+		m.Findings = append(m.Findings, reports.FindingOf(f))
+	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "This moves the container images of `%s` from the old registry to Amazon ECR, which keeps one repository a project: image names become tag prefixes, and a tag can be pushed only once.\n\n", t.Project.Path)
-	if len(prop.result.Mapping) > 0 {
-		b.WriteString("| before | after |\n| --- | --- |\n")
-		for _, m := range prop.result.Mapping {
-			fmt.Fprintf(&b, "| `%s` | `%s` |\n", m.Old, m.New)
-		}
-		b.WriteString("\n")
-	}
-	if len(findings) > 0 {
-		b.WriteString("**What stays for you to look at**\n\n")
-		for _, f := range findings {
-			place := ""
-			if f.File != "" {
-				place = fmt.Sprintf("`%s:%d` ", f.File, f.Line)
-			}
-			fmt.Fprintf(&b, "- %s%s. %s.\n", place, strings.TrimSuffix(f.Message, "."), strings.TrimSuffix(f.Remedy, "."))
-		}
-		b.WriteString("\n")
-	}
-	b.WriteString("**How to revert**\n\nBefore the merge: close this merge request. After it: ask the platform team to roll the project back, which also puts the CI/CD variables back; a bare revert of the merge leaves those pointing to ECR.\n\n")
-	b.WriteString("After the merge the pipeline of the default branch runs, and its result is followed until the service runs from ECR.\n")
-	fmt.Fprintf(&b, "\n%s %d\n", trailer, t.Migration.ID)
+	_ = m.Markdown(&b) // a builder takes all
 	return b.String()
 }
