@@ -1,11 +1,15 @@
 package dashboard_test
 
 import (
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/dashboard"
 	"gitlab.sikt.no/platon/ecrferry/internal/dashboard/browsertest"
+	"gitlab.sikt.no/platon/ecrferry/internal/postgres/postgrestest"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -54,5 +58,27 @@ func TestManyProjects(t *testing.T) {
 		if best > 30*time.Second {
 			t.Errorf("%s took %v", path, best)
 		}
+	}
+}
+
+// BenchmarkList renders the list of a fleet of 1500 projects, with the question to
+// the database behind it.
+func BenchmarkList(b *testing.B) {
+	pool := postgrestest.New(b)
+	seed(b, pool, 1500)
+	h, err := dashboard.New(b.Context(), dashboard.Options{
+		Store: store.New(pool), Access: dashboard.Access{Anonymous: dashboard.Viewer}, Log: slog.New(slog.DiscardHandler),
+	})
+	must(b, err)
+	for name, path := range map[string]string{"first": "/projects", "sorted": "/projects?sort=since&down=1", "searched": "/projects?q=api&state=stopped", "overview": "/"} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				answer, ask := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "http://localhost"+path, nil)
+				ask.RemoteAddr = "127.0.0.1:4711"
+				if h.ServeHTTP(answer, ask); answer.Code != http.StatusOK {
+					b.Fatalf("%s: %d", path, answer.Code)
+				}
+			}
+		})
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -229,4 +230,36 @@ func (b *Tab) Shoot(name string) {
 	if err != nil {
 		b.t.Errorf("shooting %s: %v", name, err)
 	}
+}
+
+// Print prints the page on A4 and returns the PDF; BROWSER_SHOTS keeps it too.
+func (b *Tab) Print(name string) []byte {
+	b.t.Helper()
+	yes := true
+	pdf, err := chromedp.Run(b.ctx, func(ctx context.Context, t *chromedp.Target) ([]byte, error) {
+		r, err := cdp.Call(ctx, t, page.PrintToPDF, page.PrintToPDFParams{PaperWidth: 8.27, PaperHeight: 11.69, PreferCSSPageSize: &yes})
+		return r.Data, err
+	})
+	if err != nil {
+		b.t.Fatalf("printing %s: %v", name, err)
+	}
+	if dir := os.Getenv("BROWSER_SHOTS"); dir != "" {
+		if err := os.WriteFile(filepath.Join(dir, strings.ReplaceAll(name, "/", "-")+".pdf"), pdf, 0o600); err != nil {
+			b.t.Error(err)
+		}
+	}
+	return pdf
+}
+
+// Paper shows the page as it would be printed by a reader who likes it dark on the
+// screen: the styles for paper, at the width of A4.
+func (b *Tab) Paper() {
+	b.t.Helper()
+	b.Look(718, 1000, true)
+	b.do("setting the medium", chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Media: "print", Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}},
+		})
+		return err
+	}))
 }
