@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
 // Text writes the comparison for a terminal.
@@ -50,14 +52,50 @@ func (c Comparison) headline() string {
 }
 
 func (s Side) outcome() string {
-	text := s.State + " at " + s.Step
+	text := s.State
+	if s.Step != "" && s.Step != string(store.StepDone) {
+		text += " at " + s.Step
+	}
 	if s.Reason != "" {
 		text += " (" + s.Reason + ")"
 	}
 	return text
 }
 
+// Table is rows under a heading, for whoever sets them by themselves.
+type Table struct {
+	Title  string
+	Header []string
+	Rows   [][]string
+}
+
+// Sentence says what went otherwise.
+func (c Comparison) Sentence() string { return c.headline() }
+
+// Tables are what differs in detail, those without rows left out.
+func (c Comparison) Tables() []Table {
+	var out []Table
+	for _, t := range c.differences() {
+		if len(t.rows) > 0 {
+			out = append(out, Table{t.title, t.header, t.rows})
+		}
+	}
+	return out
+}
+
 func (c Comparison) tables() []*table {
+	all := c.differences()
+	if len(c.Attempts) > 2 {
+		attempts := &table{title: "All attempts", header: []string{"attempt", "began", "state", "step", "reason", "why"}}
+		for _, m := range c.Attempts {
+			attempts.add(fmt.Sprint(m.Attempt), stamp(m.CreatedAt), m.State, m.Step, m.Reason, m.Why)
+		}
+		all = append(all, attempts)
+	}
+	return all
+}
+
+func (c Comparison) differences() []*table {
 	b, a := fmt.Sprintf("attempt %d", c.Before.Attempt.Attempt), fmt.Sprintf("attempt %d", c.After.Attempt.Attempt)
 	sides := &table{title: "The two attempts", header: []string{"", b, a}}
 	for _, row := range []struct {
@@ -99,15 +137,7 @@ func (c Comparison) tables() []*table {
 	for _, e := range c.Evidence {
 		evidence.add(e.Change, e.Name, e.Environment, e.Before.tell(), e.After.tell())
 	}
-	all := []*table{sides, steps, findings, images, evidence}
-	if len(c.Attempts) > 2 {
-		attempts := &table{title: "All attempts", header: []string{"attempt", "began", "state", "step", "reason", "why"}}
-		for _, m := range c.Attempts {
-			attempts.add(fmt.Sprint(m.Attempt), stamp(m.CreatedAt), m.State, m.Step, m.Reason, m.Why)
-		}
-		all = append(all, attempts)
-	}
-	return all
+	return []*table{sides, steps, findings, images, evidence}
 }
 
 func (t *StepTotal) tell() string {

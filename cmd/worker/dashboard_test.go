@@ -128,6 +128,16 @@ func TestDashboard(t *testing.T) {
 	tab.UntilText("exams")
 	act(tab, "resume", "exams are over")
 	tab.UntilText("The intake is open again")
+	tab.Click("#act-freeze > summary")
+	tab.Type(`#act-freeze input[name="pattern"]`, "eksamen/**")
+	tab.Type(`#act-freeze input[name="why"]`, "nothing moves in December")
+	tab.Click("#act-freeze button")
+	tab.UntilText("It is on the freeze list")
+	tab.UntilText("nothing moves in December")
+	tab.Click("#act-thaw > summary")
+	tab.Type(`#act-thaw input[name="why"]`, "it is January")
+	tab.Click("#act-thaw button")
+	tab.UntilText("It is off the freeze list")
 	if events, err := st.Events(t.Context(), store.EventFilter{}); err != nil {
 		t.Error(err)
 	} else {
@@ -167,6 +177,7 @@ func whoAndWhy(t *testing.T, events []store.Event) {
 	want := map[string]string{
 		"enqueue-failed": "the owners say that it works now", "promote": "agreed with the owners", "enqueue-rollback": "login fails since the migration",
 		"intake-paused": "exams", "intake-resumed": "exams are over",
+		"freeze-added": "eksamen/**: nothing moves in December", "freeze-removed": "eksamen/**: it is January",
 	}
 	for _, e := range events {
 		if why, ok := want[e.Kind]; ok && e.Actor == "ola@dashboard" && e.Detail == why {

@@ -139,6 +139,15 @@ func (a *acts) Resume(ctx context.Context, o dashboard.Order) error {
 	return refusal(err)
 }
 
+func (a *acts) Freeze(ctx context.Context, o dashboard.Order, pattern string, until *time.Time) error {
+	_, err := a.enqueuer.Freeze(ctx, a.order(o), pattern, until)
+	return refusal(err)
+}
+
+func (a *acts) Thaw(ctx context.Context, o dashboard.Order, pattern string) error {
+	return refusal(a.enqueuer.Thaw(ctx, a.order(o), pattern))
+}
+
 // refusal tells what an operator should know from what is a fault.
 func refusal(err error) error {
 	if active, ok := errors.AsType[*store.ActiveError](err); ok {
@@ -148,6 +157,10 @@ func refusal(err error) error {
 	switch {
 	case errors.Is(err, jobs.ErrPaused), errors.Is(err, jobs.ErrNotPaused):
 		return &dashboard.Refusal{Text: "Somebody was quicker: " + err.Error() + "."}
+	case errors.Is(err, jobs.ErrNotFrozen):
+		return &dashboard.Refusal{Text: "Somebody was quicker: " + err.Error() + "."}
+	case errors.Is(err, jobs.ErrNoPattern):
+		return &dashboard.Refusal{Text: err.Error() + "."}
 	case errors.Is(err, jobs.ErrNotWaiting):
 		return &dashboard.Refusal{Text: "There is nothing to promote: " + err.Error() + "."}
 	case errors.Is(err, jobs.ErrNothingWritten):

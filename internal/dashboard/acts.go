@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
@@ -19,6 +20,9 @@ type act struct {
 	Help, Button string
 	// Class is "plain", or "grave" for what takes something back or ends it.
 	Class string
+	// Pattern asks for project paths and a day, Patterns for one of those there are.
+	Pattern  bool
+	Patterns []option
 	// From are the steps to choose from, when the act wants one.
 	From []option
 	// Project is what it is done to.
@@ -36,6 +40,8 @@ var said = map[string]string{
 	"release":  "The project goes on.",
 	"pause":    "The intake is paused: projects that have not begun wait, those under way go on.",
 	"resume":   "The intake is open again.",
+	"freeze":   "It is on the freeze list: what has not begun does not begin, those under way go on.",
+	"thaw":     "It is off the freeze list: what it kept begins at once.",
 }
 
 // longestWhy bounds a reason, in bytes.
@@ -105,16 +111,26 @@ func (s *server) offer(ctx context.Context, who person, b *project) error {
 }
 
 // offerIntake is what can be done about the intake now.
-func (s *server) offerIntake(who person, in store.Intake) []act {
-	switch {
-	case s.Acts == nil || !who.CanAct():
+func (s *server) offerIntake(who person, in store.Intake, frozen []store.Freeze) []act {
+	if s.Acts == nil || !who.CanAct() {
 		return nil
-	case in.Paused:
-		return []act{{Code: "resume", Name: "Resume the intake", Class: "plain", Button: "Resume",
+	}
+	out := []act{{Code: "pause", Name: "Pause the intake", Class: "grave", Button: "Pause",
+		Help: "Projects that have not begun wait until somebody resumes the intake. Those under way go on."}}
+	if in.Paused {
+		out = []act{{Code: "resume", Name: "Resume the intake", Class: "plain", Button: "Resume",
 			Help: "Projects that wait for it begin at once, and the failures so far count no more. Write down what was found."}}
 	}
-	return []act{{Code: "pause", Name: "Pause the intake", Class: "grave", Button: "Pause",
-		Help: "Projects that have not begun wait until somebody resumes the intake. Those under way go on."}}
+	out = append(out, act{Code: "freeze", Name: "Freeze projects", Class: "plain", Button: "Freeze", Pattern: true,
+		Help: "Those that match do not begin, until the day or until somebody takes the pattern off. Those under way go on."})
+	if len(frozen) > 0 {
+		a := act{Code: "thaw", Name: "Unfreeze projects", Class: "plain", Button: "Take it off", Help: "What the pattern kept begins at once."}
+		for _, f := range frozen {
+			a.Patterns = append(a.Patterns, option{Value: f.Pattern, Name: f.Pattern})
+		}
+		out = append(out, a)
+	}
+	return out
 }
 
 // act follows an order: it checks who asks, from which form, and why, and shows
@@ -144,7 +160,7 @@ func (s *server) act() http.Handler {
 		order := Order{Actor: who.Name + "@dashboard", Why: why}
 		var err error
 		switch code := r.PathValue("act"); code {
-		case "pause", "resume":
+		case "pause", "resume", "freeze", "thaw":
 			err = s.actOnIntake(w, r, code, order)
 		default:
 			err = s.actOnProject(w, r, code, order)
@@ -155,14 +171,29 @@ func (s *server) act() http.Handler {
 	})
 }
 
-// actOnIntake follows an order about the intake.
+// actOnIntake follows an order about what may begin.
 func (s *server) actOnIntake(w http.ResponseWriter, r *http.Request, code string, order Order) error {
-	follow := s.Acts.Pause
-	if code == "resume" {
-		follow = s.Acts.Resume
+	pattern := strings.TrimSpace(r.PostFormValue("pattern"))
+	var err error
+	switch code {
+	case "pause":
+		err = s.Acts.Pause(r.Context(), order)
+	case "resume":
+		err = s.Acts.Resume(r.Context(), order)
+	case "freeze":
+		var until *time.Time
+		if day := r.PostFormValue("until"); day != "" {
+			at, err := time.ParseInLocation(time.DateOnly, day, time.Local)
+			if err != nil || at.Before(time.Now()) {
+				return fmt.Errorf("%w: a freeze ends on a day to come, such as %s, and not on %q", errWrongUse, time.Now().AddDate(0, 1, 0).Format(time.DateOnly), day)
+			}
+			until = &at
+		}
+		err = s.Acts.Freeze(r.Context(), order, pattern, until)
+	case "thaw":
+		err = s.Acts.Thaw(r.Context(), order, pattern)
 	}
-	err := follow(r.Context(), order)
-	s.Log.InfoContext(r.Context(), "order", "act", code, "actor", order.Actor, "why", order.Why, "error", fmt.Sprint(err))
+	s.Log.InfoContext(r.Context(), "order", "act", code, "pattern", pattern, "actor", order.Actor, "why", order.Why, "error", fmt.Sprint(err))
 	if refused, ok := errors.AsType[*Refusal](err); ok {
 		f := s.frame(w, r)
 		err := s.overview(r, f)

@@ -47,6 +47,10 @@ type Acts interface {
 	// Pause closes the intake: projects that have not begun wait. Resume opens it.
 	Pause(ctx context.Context, o Order) error
 	Resume(ctx context.Context, o Order) error
+	// Freeze keeps the projects whose paths match from beginning, until a time or,
+	// with nil, until Thaw.
+	Freeze(ctx context.Context, o Order, pattern string, until *time.Time) error
+	Thaw(ctx context.Context, o Order, pattern string) error
 }
 
 // Refusal is an order that could not be followed, and why, in words for people.

@@ -1,8 +1,10 @@
 package dashboard_test
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -55,8 +57,14 @@ func TestLayouts(t *testing.T) {
 	t.Parallel()
 	s := open(t, 160, func(o *dashboard.Options) { o.Access.Anonymous = dashboard.Operator; o.Acts = noActs{} })
 	report(t, s.store)
+	until := time.Now().AddDate(0, 1, 0)
+	for pattern, end := range map[string]*time.Time{"studier/**": &until, "feide/innlogging-api": nil} {
+		_, err := s.store.SetFreeze(t.Context(), store.Freeze{Pattern: pattern, Actor: "ola@drift", Note: "exams until the first week of January", Until: end})
+		must(t, err)
+	}
 	tab := browsertest.Open(t)
 	for page, path := range map[string]string{
+		"compared": again(s) + "?attempt=2&beside=1",
 		"overview": "/", "list": "/projects", "filtered": "/projects?state=stopped&sort=since&down=1",
 		"waiting": "/projects/" + s.find(store.StateWaiting), "done": "/projects/" + s.find(store.StateDone), "attention": "/projects/" + s.find(store.StateAttention, "unsafe-variable"),
 		"copying": "/projects/" + copying(s),
@@ -75,6 +83,57 @@ func TestLayouts(t *testing.T) {
 					t.Errorf("%s, %s: %s", page, look.name, c)
 				}
 			}
+		}
+	}
+}
+
+// again begins a second attempt at a project whose first failed, and compares them.
+// It returns the address of its page.
+func again(s *site) string {
+	s.Helper()
+	path := s.find(store.StateAttention, "already-broken")
+	p, err := s.store.Project(s.Context(), path)
+	must(s, err)
+	must(s, s.store.InTx(s.Context(), func(ctx context.Context, tx *store.Store) error {
+		done := end{0, store.StateDone, store.StepDone, "", "", "runs from ECR: 1 workload, digests equal", "nothing to do"}
+		return attempt(ctx, tx, p, done, 0, rand.New(rand.NewPCG(1, 2)), 7777)
+	}))
+	for _, c := range []struct {
+		query  string
+		status int
+		says   string
+	}{
+		{"?attempt=2&beside=1", 200, "attempt 1 ended attention at discover (already-broken), attempt 2 done."},
+		{"?attempt=1&beside=2", 200, "attempt 1 ended attention at discover (already-broken), attempt 2 done."},
+		{"", 200, ">compare <"},
+		{"?beside=2", 400, "can&#39;t be compared"}, {"?beside=3", 400, "no attempt 3"}, {"?beside=x", 400, "can&#39;t be compared"},
+	} {
+		if status, body, _ := ask(s.T, client(s.T), "GET", s.url+"/projects/"+path+c.query, nil, nil); status != c.status || !strings.Contains(body, c.says) {
+			s.Errorf("%s: %d, want %d and %q: %s", c.query, status, c.status, c.says, body[strings.Index(body, "<main"):])
+		}
+	}
+	return "/projects/" + path
+}
+
+// TestPaper prints the pages that people print, and looks at them as paper.
+func TestPaper(t *testing.T) {
+	t.Parallel()
+	s := open(t, 40, func(o *dashboard.Options) { o.Access.Anonymous = dashboard.Operator; o.Acts = noActs{} })
+	report(t, s.store)
+	tab := browsertest.Open(t)
+	for page, path := range map[string]string{"overview": "/", "list": "/projects", "project": "/projects/" + s.find(store.StateDone), "report": "/reports/1"} {
+		tab.Paper()
+		tab.Go(s.url + path)
+		for _, c := range tab.Texts(inspection) {
+			t.Errorf("%s on paper: %s", page, c)
+		}
+		for _, c := range tab.Texts(`[...document.querySelectorAll(".top, .acts, form, .pager")].filter((e) => e.checkVisibility()).map((e) => "to click: " + e.outerHTML.slice(0, 80))
+			.concat([...document.querySelectorAll("td, tbody th")].filter((e) => getComputedStyle(e).display !== "table-cell" && e.checkVisibility()).slice(0, 1).map((e) => "no table: " + e.outerHTML.slice(0, 80)))`) {
+			t.Errorf("%s on paper: %s", page, c)
+		}
+		tab.Look(1200, 900, false)
+		if pdf := tab.Print("paper-" + page); !bytes.HasPrefix(pdf, []byte("%PDF-")) {
+			t.Errorf("%s: printed %.20q", page, pdf)
 		}
 	}
 }
@@ -99,6 +158,17 @@ func copying(s *site) string {
 	if !strings.Contains(body, "12 of 34 images, 4.2 GB of 9.0 GB, 41 MB a second") {
 		s.Errorf("the page does not show how far the copy is: %s", body[strings.Index(body, "<main"):])
 	}
+	before, err = s.store.Pulse(s.Context(), 0)
+	must(s, err)
+	if _, body, _ := ask(s.T, client(s.T), "GET", s.url+"/", nil, nil); !strings.Contains(body, "4.2 GB of 9.0 GB on the way") || !strings.Contains(body, "Copies at work") {
+		s.Errorf("the overview does not show the copy: %s", body[strings.Index(body, "<main"):])
+	}
+	must(s, s.store.SaveCopying(s.Context(), store.Copying{
+		MigrationID: m.ID, Images: 34, ImagesDone: 13, Blobs: 80, BlobsDone: 42, Bytes: 9e9, BytesDone: 4.3e9, Writes: 50, WritesDone: 20, Rate: 41e6,
+	}, 2*time.Minute, false, false))
+	if after, err := s.store.Pulse(s.Context(), 0); err != nil || after == before {
+		s.Errorf("the overview is not told that the copy goes on: %v", err)
+	}
 	return path
 }
 
@@ -111,7 +181,7 @@ const inspection = `(() => {
 	if (root.scrollWidth > root.clientWidth) {
 		say("scrolls sideways, " + root.scrollWidth + " of " + root.clientWidth);
 		for (const e of document.querySelectorAll("body *")) {
-			if (e.getBoundingClientRect().right > root.clientWidth + 1 && !e.closest(".scroll, nav, svg")) { say("sticks out", e); break; }
+			if (e.getBoundingClientRect().right > root.clientWidth + .1 && !e.closest(".scroll, nav, svg")) { say("sticks out", e); break; }
 		}
 	}
 	if (root.lang !== "en") say("no language");

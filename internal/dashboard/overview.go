@@ -32,7 +32,13 @@ type overview struct {
 	Intake store.Intake
 	Acts   []act
 	Holds  []store.Hold
-	Waves  []wave
+	// Freezes are those that operators keep; the file of the configuration counts beside them.
+	Freezes []store.Freeze
+	Waves   []wave
+
+	// Copies run now; Moving sums them.
+	Copies []store.RunningCopy
+	Moving store.Copying
 
 	Failures []failure
 	Waits    []wait
@@ -115,12 +121,12 @@ func (s *server) overview(r *http.Request, f *frame) error {
 	}) {
 		return fmt.Errorf("%w: there is no range %q", errWrongUse, o.Range)
 	}
-	for _, fill := range []func(context.Context, *overview) error{s.tally, s.intake, s.charts, s.failures, s.machine} {
+	for _, fill := range []func(context.Context, *overview) error{s.tally, s.intake, s.copies, s.charts, s.failures, s.machine} {
 		if err := fill(ctx, o); err != nil {
 			return err
 		}
 	}
-	o.Acts = s.offerIntake(f.Person, o.Intake)
+	o.Acts = s.offerIntake(f.Person, o.Intake, o.Freezes)
 	return nil
 }
 
@@ -137,6 +143,9 @@ func (s *server) intake(ctx context.Context, o *overview) (err error) {
 	if o.Holds, err = s.Store.Holds(ctx); err != nil {
 		return err
 	}
+	if o.Freezes, err = s.Store.Freezes(ctx); err != nil {
+		return err
+	}
 	waves, err := s.Store.Waves(ctx, mostWaves)
 	for _, w := range waves {
 		if w.Projects == 0 {
@@ -148,6 +157,16 @@ func (s *server) intake(ctx context.Context, o *overview) (err error) {
 			v.Link = "/projects?wave=" + url.QueryEscape(w.Name)
 		}
 		o.Waves = append(o.Waves, v)
+	}
+	return err
+}
+
+func (s *server) copies(ctx context.Context, o *overview) (err error) {
+	o.Copies, err = s.Store.RunningCopies(ctx)
+	for _, c := range o.Copies {
+		o.Moving.Images, o.Moving.ImagesDone = o.Moving.Images+c.Images, o.Moving.ImagesDone+c.ImagesDone
+		o.Moving.Bytes, o.Moving.BytesDone = o.Moving.Bytes+c.Bytes, o.Moving.BytesDone+c.BytesDone
+		o.Moving.Rate += c.Rate
 	}
 	return err
 }

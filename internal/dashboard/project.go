@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
+	"gitlab.sikt.no/platon/ecrferry/reports"
 )
 
 // project is the body of a project's page: one attempt of it in full, and what
@@ -36,6 +37,8 @@ type project struct {
 
 	Commit string      // its page in GitLab
 	Hold   *store.Hold // nil: nobody has paused it
+	// Compared sets the shown attempt beside another one; nil: nobody asked.
+	Compared *reports.Comparison
 	// Copying is how far the copy is that runs now; nil: none does.
 	Copying *store.Copying
 	Acts    []act
@@ -45,6 +48,8 @@ type attempt struct {
 	store.Migration
 	Link   string
 	Chosen bool
+	// Beside is where it is compared with the shown one.
+	Beside string
 }
 
 // stage is a step on the way: what became of it in this attempt.
@@ -102,7 +107,25 @@ func (s *server) project(r *http.Request, f *frame) error {
 	if r.FormValue("attempt") != "" && (err != nil || number < 1) {
 		return fmt.Errorf("%w: there is no attempt %q", errWrongUse, r.FormValue("attempt"))
 	}
-	return s.fillProject(r.Context(), f, p, number)
+	if err := s.fillProject(r.Context(), f, p, number); err != nil || r.FormValue("beside") == "" {
+		return err
+	}
+	return s.compare(r, f.Body.(*project))
+}
+
+// compare sets the shown attempt beside another one, the earlier one first.
+func (s *server) compare(r *http.Request, b *project) error {
+	other, err := strconv.Atoi(r.FormValue("beside"))
+	if err != nil || other < 1 || other == b.Shown.Attempt {
+		return fmt.Errorf("%w: attempt %d can't be compared with %q", errWrongUse, b.Shown.Attempt, r.FormValue("beside"))
+	}
+	c, err := reports.GatherComparison(r.Context(), s.Store, b.Path, min(other, b.Shown.Attempt), max(other, b.Shown.Attempt))
+	_, one := errors.AsType[*reports.OneAttemptError](err)
+	if _, none := errors.AsType[*reports.NoAttemptError](err); one || none {
+		return fmt.Errorf("%w: %v", errWrongUse, err)
+	}
+	b.Compared = &c
+	return err
 }
 
 // fillProject makes the page of a project, showing one attempt; 0 is the latest.
@@ -135,7 +158,9 @@ func (s *server) fillProject(ctx context.Context, f *frame, p store.Project, num
 			b.Shown, b.Old = migrations[i], i > 0
 		}
 		for _, m := range migrations {
-			b.Attempts = append(b.Attempts, attempt{m, b.Link + "?attempt=" + strconv.Itoa(m.Attempt), m.ID == b.Shown.ID})
+			a := attempt{Migration: m, Link: b.Link + "?attempt=" + strconv.Itoa(m.Attempt), Chosen: m.ID == b.Shown.ID}
+			a.Beside = fmt.Sprintf("%s?attempt=%d&beside=%d#compared", b.Link, b.Shown.Attempt, m.Attempt)
+			b.Attempts = append(b.Attempts, a)
 		}
 		if err := s.fillAttempt(ctx, b); err != nil {
 			return err

@@ -14,6 +14,9 @@ import (
 // ErrWhyWanted says that a freeze needs a note.
 var ErrWhyWanted = errors.New("a freeze says why")
 
+// ErrNoPattern says that something does not stand for project paths.
+var ErrNoPattern = errors.New("no pattern of project paths, such as kurs/** or hr/lonn")
+
 // ErrNotFrozen says that a pattern does not stand on the freeze list.
 var ErrNotFrozen = errors.New("it is not on the freeze list")
 
@@ -24,7 +27,7 @@ func (e *Enqueuer) Freeze(ctx context.Context, o Order, pattern string, until *t
 	pattern = strings.Trim(pattern, "/")
 	switch {
 	case pattern == "" || strings.ContainsAny(pattern, " \t\r\n"):
-		return nil, fmt.Errorf("%q is no pattern of project paths, such as kurs/** or hr/lonn", pattern)
+		return nil, fmt.Errorf("%q is %w", pattern, ErrNoPattern)
 	case o.Note == "":
 		return nil, ErrWhyWanted
 	}

@@ -67,3 +67,24 @@ func (s *Store) Copies(ctx context.Context) ([]Copying, error) {
 		 ORDER BY started_at`)
 	return list, wrap(err, "running copies")
 }
+
+// RunningCopy is a copy that runs, and the project that it is of.
+type RunningCopy struct {
+	Copying
+	Path string `db:"path" json:"path"`
+}
+
+// RunningCopies returns Copies with their projects, the one with the most bytes
+// to come first.
+func (s *Store) RunningCopies(ctx context.Context) ([]RunningCopy, error) {
+	list, err := many[RunningCopy](ctx, s.db, `
+		SELECT c.migration_id, c.images, c.images_done, c.blobs, c.blobs_done, c.bytes, c.bytes_done, c.writes, c.writes_done,
+		       c.rate, c.ends_at, c.started_at, c.updated_at, c.ended_at, p.path
+		  FROM ferry.copies c
+		  JOIN ferry.migrations m ON m.id = c.migration_id
+		  JOIN ferry.projects p ON p.id = m.project_id
+		 WHERE c.ended_at IS NULL
+		   AND m.state IN ('queued', 'running', 'waiting')
+		 ORDER BY c.bytes - c.bytes_done DESC, p.path`)
+	return list, wrap(err, "running copies and their projects")
+}

@@ -46,7 +46,7 @@ func (s *Store) Pulse(ctx context.Context, projectID int64) (string, error) {
 		err = s.db.QueryRow(ctx, `
 			SELECT (SELECT coalesce(max(id), 0) FROM ferry.events),
 			       (SELECT coalesce(max(id), 0) FROM ferry.steps),
-			       (SELECT max(updated_at) FROM ferry.migrations),
+			       greatest((SELECT max(updated_at) FROM ferry.migrations), (SELECT max(updated_at) FROM ferry.copies WHERE ended_at IS NULL)),
 			       (SELECT count(*) FROM ferry.workers)`).Scan(&event, &step, &migrated, &workers)
 	} else {
 		err = s.db.QueryRow(ctx, `
