@@ -95,7 +95,7 @@ func someStory() Story {
 			{MigrationID: 4, Attempt: 1, State: "failed", Step: "copy", Reason: "gitlab-unavailable", Why: "502", CreatedAt: before(time.Hour * 30), FinishedAt: beforeP(time.Hour * 29)},
 		},
 		Steps: []Step{
-			{Name: "copy", Try: 1, Outcome: "retry", StartedAt: before(time.Hour), Seconds: &seconds, Worker: "w1", JobID: 5, Reason: "ecr-throttled", Class: "transient", Error: "Rate exceeded", Result: []byte(`{}`)},
+			{Name: "copy", Try: 1, Outcome: "retry", StartedAt: before(time.Hour), Seconds: &seconds, Worker: "w1", JobID: 5, Request: "J7VZQ3CK2MXWB5TDLAHN4RYPEG", Reason: "ecr-throttled", Class: "transient", Error: "Rate exceeded", Result: []byte(`{}`)},
 			{Name: "pipeline", Try: 1, Outcome: "running", StartedAt: before(90 * time.Second), Worker: "w2", JobID: 6, Result: []byte(`{"looked": 1}`)},
 		},
 		Images: []Image{

@@ -46,6 +46,7 @@ type Step struct {
 	Seconds   *float64        `json:"seconds"`
 	Worker    string          `json:"worker"`
 	JobID     int64           `json:"job_id"`
+	Request   string          `json:"request"` // id of the try in logs and in requests to systems outside
 	Reason    string          `json:"reason"`
 	Class     string          `json:"error_class"`
 	Error     string          `json:"error"`
@@ -186,7 +187,7 @@ func resultsOf(ctx context.Context, st *store.Store, migration int64) (Results, 
 	for _, p := range steps {
 		step := Step{
 			Name: string(p.Name), Try: p.Try, Outcome: string(p.Outcome), StartedAt: p.StartedAt, Worker: p.Worker,
-			JobID: p.JobID, Reason: p.Reason, Class: p.ErrorClass, Error: p.Error, Result: p.Result,
+			JobID: p.JobID, Request: p.Request, Reason: p.Reason, Class: p.ErrorClass, Error: p.Error, Result: p.Result,
 		}
 		if p.Duration != nil {
 			seconds := p.Duration.Seconds()

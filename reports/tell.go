@@ -108,13 +108,13 @@ func (s Story) tables() []*table {
 	for _, f := range s.Findings {
 		findings.add(f.Severity, f.Code, f.where(), f.Text, f.Message, f.help(), f.Owner)
 	}
-	steps := &table{title: "Steps", header: []string{"step", "try", "outcome", "began", "took", "worker", "reason", "error"}}
+	steps := &table{title: "Steps", header: []string{"step", "try", "outcome", "began", "took", "worker", "request", "reason", "error"}}
 	for _, p := range s.Steps {
 		took := ""
 		if p.Seconds != nil {
 			took = span(time.Duration(*p.Seconds * float64(time.Second)))
 		}
-		steps.add(p.Name, fmt.Sprint(p.Try), p.Outcome, stamp(p.StartedAt), took, p.Worker, p.Reason, p.Error)
+		steps.add(p.Name, fmt.Sprint(p.Try), p.Outcome, stamp(p.StartedAt), took, p.Worker, p.Request, p.Reason, p.Error)
 	}
 	evidence := &table{title: "Evidence", header: []string{"question", "environment", "subject", "answer", "detail"}}
 	for _, e := range s.Evidence {

@@ -50,6 +50,18 @@ func (b *bench) arrive() *arrivals {
 		see(system, r)
 		return 0, "", false
 	})
+	// Nobody but the worker asks the cluster's API and the console.
+	tied := func(system string) func(*http.Request) {
+		return func(r *http.Request) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			if a.all[system]++; len(r.Header.Get("X-Request-Id")) >= 20 {
+				a.tied[system]++
+			}
+		}
+	}
+	b.world.PaaS.Watch(tied("cluster"))
+	b.world.Console.Watch(tied("console"))
 	return a
 }
 
@@ -79,9 +91,17 @@ func checkMeters(b *bench, a *arrivals) {
 		}
 	}
 	for _, system := range []string{"cluster", "console"} {
+		if a.all[system] < 5 || a.tied[system] != a.all[system] {
+			b.Errorf("%s: %d of %d requests of the worker carry an id; want all of at least 5", system, a.tied[system], a.all[system])
+		}
 		if got["ecrferry_request_seconds_count"][system] == 0 || got["ecrferry_transfer_bytes_total"][system] == 0 {
 			b.Errorf("nothing of %s is counted", system)
 		}
+	}
+	var tries, ids int
+	b.must(b.pool.QueryRow(b.Context(), `SELECT count(*), count(DISTINCT request) FILTER (WHERE request <> '') FROM ferry.steps`).Scan(&tries, &ids))
+	if tries == 0 || ids != tries {
+		b.Errorf("%d tries have %d ids", tries, ids)
 	}
 	var bytes float64
 	b.must(b.pool.QueryRow(b.Context(), `SELECT sum(bytes_done)::float8 FROM ferry.copies`).Scan(&bytes))

@@ -119,7 +119,10 @@ func TestAddresses(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "archived")
 	var asked atomic.Int32
-	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Header.Get("X-Request-Id")) < 20 {
+			t.Error("the question carries no id")
+		}
 		if asked.Add(1) < 3 {
 			w.WriteHeader(http.StatusBadGateway) // it has just been deployed
 		}

@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/config"
 	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
 	"gitlab.sikt.no/platon/ecrferry/internal/reconcile"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/gitlab"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
-	"gitlab.sikt.no/platon/ecrferry/internal/webhook"
 )
 
 // TestClock moves the time for two workers: one report a week, a missed one is
@@ -116,6 +116,9 @@ func TestDelivery(t *testing.T) {
 	var posts atomic.Int64
 	var message atomic.Pointer[map[string]any]
 	chat := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Header.Get("X-Request-Id")) < 20 {
+			t.Error("the post carries no id of the try behind it")
+		}
 		if posts.Add(1) < 3 {
 			http.Error(w, "later", http.StatusBadGateway)
 			return
@@ -127,15 +130,12 @@ func TestDelivery(t *testing.T) {
 		message.Store(&m)
 	}))
 	defer chat.Close()
-	hook, err := webhook.New(chat.URL+"/hunter2", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b.config.ReportWebhook = config.NewSecret(chat.URL + "/hunter2")
 	dir := filepath.Join(t.TempDir(), "reports")
 	b.start(func(o *jobs.Options) {
 		o.Settings.Reports.Schedule = nil
 		o.Pause = 50 * time.Millisecond
-		o.Settings.Reports.Places = []jobs.Place{jobs.Files{Dir: dir}, jobs.Issue{GitLab: o.Clients.GitLab, Project: board}, jobs.Webhook{Client: hook}}
+		o.Settings.Reports.Places = []jobs.Place{jobs.Files{Dir: dir}, jobs.Issue{GitLab: o.Clients.GitLab, Project: board}, o.Settings.Reports.Places[0]}
 	})
 	delivered := func(id int64) map[string]store.Delivery {
 		t.Helper()

@@ -189,7 +189,7 @@ func (w *worker[A]) Work(ctx context.Context, job *river.Job[A]) error {
 		r.Observe(w.name, d.outcome, took)
 	}
 	if r.Retried != nil && recErr == nil && d.outcome == store.OutcomeRetry {
-		r.Retried(w.name, d.reason)
+		r.Retried(w.name, retryReason(d.reason))
 	}
 	if limiter := limiters[d.reason]; r.Waited != nil && recErr == nil && limiter != "" && d.pause > 0 {
 		r.Waited(limiter, d.pause)
@@ -249,7 +249,7 @@ func (r *Runner) begin(ctx context.Context, name store.StepName, migration, job 
 			away, err = turnAway(ctx, tx, m, shut)
 			return err
 		}
-		try, err = tx.StartStep(ctx, store.NewStep{MigrationID: migration, Name: name, JobID: job, Worker: r.Worker})
+		try, err = tx.StartStep(ctx, store.NewStep{MigrationID: migration, Name: name, JobID: job, Worker: r.Worker, Request: RequestID(ctx)})
 		if err != nil {
 			return err
 		}
@@ -433,7 +433,7 @@ func (r *Runner) afterOutcome(m *store.Migration, f *store.Finish, past streak, 
 func (r *Runner) afterError(m *store.Migration, f *store.Finish, past streak, runErr error, now time.Time) decision {
 	class, reason := fault.ClassOf(runErr), fault.ReasonOf(runErr)
 	if reason == "" {
-		reason = "unknown"
+		reason = unknownReason
 	}
 	f.Error, f.ErrorClass, f.Reason = runErr.Error(), string(class), reason
 	m.Message, m.Reason, m.ErrorClass = runErr.Error(), reason, string(class)

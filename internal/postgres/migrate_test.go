@@ -89,17 +89,18 @@ func TestMigrateUpDownUp(t *testing.T) {
 	up() // a third time, with nothing to do
 }
 
-// Every table, and every column whose name does not say it all, is explained in
-// the database itself, for those who read it with psql.
+// Every table, view and column is explained in the database itself, for those who
+// read it with psql.
 func TestTablesAreCommented(t *testing.T) {
 	t.Parallel()
 	pool := postgrestest.New(t)
 	rows, _ := pool.Query(t.Context(), `
-		SELECT c.relname
+		SELECT c.relname || coalesce('.' || a.attname, '')
 		  FROM pg_class c
+		  LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 		 WHERE c.relnamespace = 'ferry'::regnamespace AND c.relkind IN ('r', 'v')
 		   AND c.relname NOT LIKE 'goose%'
-		   AND obj_description(c.oid, 'pg_class') IS NULL`)
+		   AND (obj_description(c.oid, 'pg_class') IS NULL OR col_description(c.oid, a.attnum) IS NULL)`)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
 		t.Fatal(err)

@@ -31,8 +31,11 @@ type Step struct {
 	// Try counts the tries of this step of this migration from 1.
 	Try int `db:"try"`
 	// JobID is River's id of the job that ran it, Worker the process.
-	JobID      int64      `db:"job_id"`
-	Worker     string     `db:"worker"`
+	JobID  int64  `db:"job_id"`
+	Worker string `db:"worker"`
+	// Request is the id of the try in logs, and X-Request-Id in its requests to
+	// systems outside; empty in rows of versions that did not keep it.
+	Request    string     `db:"request"`
 	StartedAt  time.Time  `db:"started_at"`
 	FinishedAt *time.Time `db:"finished_at"`
 	// Duration is nil while it runs.
@@ -50,6 +53,7 @@ type NewStep struct {
 	Name        StepName
 	JobID       int64
 	Worker      string
+	Request     string
 }
 
 // Finish is how a step ended. Outcome is required and not running.
@@ -71,7 +75,7 @@ func (e *RunningError) Error() string {
 
 // stepColumns are the columns of a Step.
 const stepColumns = `
-	id, migration_id, name, try, job_id, worker, started_at, finished_at,
+	id, migration_id, name, try, job_id, worker, request, started_at, finished_at,
 	duration, outcome, error, error_class, reason, result`
 
 // StartStep begins the next try of a step. A running one of the same job is
@@ -100,12 +104,12 @@ func (s *Store) StartStep(ctx context.Context, n NewStep) (Step, error) {
 			return err
 		}
 		st, err = one[Step](ctx, tx.db, `
-			INSERT INTO ferry.steps (migration_id, name, job_id, worker, try)
-			SELECT $1, $2, $3, $4, coalesce(max(try), 0) + 1
+			INSERT INTO ferry.steps (migration_id, name, job_id, worker, request, try)
+			SELECT $1, $2, $3, $4, $5, coalesce(max(try), 0) + 1
 			  FROM ferry.steps
 			 WHERE migration_id = $1 AND name = $2
 			ON CONFLICT (migration_id) WHERE outcome = 'running' DO NOTHING
-			RETURNING `+stepColumns, n.MigrationID, n.Name, n.JobID, n.Worker)
+			RETURNING `+stepColumns, n.MigrationID, n.Name, n.JobID, n.Worker, n.Request)
 		if !errors.Is(err, ErrNotFound) {
 			return err
 		}

@@ -62,8 +62,9 @@ type Server struct {
 	http *http.Server
 
 	update sync.Mutex // one configuration at a time
-	mu     sync.Mutex // guards state
+	mu     sync.Mutex // guards what follows
 	state  state
+	watch  func(*http.Request)
 }
 
 // Start brings the console up with the registrations of Options.Dir.
@@ -93,7 +94,15 @@ func Start(o Options) (*Server, error) {
 	s := &Server{URL: "http://" + listener.Addr().String(), Token: st.Token, opts: o, state: st}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/projects/{id}/update-configuration", s.serve)
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	s.http = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		watch := s.watch
+		s.mu.Unlock()
+		if watch != nil {
+			watch(r)
+		}
+		mux.ServeHTTP(w, r)
+	}), ReadHeaderTimeout: 10 * time.Second}
 	go s.http.Serve(listener)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,6 +112,9 @@ func Start(o Options) (*Server, error) {
 	}
 	return s, nil
 }
+
+// Watch shows every request to f before it is answered; nil ends that.
+func (s *Server) Watch(f func(*http.Request)) { s.mu.Lock(); defer s.mu.Unlock(); s.watch = f }
 
 // Close stops the endpoint. The state is already saved.
 func (s *Server) Close() error { return s.http.Close() }

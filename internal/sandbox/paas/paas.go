@@ -57,8 +57,9 @@ type Server struct {
 	opts Options
 	http *http.Server
 
-	mu    sync.Mutex // guards state; never held while an image is pulled
+	mu    sync.Mutex // guards state and watch; never held while an image is pulled
 	state state
+	watch func(*http.Request)
 
 	rollout sync.Mutex // one rollout at a time, so that two of them do not mix
 }
@@ -110,6 +111,9 @@ func Start(o Options) (*Server, error) {
 	}
 	return s, nil
 }
+
+// Watch shows every request to f before it is answered; nil ends that.
+func (s *Server) Watch(f func(*http.Request)) { s.mu.Lock(); defer s.mu.Unlock(); s.watch = f }
 
 // Close stops the API. The state is already saved.
 func (s *Server) Close() error { return s.http.Close() }
