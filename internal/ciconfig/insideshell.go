@@ -25,7 +25,7 @@ func parseText(lines []string) *syntax.File {
 // https://gitlab.com/gitlab-org/gitlab-runner/-/blob/main/shells/bash.go
 const (
 	plainShell = "/bin/sh -ec"
-	bashShell  = "/bin/bash -eo pipefail -c"
+	bashShell  = "/bin/bash -ec"
 	findShell  = `/bin/sh -c 'command -v bash >/dev/null && exec bash -eo pipefail -c "$0" || exec sh -ec "$0"'`
 )
 
@@ -34,6 +34,10 @@ var (
 	bashOnly = map[string]bool{"shopt": true, "mapfile": true, "readarray": true, "pushd": true, "popd": true, "compgen": true, "disown": true}
 	likeBash = map[string]bool{"source": true, "let": true, "local": true, "type": true, "printf": true, "trap": true, "read": true}
 )
+
+// pipefail begins a script that runs in bash. It is not among the flags, so that
+// the script follows -c directly, as readers of docker run expect it.
+const pipefail = "set -o pipefail"
 
 // shellFor is the shell that a script needs.
 func shellFor(lines []string) string {

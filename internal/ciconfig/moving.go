@@ -81,6 +81,13 @@ func onlyTags(j *job) bool {
 
 var release = regexp.MustCompile(`(^|-)v?[0-9]+([.-][0-9]+)*$`)
 
+// shorter are operations that leave a part of a git tag: v1 of v1.2.3. Many
+// releases share what is left, other than where only a prefix of letters goes.
+var shorter = regexp.MustCompile(`\$\{CI_COMMIT_TAG%|CI_COMMIT_TAG.*(\bcut\b|\bawk\b|\bgrep\b[^|]* -[a-zA-Z]*o|\bsed\b[^|]*\\[1-9])|(\bcut\b|\bawk\b|\bsed\b[^|]*\\[1-9]).*CI_COMMIT_TAG`)
+
+// shortened says whether an expression may give several git tags one value.
+func shortened(expr string) bool { return shorter.MatchString(expr) }
+
 // stability of the use's tag; no tag is latest.
 func (u *use) stability() stability {
 	ref := u.ref
@@ -98,9 +105,13 @@ func (u *use) stability() stability {
 		switch h := ref.f.t[ref.f.piece[i]].hole; {
 		case uniqueVariables[strings.TrimPrefix(h, "PARENT_")]:
 			return uniqueTag
+		case h == unknown && shortened(ref.f.t[ref.f.piece[i]].at.text()):
+			out = unknownTag
 		case h == "CI_COMMIT_TAG", h == unknown && strings.Contains(ref.f.t[ref.f.piece[i]].at.text(), "CI_COMMIT_TAG"),
 			refVariables[h] && u.job != nil && onlyTags(u.job):
-			out = releaseTag
+			if out == movingTag {
+				out = releaseTag
+			}
 		case !movingVariables[h] && out == movingTag:
 			out = unknownTag
 		}
@@ -230,7 +241,7 @@ func (r *run) computedTags() {
 		if !u.push || !ref.own || ref.host || ref.joined || u.settled || u.bad != "" || ref.colon < 0 || u.stability() != unknownTag {
 			continue
 		}
-		if u.job != nil && onlyTags(u.job) || !r.onDefault(u) && !strings.Contains(tagOf(u), "$(…)") {
+		if u.job != nil && onlyTags(u.job) && !shortened(u.lit()) || !r.onDefault(u) && !strings.Contains(tagOf(u), "$(…)") {
 			continue
 		}
 		r.report("tag-computed", u.at, ref.String())

@@ -52,6 +52,9 @@ func (r *run) layout(s *site, before []string, c container, script, after []stri
 			line += " " + f
 		}
 		b.WriteString(line + eol)
+		if c.shell == bashShell {
+			b.WriteString(inner + pipefail + eol)
+		}
 		for _, l := range cmds {
 			if l = strings.TrimRight(strings.ReplaceAll(l, "'", `'\''`), "\r"); l == "" {
 				b.WriteString(eol)
