@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -53,8 +54,13 @@ func (u *use) target() string {
 // an image has several moving tags, each keeps what tells it from the others:
 // dev becomes dev-$CI_COMMIT_SHA, and debug-$CI_COMMIT_REF_SLUG
 // debug-$CI_COMMIT_SHA.
-func (r *run) successor(g *movings) string {
+// Where the image is pushed under that tag already, the pipeline's number takes
+// its place.
+func (r *run) successor(g *movings, siblings []*use) string {
 	unique := r.uniqueName()
+	if slices.ContainsFunc(siblings, func(s *use) bool { return tagOf(s) == braces(unique) }) && len(r.cfg.kids) == 0 {
+		unique = "$CI_PIPELINE_ID"
+	}
 	literal := g.literal()
 	if !g.several || literal == "" || literal == "latest" && !g.beside {
 		return unique

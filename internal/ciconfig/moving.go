@@ -292,9 +292,28 @@ func tagOf(u *use) string {
 	return u.ref.tag()
 }
 
+// dropWay drops a tag that moves beside one that is pushed once.
+type dropWay func(g *movings, sibling *use) (changes []change, drops []*use, ok bool)
+
 // settleMoving decides a cluster. It changes nothing unless all uses can be
-// changed.
+// changed: without the tag at all, or without its pushes, or with another tag
+// in its place.
 func (r *run) settleMoving(cluster []*movings, siblings map[string][]*use) bool {
+	for _, drop := range []dropWay{r.dropMoving, r.dropPushes, nil} {
+		for _, g := range cluster {
+			for _, u := range g.all {
+				u.retagged = ""
+			}
+		}
+		if r.settleBy(cluster, siblings, drop) {
+			return true
+		}
+	}
+	return false
+}
+
+// settleBy decides a cluster in one way of dropping; nil drops nothing.
+func (r *run) settleBy(cluster []*movings, siblings map[string][]*use, drop dropWay) bool {
 	var changes []change
 	var drops, all []*use
 	for _, g := range cluster {
@@ -304,15 +323,18 @@ func (r *run) settleMoving(cluster []*movings, siblings map[string][]*use) bool 
 				return false
 			}
 		}
-		sibling := r.sibling(g, siblings[g.name])
+		var sibling *use
+		if drop != nil {
+			sibling = r.sibling(g, siblings[g.name])
+		}
 		var ok bool
 		var c []change
 		var d []*use
 		switch {
 		case sibling != nil:
-			c, d, ok = r.dropMoving(g, sibling)
-		case len(siblings[g.name]) == 0 && !prefixed(g): // a tag that nobody can judge would be there else
-			c, d, ok = r.replaceMoving(g)
+			c, d, ok = drop(g, sibling)
+		case !prefixed(g): // a tag that nobody can judge would be there else
+			c, d, ok = r.replaceMoving(g, siblings[g.name])
 		}
 		if !ok {
 			return false
@@ -406,18 +428,20 @@ func sameImage(g *movings, s *use) bool {
 	return ok && !strings.Contains(rest, "-")
 }
 
-// replaceMoving puts a unique tag in the place of the only one.
-func (r *run) replaceMoving(g *movings) (changes []change, drops []*use, ok bool) {
+// replaceMoving puts a unique tag in the place of the moving one, another than
+// those that the image is pushed under already.
+func (r *run) replaceMoving(g *movings, siblings []*use) (changes []change, drops []*use, ok bool) {
+	with := r.successor(g, siblings)
 	for _, u := range g.all {
 		if r.isCache(u) {
 			drops = append(drops, u)
 			continue
 		}
-		c, ok := u.tagChange(r.successor(g))
+		c, ok := u.tagChange(with)
 		if !ok || !r.dependable(g.pushes, u) {
 			return nil, nil, false
 		}
-		u.retagged = bracedTail(r.successor(g))
+		u.retagged = bracedTail(with)
 		changes = append(changes, c)
 	}
 	return changes, drops, true
@@ -440,11 +464,68 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 			continue // printed only
 		}
 		c, ok := u.tagChange(with)
-		if !ok || !portable || !r.carries(with, sibling, u) || !r.dependable([]*use{sibling}, u) {
+		if !ok || !portable || !r.carries(with, sibling, u) || !r.dependable([]*use{sibling}, u) || r.begets(u, sibling) {
 			return nil, nil, false
 		}
 		u.retagged = braces(with)
 		changes = append(changes, c)
+	}
+	return changes, drops, true
+}
+
+// begets says whether a docker tag makes the sibling out of the moving tag: the
+// sibling is not there yet.
+func (r *run) begets(u, sibling *use) bool {
+	for _, v := range r.uses {
+		if v != u && v.cmd != nil && u.cmd != nil && v.cmd.call == u.cmd.call && v.tags() && v.ref.own && v.ref.name() == sibling.ref.name() && tagOf(v) == tagOf(sibling) {
+			return true
+		}
+	}
+	return false
+}
+
+// dropPushes drops no more than the pushes of a moving tag. The jobs that make
+// it keep it as a name that no registry hears of.
+func (r *run) dropPushes(g *movings, sibling *use) (changes []change, drops []*use, ok bool) {
+	home, made := map[*job]bool{}, map[*job]bool{}
+	for _, p := range g.pushes {
+		if !singlePurpose(p.lits) || !strings.HasSuffix(p.command, " push") || r.buildsIn(p.job, g.name) && !r.pushesUnique(p.job, g) {
+			return nil, nil, false
+		}
+		for _, j := range append([]*job{p.job}, p.also...) {
+			home[j] = true
+		}
+	}
+	for _, u := range g.all {
+		if u.cmd != nil && u.tags() && !u.push {
+			made[u.job] = true
+			for _, j := range u.also {
+				made[j] = true
+			}
+		}
+	}
+	for j := range home {
+		if !made[j] {
+			return nil, nil, false
+		}
+	}
+	with, portable := sibling.tagSource()
+	for _, u := range g.all {
+		switch away := slices.ContainsFunc(append([]*job{u.job}, u.also...), func(j *job) bool { return !home[j] }); {
+		case u.push || r.isCache(u):
+			drops = append(drops, u)
+		case u.role == textRole:
+		case !away && u.cmd != nil && strings.Contains(u.command, " pull"):
+			return nil, nil, false
+		case !away && u.cmd != nil:
+		default:
+			c, ok := u.tagChange(with)
+			if !ok || !portable || !r.carries(with, sibling, u) || !r.dependable([]*use{sibling}, u) {
+				return nil, nil, false
+			}
+			u.retagged = braces(with)
+			changes = append(changes, c)
+		}
 	}
 	return changes, drops, true
 }
