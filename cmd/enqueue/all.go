@@ -91,6 +91,7 @@ pauses: projects that have not begun wait until enqueue resume --all.`,
 	f.BoolVar(&again, "again", false, "take projects that are done, too")
 	jsonFlag(cmd, &asJSON)
 	policy.add(cmd)
+	policy.begin(cmd)
 	sel.add(cmd)
 	return cmd
 }

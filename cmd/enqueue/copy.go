@@ -65,9 +65,9 @@ certificate authorities. Registries on this machine may speak plain HTTP.
 Exit codes: 0 every line is at the target, 4 some lines are, 5 none is, 2 the
 command line or the map is wrong, 1 anything else. With --dry-run they tell what
 a copy would do: 0 all lines can be copied, 4 some, 5 none.`,
-		Example: `  enqueue copy --map images.tsv --dry-run     what would be done, and what it costs
-  enqueue copy --map images.tsv               do it
-  enqueue copy --map images.tsv --deep --json compare all digests, print JSON
+		Example: `  enqueue copy --map images.tsv --dry-run       what would be done, and what it costs
+  enqueue copy --map images.tsv                 do it
+  enqueue copy --map images.tsv --deep --json   compare all digests, print JSON
   printf '%s\t%s\n' SOURCE TARGET | enqueue copy --map -`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, env.getenv) },

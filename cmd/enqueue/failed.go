@@ -106,6 +106,7 @@ from the step where it stopped. Choose by cause: enqueue status lists them.`,
 	jsonFlag(cmd, &asJSON)
 	start.add(cmd)
 	policy.add(cmd)
+	policy.begin(cmd)
 	sel.wide(cmd)
 	return cmd
 }

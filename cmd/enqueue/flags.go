@@ -20,12 +20,21 @@ type policyFlags struct {
 	now                          bool
 }
 
+// add adds the choices of a migration, way those that a way back has too.
 func (p *policyFlags) add(cmd *cobra.Command) {
+	p.way(cmd)
+	cmd.Flags().StringVar(&p.images, "images", "", "which images to copy: all, or in-use and newest=N of each name, joined by a comma (default from ECRFERRY_IMAGES)")
+}
+
+func (p *policyFlags) way(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&p.delivery, "delivery", "", "push, merge-request or merge-request+auto-merge (default from ECRFERRY_DELIVERY)")
-	f.StringVar(&p.production, "production", "", "wait, play or skip (default from ECRFERRY_PRODUCTION)")
-	f.StringVar(&p.images, "images", "", "which images: all, or in-use and newest=N (default from ECRFERRY_IMAGES)")
-	f.BoolVar(&p.now, "now", false, "begin although the intake is paused, it is outside the hours, or the project is on the freeze list")
+	f.StringVar(&p.delivery, "delivery", "", "how changes reach the default branch: push, merge-request or merge-request+auto-merge (default from ECRFERRY_DELIVERY)")
+	f.StringVar(&p.production, "production", "", "what to do about a manual production job: wait for somebody, play it, or skip it (default from ECRFERRY_PRODUCTION)")
+}
+
+// begin adds the flag of orders that the intake may hold back.
+func (p *policyFlags) begin(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&p.now, "now", false, "begin although the intake is paused, it is outside the hours, or the project is on the freeze list")
 }
 
 func (p *policyFlags) apply(to *jobs.Policy) error {
@@ -62,7 +71,7 @@ type startFlags struct {
 func (s *startFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.from, "from", "", "start at this step instead of the one that failed: discover, configure, copy, rewrite, pipeline or verify")
-	f.BoolVar(&s.fresh, "fresh", false, "start at the beginning")
+	f.BoolVar(&s.fresh, "fresh", false, "start at the beginning, with discover")
 	cmd.MarkFlagsMutuallyExclusive("from", "fresh")
 	var steps []string
 	for _, name := range store.StepOrder {

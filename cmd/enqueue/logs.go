@@ -39,7 +39,7 @@ func logsCommand(env *environment) *cobra.Command {
 		Long: `Shows the orders, the ended tries of steps and the writes to systems outside of all
 attempts of a project, the oldest first; below a try the jobs that failed in it,
 with the part of their log that tells why, without its secrets. It comes from our own
-tables: River's deleting of old jobs loses none of it.`,
+tables: River's deleting of old jobs loses none of it. --json prints an object a line.`,
 		Example: `  enqueue logs kurs/skjema
   enqueue logs kurs/skjema --step pipeline
   enqueue logs kurs/skjema --follow`,
@@ -92,7 +92,7 @@ tables: River's deleting of old jobs loses none of it.`,
 	f := cmd.Flags()
 	f.StringVar(&step, "step", "", "only tries of this step")
 	f.BoolVarP(&follow, "follow", "f", false, "go on showing what comes, until interrupted")
-	f.BoolVar(&asJSON, "json", false, "print a JSON object a line")
+	jsonFlag(cmd, &asJSON)
 	return cmd
 }
 

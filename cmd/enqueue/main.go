@@ -44,6 +44,9 @@ func (e *coded) Error() string {
 }
 func (e *coded) Unwrap() error { return e.err }
 
+// The order of a day's work says more than that of the alphabet.
+func init() { cobra.EnableCommandSorting = false }
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr)
@@ -78,26 +81,39 @@ func root(env *environment) *cobra.Command {
 		Use:   "enqueue",
 		Short: "Put GitLab projects in for migration to ECR, and see how far they are",
 		Long: `Enqueue puts GitLab projects in for their migration from the old registry to
-ECR, shows how far they are, and takes them out again. The worker does the work.
+ECR, shows how far they are, and takes them out again. The worker does the work;
+start one first. Configuration comes from the environment; see worker --help.
 
-Configuration comes from the environment; see worker --help.
+A migration goes through six steps, each safe to be repeated:
+  discover    reads the project; what blocks is found here, before anything is written
+  configure   its repository in ECR, and its CI/CD variables
+  copy        its images, digest by digest
+  rewrite     its files, by a commit or a merge request
+  pipeline    of the default branch, followed to its end
+  verify      proves that what runs is the image in ECR
+
+and comes to one of: done; exceptions (done, with a list to read); skipped (nothing
+to migrate); attention (a human must act first: status says who and how); failed;
+cancelled. While under way it is queued, running, or waiting (for a merge, or for
+somebody to play production). A project is named by its path in GitLab, such as
+kurs/skjema.
 
 Exit codes: 0 done, 1 could not be done, 2 wrong use, 3 nothing to do (such as a
 project that is under way already), 4 the reconciliation names something to do.
 copy and rewrite have codes of their own.`,
-		Example: `  enqueue all                       every project that is not done yet
-  enqueue project kurs/skjema       one project, from the step where it failed
-  enqueue failed --cause gitlab-unavailable
-  enqueue all --wave canary --limit 10
-  enqueue pause --all               no further project begins
-  enqueue promote kurs/skjema       play production, which waits for somebody
-  enqueue rollback kurs/skjema      take it all back
-  enqueue status                    one line a project
-  enqueue status kurs/skjema        its whole story
-  enqueue reconcile --wait          look at what is really there, and report it
-  enqueue report                    can the old registry be switched off?
-  enqueue copy --map images.tsv     images by a list, without database or GitLab
-  enqueue rewrite . --project kurs/skjema   what a checkout's files would become`,
+		Example: `  enqueue plan --all --html plan.html           a dry run of all: writes nothing outside
+  enqueue project kurs/skjema                   one project, to begin with
+  enqueue status kurs/skjema                    its whole story, and what happens next
+  enqueue all --wave canary --limit 10          a first wave; its failures stop the line
+  enqueue status --watch --wave canary          bars until nothing moves without a human
+  enqueue all                                   every project that is not done yet
+  enqueue status --state failed,attention       what stopped, why, and what to do
+  enqueue failed --cause gitlab-unavailable     again, from the step where each stopped
+  enqueue promote kurs/skjema                   play production, which waits for somebody
+  enqueue pause --all                           no further project begins; resume --all
+  enqueue rollback kurs/skjema                  take it all back
+  enqueue reconcile --wait                      look at what is really there, and report it
+  enqueue report                                can the old registry be switched off?`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -106,9 +122,21 @@ copy and rewrite have codes of their own.`,
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &coded{exitUsage, fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	for _, sub := range []*cobra.Command{planCommand(env), allCommand(env), projectCommand(env), failedCommand(env), cancelCommand(env), promoteCommand(env), rollbackCommand(env), pauseCommand(env), resumeCommand(env), freezeCommand(env), statusCommand(env), logsCommand(env), reconcileCommand(env), reportCommand(env), copyCommand(env), rewriteCommand(env)} {
-		usage(sub)
-		cmd.AddCommand(sub)
+	for _, group := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Put work in:", []*cobra.Command{planCommand(env), projectCommand(env), allCommand(env), failedCommand(env)}},
+		{"Look at it:", []*cobra.Command{statusCommand(env), logsCommand(env), reconcileCommand(env), reportCommand(env)}},
+		{"Steer it:", []*cobra.Command{promoteCommand(env), pauseCommand(env), resumeCommand(env), freezeCommand(env), cancelCommand(env), rollbackCommand(env)}},
+		{"Without worker, database and GitLab:", []*cobra.Command{copyCommand(env), rewriteCommand(env)}},
+	} {
+		cmd.AddGroup(&cobra.Group{ID: group.title, Title: group.title})
+		for _, sub := range group.commands {
+			usage(sub)
+			sub.GroupID = group.title
+			cmd.AddCommand(sub)
+		}
 	}
 	return cmd
 }

@@ -2,8 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/postgres"
 	"gitlab.sikt.no/platon/ecrferry/internal/postgres/postgrestest"
@@ -149,12 +153,59 @@ func TestWrongUse(t *testing.T) {
 	}
 }
 
-func TestHelpHasExamples(t *testing.T) {
+// TestHelp lets every command explain itself: a text, examples that are right, and
+// the same words for the same flag.
+func TestHelp(t *testing.T) {
 	t.Parallel()
-	for _, cmd := range root(&environment{}).Commands() {
-		if cmd.Example == "" || cmd.Short == "" {
-			t.Errorf("%s has no example or no short help", cmd.Name())
+	words := map[string]string{}
+	var check func(cmd *cobra.Command)
+	check = func(cmd *cobra.Command) {
+		path := cmd.CommandPath()
+		if cmd.Short == "" || cmd.Long == "" || cmd.Example == "" {
+			t.Errorf("%s lacks a text or an example", path)
 		}
+		for line := range strings.Lines(cmd.Example) {
+			_, line, ok := strings.Cut(line, "enqueue ")
+			if !ok {
+				t.Errorf("%s: no example: %s", path, line)
+				continue
+			}
+			exampleWorks(t, path, line)
+		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if before := words[f.Name]; f.Name == "json" && before != "" && before != f.Usage {
+				t.Errorf("%s: --json is %q here and %q elsewhere", path, f.Usage, before)
+			}
+			if words[f.Name] = f.Usage; f.Usage == "" {
+				t.Errorf("%s: --%s says nothing", path, f.Name)
+			}
+		})
+		for _, sub := range cmd.Commands() {
+			check(sub)
+		}
+	}
+	check(root(&environment{}))
+}
+
+// exampleWorks parses a command line as cobra would.
+func exampleWorks(t *testing.T, path, line string) {
+	t.Helper()
+	for _, end := range []string{" #", " |", "   "} { // a remark, a pipe, a remark in a column
+		line, _, _ = strings.Cut(line, end)
+	}
+	var args []string
+	for _, word := range regexp.MustCompile(`"[^"]*"|'[^']*'|\S+`).FindAllString(line, -1) {
+		args = append(args, strings.Trim(word, `'"`))
+	}
+	cmd, rest, err := root(&environment{}).Find(args)
+	if err == nil {
+		err = cmd.ParseFlags(rest)
+	}
+	if err == nil {
+		err = cmd.Args(cmd, cmd.Flags().Args())
+	}
+	if err != nil {
+		t.Errorf("%s: the example %q is wrong: %v", path, line, err)
 	}
 }
 

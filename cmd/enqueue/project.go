@@ -38,8 +38,9 @@ func projectCommand(env *environment) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "project PATH",
 		Short: "Migrate one project, or go on where it failed",
-		Long: `Enqueues one project. After a failure it goes on at the step that failed; a
-pipeline that had failed is started again. A project that is under way is left
+		Long: `Enqueues one project: the first time from the beginning, after a failure from the
+step that failed. A pipeline that had failed is started again. enqueue plan shows
+beforehand what will come of it, enqueue status what comes of it. A project that is under way is left
 alone, and the command says where it is and since when (exit code 3).`,
 		Example: `  enqueue project kurs/skjema
   enqueue project kurs/skjema --fresh
@@ -77,6 +78,7 @@ alone, and the command says where it is and since when (exit code 3).`,
 	jsonFlag(cmd, &asJSON)
 	start.add(cmd)
 	policy.add(cmd)
+	policy.begin(cmd)
 	return cmd
 }
 

@@ -99,7 +99,7 @@ note, 4 something is.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&note, "note", "", "why, for the event log")
-	f.StringSliceVar(&projects, "project", nil, "only this project; may be given several times")
+	f.StringSliceVar(&projects, "project", nil, "only these projects, given by commas or again")
 	f.BoolVar(&wait, "wait", false, "wait for the report and show it")
 	jsonFlag(cmd, &asJSON)
 	return cmd

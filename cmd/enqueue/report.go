@@ -107,10 +107,13 @@ func reportListCommand(env *environment) *cobra.Command {
 	var limit int
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List the reports, the latest first, and where they were delivered",
-		Example: "  enqueue report list --limit 5",
-		Args:    cobra.NoArgs,
+		Use:   "list",
+		Short: "List the reports, the latest first, and where they were delivered",
+		Long: `Lists the reports with their answers and where they were delivered, says when the
+next one is due, and whether one is overdue: then no worker made it in time.`,
+		Example: `  enqueue report list
+  enqueue report list --limit 5 --json`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := env.open(cmd)
 			if err != nil {
@@ -223,8 +226,11 @@ func (l listed) delivered() string {
 func reportDiffCommand(env *environment) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "diff FROM TO",
-		Short:   "Show what became different between two reports",
+		Use:   "diff FROM TO",
+		Short: "Show what became different between two reports",
+		Long: `Shows what is in the one report and not in the other: projects that came into a
+class or left one, and how many need the old registry more or less. FROM and TO are
+numbers, as enqueue report list prints them, or latest.`,
 		Example: "  enqueue report diff 11 latest",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -59,7 +59,7 @@ needs attention. Name projects, or choose them: those of a run, a wave, a group.
 	f.StringVar(&note, "note", "", "why, for the event log")
 	f.BoolVar(&dryRun, "dry-run", false, "only say which projects these are")
 	actFlags(cmd)
-	policy.add(cmd)
+	policy.way(cmd)
 	sel.wide(cmd)
 	return cmd
 }

@@ -29,20 +29,20 @@ type selectionFlags struct {
 func (s *selectionFlags) wide(cmd *cobra.Command) {
 	s.add(cmd)
 	cmd.Flags().StringVar(&s.Wave, "wave", "", "only projects of this wave, as enqueue all --wave named it")
-	cmd.Flags().Int64Var(&s.RunID, "run", 0, "only projects whose latest migration came from this run")
+	cmd.Flags().Int64Var(&s.RunID, "run", 0, "only projects whose latest migration came from this order: the number that enqueue all printed")
 	_ = cmd.RegisterFlagCompletionFunc("wave", completeWaves)
 }
 
 func (s *selectionFlags) add(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&s.Group, "group", "", "only projects of this group and its subgroups")
-	f.StringSliceVar(&s.Topics, "topic", nil, "only projects with this topic in GitLab")
-	f.StringSliceVar(&s.Match, "match", nil, "only paths that match, such as 'kurs/*' (** goes through groups)")
-	f.StringSliceVar(&s.Exclude, "exclude", nil, "no paths that match")
+	f.StringSliceVar(&s.Topics, "topic", nil, "only projects with this topic in GitLab; of several, given by commas or again, with one of them")
+	f.StringSliceVar(&s.Match, "match", nil, "only paths that match one of these, such as 'kurs/*' (** goes through groups)")
+	f.StringSliceVar(&s.Exclude, "exclude", nil, "no paths that match one of these")
 	f.StringSliceVar(&s.states, "state", nil, "only projects in these states: "+strings.Join(names(allStates), ", "))
 	f.StringSliceVar(&s.Causes, "cause", nil, "only projects stopped by these causes, as enqueue status lists them (also --reason)")
 	f.StringVar(&s.fromFile, "from-file", "", "only projects of this CSV file: its column project, or else its first; - is standard input")
-	f.IntVar(&s.Limit, "limit", 0, "so many projects at most, by path")
+	f.IntVar(&s.Limit, "limit", 0, "so many projects at most, the first by path; 0 for all")
 	f.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "reason" { // what --cause was called first
 			name = "cause"
