@@ -85,13 +85,13 @@ func (sh *shell) command(c *command) {
 	case "read", "mapfile", "readarray":
 		for i := 1; i < len(c.args); i++ {
 			if n := c.lit(i); !strings.HasPrefix(n, "-") {
-				sh.vars[n] = []text{{piece{hole: n}}}
+				sh.vars = sh.vars.with(n, []text{{piece{hole: n}}})
 			}
 		}
 		return
 	case "unset":
 		for i := 1; i < len(c.args); i++ {
-			delete(sh.vars, c.lit(i))
+			sh.vars = sh.vars.without(c.lit(i))
 		}
 		return
 	case "local", "export", "readonly", "declare", "typeset":
@@ -133,7 +133,7 @@ func (sh *shell) command(c *command) {
 			return
 		}
 	}
-	if f, ok := sh.funcs[c.lit(0)]; ok && sh.depth < maxCalls {
+	if f, ok := sh.funcs.get(c.lit(0)); ok && sh.depth < maxCalls {
 		sh.run.called[f.body] = true
 		b := sh.clone()
 		b.depth++

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"bytes"
 	"path"
 	"strings"
 
@@ -59,8 +60,7 @@ func (r *run) unbuilt() {
 // mayMention is the cheap test: does the file name the registry, a variable
 // that leads to it, or a variable at all in the place of an image?
 func (r *run) mayMention(s *source) bool {
-	t := string(s.data)
-	return strings.Contains(t, "CI_REGISTRY") || strings.Contains(t, r.in.Project.OldHost) || strings.Contains(t, "$") || isDockerfile(s.path)
+	return bytes.ContainsRune(s.data, '$') || bytes.Contains(s.data, []byte("CI_REGISTRY")) || bytes.Contains(s.data, []byte(r.in.Project.OldHost)) || isDockerfile(s.path)
 }
 
 func isYAML(p string) bool {
@@ -120,7 +120,7 @@ func (r *run) manifest(s *source, e *env) bool {
 	}
 	compose := isCompose(s.path, docs)
 	d := &document{src: s}
-	substituted := compose || strings.Contains(string(s.data), "$") || r.fills(s.path)
+	substituted := compose || bytes.ContainsRune(s.data, '$') || r.fills(s.path)
 	seen, builds := map[*yaml.Node]bool{}, map[*yaml.Node]bool{}
 	var walk func(n *yaml.Node, key string, depth int)
 	walk = func(n *yaml.Node, key string, depth int) {

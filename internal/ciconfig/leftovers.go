@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"bytes"
 	"path"
 	"regexp"
 	"strings"
@@ -14,6 +15,11 @@ var leftover = []*regexp.Regexp{
 	regexp.MustCompile(`\$CI_REGISTRY_IMAGE["'\\]*-[\w$]|\$\{CI_REGISTRY_IMAGE\}["'\\]*-[\w$]`),
 	regexp.MustCompile(`(?i)(image|registry|repository).*CI_PROJECT_PATH["'\])}\\]{0,4}/["'\\]*[\w$]`),
 	regexp.MustCompile(`%s[/-][^"']*["'][^|;]*CI_REGISTRY_IMAGE["'\]})]*(\s|$)`),
+}
+
+// mayBeLeft is the cheap test: each pattern asks for one of these names.
+func mayBeLeft(b []byte) bool {
+	return bytes.Contains(b, []byte("CI_REGISTRY_IMAGE")) || bytes.Contains(b, []byte("CI_PROJECT_PATH")) || bytes.Contains(b, []byte("ci_project_path"))
 }
 
 // leftovers reports such text in lines that have no finding yet. It looks at
@@ -33,7 +39,7 @@ func (r *run) leftovers(names *run, changed bool) {
 	}
 	for _, f := range r.in.Files {
 		s := r.files[f.Path]
-		if s == nil || !s.editable || prose(f.Path) || len(s.data) > maxFile {
+		if s == nil || !s.editable || prose(f.Path) || len(s.data) > maxFile || !mayBeLeft(s.data) {
 			continue
 		}
 		for start := 0; start < len(s.data); {
@@ -42,6 +48,9 @@ func (r *run) leftovers(names *run, changed bool) {
 				break
 			}
 			start = end
+			if !mayBeLeft(s.data[from:end]) {
+				continue
+			}
 			text := uncommented(string(s.data[from:end]))
 			hit := -1
 			for _, re := range leftover {

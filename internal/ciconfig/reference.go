@@ -47,7 +47,13 @@ const gap = '\x01'
 
 func (r *run) flatten(t text) *flat {
 	f := &flat{t: t}
+	n := 0
+	for _, p := range t {
+		n += len(p.text)
+	}
+	f.piece, f.off = make([]int, 0, n+64), make([]int, 0, n+64)
 	var b strings.Builder
+	b.Grow(n + 64)
 	for i, p := range t {
 		s, inside := p.text, true
 		if p.hole != "" {

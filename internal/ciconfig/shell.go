@@ -1,8 +1,8 @@
 package ciconfig
 
 import (
-	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -14,10 +14,10 @@ import (
 type shell struct {
 	run   *run
 	env   *env // variables of the job
-	vars  map[string][]text
+	vars  *table[[]text]
 	args  [][]text // positional parameters, nil when unknown
 	known bool     // args are known
-	funcs map[string]function
+	funcs *table[function]
 	depth int
 	piped bool    // what is printed goes to a file or another command
 	print *[]text // what echo prints, inside a command substitution
@@ -36,30 +36,34 @@ const (
 )
 
 func newShell(r *run, e *env) *shell {
-	return &shell{run: r, env: e, vars: map[string][]text{}, funcs: map[string]function{}}
+	return &shell{run: r, env: e, vars: newTable[[]text](), funcs: newTable[function]()}
 }
 
 // clone is a subshell: what it assigns stays inside.
 func (sh *shell) clone() *shell {
 	c := *sh
-	c.vars = maps.Clone(sh.vars)
-	c.funcs = maps.Clone(sh.funcs)
+	c.vars, c.funcs = sh.vars.share(), sh.funcs.share()
 	return &c
 }
 
 // join keeps the values of both branches.
 func (sh *shell) join(others ...*shell) {
 	for _, o := range others {
-		for name, v := range o.vars {
-			if mine, ok := sh.vars[name]; ok {
-				sh.vars[name] = union(mine, v)
-			} else {
-				sh.vars[name] = union(sh.before(name), v)
+		for name, v := range o.vars.beside(sh.vars) {
+			mine, ok := sh.vars.get(name)
+			if !ok {
+				mine = sh.before(name)
 			}
+			sh.vars = sh.vars.with(name, union(mine, v))
 		}
-		for name, f := range o.funcs {
-			sh.funcs[name] = f
-		}
+		sh.learn(o)
+	}
+}
+
+// learn takes over the functions of another shell.
+func (sh *shell) learn(o *shell) {
+	for name, f := range o.funcs.beside(sh.funcs) {
+		sh.funcs = sh.funcs.with(name, f)
 	}
 }
 
@@ -146,7 +150,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 		sh.join(arms...)
 	case *syntax.FuncDecl:
 		if c.Name != nil {
-			sh.funcs[c.Name.Value] = function{ch, c.Body}
+			sh.funcs = sh.funcs.with(c.Name.Value, function{ch, c.Body})
 			sh.run.functions = append(sh.run.functions, declared{c.Name.Value, ch, c.Body, sh})
 		}
 	case *syntax.BinaryCmd:
@@ -214,20 +218,20 @@ func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
 		}
 	}
 	// What both branches assign replaces the value before.
-	for name, v := range then.vars {
-		if w, ok := rest.vars[name]; ok {
-			sh.vars[name] = union(w, v)
-		} else {
-			sh.vars[name] = union(sh.before(name), v)
+	for name, v := range then.vars.beside(rest.vars) {
+		w, ok := rest.vars.get(name)
+		if !ok {
+			w = sh.before(name)
+		}
+		sh.vars = sh.vars.with(name, union(w, v))
+	}
+	for name, v := range rest.vars.beside(then.vars) {
+		if _, ok := then.vars.get(name); !ok {
+			sh.vars = sh.vars.with(name, union(sh.before(name), v))
 		}
 	}
-	for name, v := range rest.vars {
-		if _, ok := then.vars[name]; !ok {
-			sh.vars[name] = union(sh.before(name), v)
-		}
-	}
-	maps.Copy(sh.funcs, then.funcs)
-	maps.Copy(sh.funcs, rest.funcs)
+	sh.learn(then)
+	sh.learn(rest)
 }
 
 func (sh *shell) loop(ch *chunk, c *syntax.ForClause) {
@@ -240,9 +244,12 @@ func (sh *shell) loop(ch *chunk, c *syntax.ForClause) {
 		}
 		for _, w := range it.Items {
 			for _, v := range sh.word(ch, w) {
-				vals = union(vals, v.fields())
+				if len(v) > 0 { // an empty word is none
+					vals = union(vals, v.fields())
+				}
 			}
 		}
+		vals = slices.Clone(vals)
 		for i, v := range vals {
 			if s, ok := v.literal(); ok && strings.ContainsAny(s, "*?{") {
 				vals[i] = text{{hole: it.Name.Value, at: ch.span(int(it.Pos().Offset()), int(it.End().Offset()))}}
@@ -258,7 +265,7 @@ func (sh *shell) set(name string, vals []text) {
 	if vals == nil {
 		vals = []text{{piece{hole: name}}}
 	}
-	sh.vars[name] = vals
+	sh.vars = sh.vars.with(name, vals)
 	if sh.run.assigned != nil {
 		sh.run.assigned[name] = union(sh.run.assigned[name], vals)
 	}
@@ -289,7 +296,8 @@ func (sh *shell) assign(ch *chunk, a *syntax.Assign) {
 			vals = []text{{}}
 		}
 		if a.Append {
-			vals = union(sh.vars[name], vals)
+			was, _ := sh.vars.get(name)
+			vals = union(was, vals)
 		}
 	case a.Value != nil:
 		vals = sh.word(ch, a.Value)
@@ -299,7 +307,7 @@ func (sh *shell) assign(ch *chunk, a *syntax.Assign) {
 		if a.Append {
 			was, ok := sh.lookup(name)
 			if ok {
-				vals = product(was, vals)
+				vals = product(slices.Clone(was), vals)
 			}
 		}
 	default:
@@ -310,6 +318,10 @@ func (sh *shell) assign(ch *chunk, a *syntax.Assign) {
 }
 
 func unsplit(t text) text {
+	if !slices.ContainsFunc(t, func(p piece) bool { return p.split }) {
+		return t
+	}
+	t = slices.Clone(t)
 	for i := range t {
 		t[i].split = false
 	}
@@ -317,7 +329,7 @@ func unsplit(t text) text {
 }
 
 func (sh *shell) lookup(name string) ([]text, bool) {
-	if v, ok := sh.vars[name]; ok {
+	if v, ok := sh.vars.get(name); ok {
 		return v, true
 	}
 	if len(name) == 1 && name[0] >= '1' && name[0] <= '9' {
@@ -352,7 +364,10 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 			scope.assign(ch, a)
 		}
 	}
-	cmd := command{ch: ch, call: c, at: ch.span(int(c.Pos().Offset()), int(c.End().Offset()))}
+	n := len(c.Args)
+	cmd := command{ch: ch, call: c, at: ch.span(int(c.Pos().Offset()), int(c.End().Offset())),
+		args: make([]text, 0, n), words: make([]*syntax.Word, 0, n), lits: make([]string, 0, n),
+		pos: make([]int, 0, n), alt: make([]int, 0, n), nth: make([]int, 0, n)}
 	for _, w := range c.Args {
 		first := len(cmd.args) == 0
 		vals := scope.word(ch, w)
@@ -385,6 +400,6 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 	}
 	scope.command(&cmd)
 	if scope != sh {
-		maps.Copy(sh.funcs, scope.funcs)
+		sh.learn(scope)
 	}
 }

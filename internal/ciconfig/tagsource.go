@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -133,7 +134,7 @@ func (r *run) uniqueName() string {
 		return "$CI_REGISTRY_TAG"
 	}
 	for _, f := range r.in.Files {
-		if strings.Contains(string(f.Content), "CI_REGISTRY_TAG") {
+		if bytes.Contains(f.Content, []byte("CI_REGISTRY_TAG")) {
 			return "$CI_REGISTRY_TAG"
 		}
 	}

@@ -39,6 +39,9 @@ type text []piece
 
 // String renders the text with its holes as variables.
 func (t text) String() string {
+	if len(t) == 1 && t[0].hole == "" {
+		return t[0].text
+	}
 	var b strings.Builder
 	for _, p := range t {
 		switch {
@@ -122,8 +125,11 @@ func (t text) blot() text {
 
 // product joins every left value with every right value.
 func product(left, right []text) []text {
-	if len(left) == 0 {
+	switch {
+	case len(left) == 0, len(left) == 1 && len(left[0]) == 0 && len(right) <= most && (len(right) != 1 || len(right[0]) <= longest):
 		return slices.Clone(right)
+	case len(right) == 1 && len(right[0]) == 0:
+		return left
 	}
 	if len(right) == 1 {
 		for i := range left {
