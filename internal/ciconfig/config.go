@@ -112,6 +112,7 @@ type config struct {
 	unseen  bool              // its configuration, or a part of it, is not there
 	passed  map[string][]text // see received
 	made    []*job            // see jobs
+	envs    map[*tree]*env    // see env
 }
 
 type problem struct {

@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"bytes"
+	"maps"
 	"path"
 	"strings"
 
@@ -82,33 +83,34 @@ func isDockerfile(p string) bool {
 	return strings.HasPrefix(b, "dockerfile") || strings.HasPrefix(b, "containerfile") || strings.HasSuffix(b, ".dockerfile") || strings.HasSuffix(b, ".containerfile")
 }
 
-// everyone is an environment with all values that any job gives a variable.
+// everyone is an environment with all values that any job gives a variable, or
+// where none does, that a script assigns.
 func (r *run) everyone() *env {
-	e := &env{cfg: r.cfg, defs: map[string][]definition{}, settings: r.in.Project.Variables, cache: map[string][]text{}, busy: map[string]bool{}}
-	all := map[string][]text{}
-	envs := []*env{}
+	e := &env{cfg: r.cfg, settings: r.in.Project.Variables, cache: map[string][]text{}, assigned: maps.Clone(r.assigned)}
 	r.each(func() {
 		if r.cfg.root != nil {
-			envs = append(envs, r.cfg.env(nil))
+			e.jobs = append(e.jobs, r.cfg.env(nil))
 		}
 		for _, j := range r.cfg.jobs() {
-			envs = append(envs, r.cfg.env(j.tree))
+			e.jobs = append(e.jobs, r.cfg.env(j.tree))
 		}
 	})
-	for _, one := range envs {
-		for name := range one.defs {
-			if v, ok := one.lookup(name); ok {
-				all[name] = union(all[name], v)
-			}
-		}
-	}
-	for name, v := range r.assigned {
-		if len(all[name]) == 0 && !predefined(name) {
-			all[name] = v
-		}
-	}
-	e.cache = all
 	return e
+}
+
+// anywhere are the values of a variable in all jobs.
+func (e *env) anywhere(name string) []text {
+	var out []text
+	for _, one := range e.jobs {
+		if len(one.defs[name]) > 0 {
+			v, _ := one.lookup(name)
+			out = union(out, v)
+		}
+	}
+	if len(out) == 0 {
+		out = e.assigned[name]
+	}
+	return out
 }
 
 // manifest looks at every scalar of a YAML file. It returns false when the

@@ -24,25 +24,41 @@ type env struct {
 	cache    map[string][]text
 	busy     map[string]bool
 	asked    int
-	circular bool // a variable led back to itself
+	jobs     []*env            // whose values these are, of an environment of everyone
+	assigned map[string][]text // what scripts assign, for everyone
+	circular bool              // a variable led back to itself
 }
 
-// env gathers the variables of a job, of the whole pipeline when j is nil.
+// env are the variables of a job, of the whole pipeline when j is nil. Whoever asks
+// again gets the values that are known by then.
 func (c *config) env(j *tree) *env {
+	if c.envs[j] == nil {
+		if c.envs == nil {
+			c.envs = map[*tree]*env{}
+		}
+		c.envs[j] = c.gather(j)
+	}
+	return c.envs[j]
+}
+
+func (c *config) gather(j *tree) *env {
 	e := &env{cfg: c, defs: map[string][]definition{}, settings: c.in.Project.Variables, cache: map[string][]text{}, busy: map[string]bool{}}
 	e.received = c.received()
-	if inherit := j.kid("inherit").kid("variables"); inherit == nil || inherit.value() != "false" {
+	inherit := j.kid("inherit").kid("variables")
+	switch {
+	case j == nil:
 		e.take(c.root.kid("variables"), false)
 		e.rules(c.root.kid("workflow").kid("rules"))
-		if inherit != nil {
-			maps.DeleteFunc(e.defs, func(name string, _ []definition) bool { return !inherits(inherit, name) })
-		}
+		return e
+	case inherit == nil:
+		e.defs = maps.Clone(c.env(nil).defs)
+	case inherit.value() != "false":
+		e.defs = maps.Clone(c.env(nil).defs)
+		maps.DeleteFunc(e.defs, func(name string, _ []definition) bool { return !inherits(inherit, name) })
 	}
-	if j != nil {
-		e.take(j.kid("variables"), false)
-		e.rules(j.kid("rules"))
-		e.matrix(j.kid("parallel").kid("matrix"))
-	}
+	e.take(j.kid("variables"), false)
+	e.rules(j.kid("rules"))
+	e.matrix(j.kid("parallel").kid("matrix"))
 	return e
 }
 
@@ -137,9 +153,11 @@ func (e *env) lookup(name string) ([]text, bool) {
 	if v, ok := e.received[name]; ok {
 		return v, true
 	}
-	if e.asked++; e.busy[name] || e.asked > maxLookups {
-		e.circular = true
-		return nil, false
+	if len(e.jobs) > 0 {
+		if v := e.anywhere(name); len(v) > 0 {
+			e.cache[name] = v
+			return v, true
+		}
 	}
 	if v, ok := e.settings[name]; ok {
 		t := []text{{piece{text: v}}}
@@ -148,6 +166,10 @@ func (e *env) lookup(name string) ([]text, bool) {
 	}
 	defs := e.defs[name]
 	if len(defs) == 0 {
+		return nil, false
+	}
+	if e.asked++; e.busy[name] || e.asked > maxLookups {
+		e.circular = true
 		return nil, false
 	}
 	e.busy[name] = true
