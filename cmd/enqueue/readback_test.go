@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
+	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/skopeotest"
 )
 
 // client is a program that knows nothing of us, and how it prints a manifest as
@@ -71,8 +72,10 @@ func TestReadBack(t *testing.T) {
 	}
 	for _, c := range clients {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := exec.LookPath(c.name); err != nil {
-				t.Skip(c.name + " is not installed (make deps, make bench-copy)")
+			if c.name == "skopeo" {
+				skopeotest.Find(t)
+			} else if _, err := exec.LookPath(c.name); err != nil {
+				t.Skip(c.name + " is not installed (make bench-copy)")
 			}
 			for tag, image := range images {
 				at := p.ecrHost() + "/group/app:" + tag

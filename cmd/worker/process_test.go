@@ -18,6 +18,7 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/postgres/postgrestest"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/samples"
+	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/skopeotest"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -123,10 +124,7 @@ func TestKilledWorker(t *testing.T) {
 
 // witness compares every copied tag with its source through skopeo.
 func witness(t *testing.T, world *sandbox.World, st *store.Store, rows []store.Status) {
-	skopeo, err := exec.LookPath("skopeo")
-	if err != nil {
-		t.Skip("skopeo is not installed (Debian package skopeo): no independent witness")
-	}
+	skopeo := skopeotest.Find(t)
 	raw := func(url, user, password, image string) string {
 		t.Helper()
 		host := strings.TrimPrefix(url, "http://")

@@ -13,6 +13,7 @@ import (
 
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
+	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/skopeotest"
 )
 
 // variety is one image of every kind that is copied.
@@ -74,10 +75,7 @@ func TestRegclient(t *testing.T) {
 
 func TestSkopeo(t *testing.T) {
 	t.Parallel()
-	skopeo, err := exec.LookPath("skopeo")
-	if err != nil {
-		t.Skip("skopeo is not installed: its view of the ECR stand-in is not checked")
-	}
+	skopeo := skopeotest.Find(t)
 	s := start(t, ecr.Options{})
 	if _, err := s.CreateRepository("team/copy"); err != nil {
 		t.Fatal(err)

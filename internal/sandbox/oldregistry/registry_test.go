@@ -19,6 +19,7 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/clock"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oldregistry"
+	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/skopeotest"
 )
 
 func start(t *testing.T, o oldregistry.Options) *oldregistry.Server {
@@ -279,10 +280,7 @@ func TestInject(t *testing.T) {
 
 func TestSkopeo(t *testing.T) {
 	t.Parallel()
-	skopeo, err := exec.LookPath("skopeo")
-	if err != nil {
-		t.Skip("skopeo is not installed: its view of the old registry is not checked")
-	}
+	skopeo := skopeotest.Find(t)
 	s := start(t, oldregistry.Options{})
 	image := oci.Index(oci.Build(oci.Spec{}), oci.Build(oci.Spec{Platform: "linux/arm64"}))
 	if err := pipeline(s, "team/app").Push(t.Context(), s.Name, "team/app", "v1", image); err != nil {
