@@ -126,6 +126,8 @@ func (b *bench) round(ctx context.Context, t tool, latency time.Duration) ([]fig
 	}
 	defer to.close()
 
+	timeline := newTrace(b.trace)
+	source.trace, source.side, to.trace, to.side = timeline, "source", timeline, "target"
 	w := &world{bench: b, source: source.host, target: to.host}
 	w.user, w.password = b.old.Worker()
 	w.awsUser, w.awsPassword = aws.PipelineToken("group/app", target)
@@ -159,6 +161,9 @@ func (b *bench) round(ctx context.Context, t tool, latency time.Duration) ([]fig
 		}
 		f.CPU, f.RSS = used.cpu.Seconds(), used.rss
 		f.Requests, f.Throttled = int(source.requests.Load()+to.requests.Load()), int(source.throttled.Load()+to.throttled.Load())
+		if err := timeline.write(t.name, scenario, start); err != nil {
+			return nil, err
+		}
 		f.Source, f.Target = source.out.Load(), to.in.Load()
 		held := aws.Tags(target)
 		for _, want := range tags {

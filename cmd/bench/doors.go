@@ -29,6 +29,9 @@ type door struct {
 
 	requests, throttled atomic.Int64
 	in, out             atomic.Int64 // bytes of bodies of blobs
+
+	trace *trace // if wanted
+	side  string // what the trace calls this door
 }
 
 type newConn struct{}
@@ -67,6 +70,8 @@ func (d *door) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if used, ok := r.Context().Value(newConn{}).(*atomic.Bool); ok && !used.Swap(true) {
 		wait += 2 * d.latency
 	}
+	start := time.Now()
+	defer func() { d.trace.note(d.side, r, wait > d.latency, start) }()
 	time.Sleep(wait)
 	blob := strings.Contains(r.URL.Path, "/blobs/")
 	if blob {

@@ -41,6 +41,7 @@ type settings struct {
 	quota   bool
 	bin     string
 	tools   []string
+	trace   string
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -60,6 +61,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	f.BoolVar(&s.quota, "quota", false, "with ECR's quotas, such as 10 PutImage a second")
 	f.StringVar(&s.bin, "bin", "", "folder with the programs: enqueue, regsync, regctl, crane, skopeo (else PATH)")
 	tools := f.String("tools", "floor,ours,regsync,regctl,crane,skopeo", "in this order; those not installed are left out")
+	f.StringVar(&s.trace, "trace", "", "file for a line a request: tool, scenario, milliseconds from first to last, side, connection, what")
 	asJSON := f.String("json", "", "file for the figures as JSON")
 	if err := f.Parse(args); err != nil {
 		return err
