@@ -74,7 +74,7 @@ func reconciliationTables(r reconcile.Report, limit int) []*table {
 	for _, s := range r.Subjects {
 		for _, f := range s.Findings {
 			if f.Class != reconcile.InSync {
-				subjects.add(s.Path, title(f.Class), string(f.Severity), yesNo(f.NeedsOld), f.Detail, string(f.Owner), f.Remedy)
+				subjects.add(s.Path, title(f.Class), string(f.Severity), yesNo(f.NeedsOld), f.Detail, s.Acts(f), f.Remedy)
 			}
 		}
 	}
@@ -258,12 +258,12 @@ func writeCSV(w io.Writer, header []string, rows func(add func(...string))) erro
 
 // reconciliationCSV has a row a finding; a subject without any has one, too.
 func reconciliationCSV(w io.Writer, r reconcile.Report) error {
-	header := []string{"report", "finished_at", "kind", "path", "project_id", "group", "class", "severity", "needs_old_registry", "count", "subjects", "detail", "owner", "remedy", "url"}
+	header := []string{"report", "finished_at", "kind", "path", "project_id", "group", "class", "severity", "needs_old_registry", "count", "subjects", "detail", "owner", "remedy", "url", "maintainers"}
 	return writeCSV(w, header, func(add func(...string)) {
 		for _, s := range r.Subjects {
 			for _, f := range s.Findings {
 				add(fmt.Sprint(r.ID), r.FinishedAt.Format(time.RFC3339), s.Kind, s.Path, fmt.Sprint(s.ProjectID), s.Group,
-					string(f.Class), string(f.Severity), fmt.Sprint(f.NeedsOld), fmt.Sprint(f.Count), strings.Join(f.Subjects, "; "), f.Detail, string(f.Owner), f.Remedy, s.URL)
+					string(f.Class), string(f.Severity), fmt.Sprint(f.NeedsOld), fmt.Sprint(f.Count), strings.Join(f.Subjects, "; "), f.Detail, string(f.Owner), f.Remedy, s.URL, strings.Join(s.Maintainers, "; "))
 			}
 		}
 	})

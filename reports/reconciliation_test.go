@@ -58,7 +58,9 @@ func course() reconcile.Report {
 		}
 		if week == 6 {
 			subjects[0] = found("kurs/skjema", reconcile.Lost, reconcile.Expired)
+			subjects[0].Maintainers = []string{"Kari Nordmann (kari)", "Ola Nordmann (ola)"}
 			subjects[1] = found("kurs/kart", reconcile.RunsOld)
+			subjects[1].Maintainers = []string{"Kari Nordmann (kari)", "Ola Nordmann (ola)", "Per Hansen (per)", "Eva Eier (eier)", "Siri (siri)"}
 			subjects[2] = found("lonn/app", reconcile.NamesOld)
 			subjects = append(subjects, found("kurs/kalender", reconcile.Production))
 		}

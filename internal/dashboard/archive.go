@@ -1,6 +1,7 @@
 package dashboard
 
 import (
+	"encoding/json"
 	"net/http"
 	"strconv"
 
@@ -13,9 +14,15 @@ type archived struct {
 	store.Report
 	// Needing are the projects that still need the old registry, Others those
 	// with something else to say; those in sync are only counted.
-	Needing, Others []store.Reconciliation
+	Needing, Others []told
 	Deliveries      []store.Delivery
 	Formats, Groups []string // in which the finished report can be had in full
+}
+
+// told is what was found about a project, and who of its own can act.
+type told struct {
+	store.Reconciliation
+	Maintainers []string
 }
 
 // mostReports bounds the list of the archive: three years of weeks.
@@ -60,7 +67,12 @@ func (s *server) report(r *http.Request, f *frame) error {
 	if err != nil {
 		return err
 	}
-	for _, row := range rows {
+	for _, r := range rows {
+		var seen struct {
+			Maintainers []string `json:"maintainers"`
+		}
+		_ = json.Unmarshal(r.Evidence, &seen) // what is not readable names nobody
+		row := told{r, seen.Maintainers}
 		switch {
 		case row.NeedsOld:
 			a.Needing = append(a.Needing, row)

@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	api "gitlab.com/gitlab-org/api/client-go/v2"
@@ -69,7 +70,8 @@ type Options struct {
 
 // Client is a connection to one GitLab instance. It is safe for concurrent use.
 type Client struct {
-	api *api.Client
+	api  *api.Client
+	name atomic.Pointer[string] // of our account, once it was asked for
 }
 
 // New returns a client. It does not talk to the server yet.

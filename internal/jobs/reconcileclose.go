@@ -74,11 +74,13 @@ func (w *CloseReport) model(ctx context.Context, r store.Report) (reconcile.Repo
 		var seen struct {
 			Path   string `json:"path"`
 			WebURL string `json:"web_url"`
+			// of projects with something to do
+			Maintainers []string `json:"maintainers"`
 		}
 		if err := json.Unmarshal(row.Evidence, &seen); err != nil {
 			return head, fmt.Errorf("the evidence about %s is not readable: %w", row.Path, err)
 		}
-		s.URL = seen.WebURL
+		s.URL, s.Maintainers = seen.WebURL, append([]string{}, seen.Maintainers...)
 		subjects = append(subjects, s)
 	}
 	return reconcile.Close(head, subjects, before), nil

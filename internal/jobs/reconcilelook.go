@@ -31,10 +31,28 @@ func (w *Reconcile) look(ctx context.Context, row store.Reconciliation) (evidenc
 		return nil, nil, err
 	}
 	reports := w.Settings.Reports
-	return p, reconcile.Judge(p, e, reconcile.Limits{
+	findings = reconcile.Judge(p, e, reconcile.Limits{
 		OldHost: w.Settings.OldHost, ECRHost: w.Settings.ECRHost, OldBases: w.oldBases(p.Path), Now: reports.now(),
 		MergeRequest: reports.MergeRequest, Production: reports.Production, Failed: reports.Failed,
-	}), nil
+	})
+	if concerned := func(f reconcile.Finding) bool { return f.Owner == reconcile.ProjectOwner && f.Remedy != "" }; !p.Gone && slices.ContainsFunc(findings, concerned) {
+		p.Maintainers, err = w.maintainers(ctx, p.ID)
+	}
+	return p, findings, err
+}
+
+// maintainers names the people who can act on a project; none where we may not see
+// them.
+func (w *Reconcile) maintainers(ctx context.Context, project int64) ([]string, error) {
+	people, err := w.GitLab.Maintainers(ctx, project)
+	if unseen(err) {
+		return nil, nil
+	}
+	var out []string
+	for _, m := range people {
+		out = append(out, m.Name+" ("+m.Username+")")
+	}
+	return out, err
 }
 
 func (w *Reconcile) lookAtRepository(ctx context.Context, name string) (any, []reconcile.Finding, error) {

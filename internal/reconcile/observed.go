@@ -12,6 +12,9 @@ type Project struct {
 	Archived      bool   `json:"archived,omitempty"`
 	Empty         bool   `json:"empty,omitempty"`
 	Gone          bool   `json:"gone,omitempty"` // GitLab no longer knows it
+	// Maintainers are people who can act, such as "Kari Nordmann (kari)": asked for
+	// only of projects with something to do.
+	Maintainers []string `json:"maintainers,omitempty"`
 	// Pipelines says that it has a CI configuration and CI is on.
 	Pipelines bool `json:"pipelines"`
 

@@ -67,14 +67,35 @@ type Headline struct {
 
 // Subject is a project or an old repository, and what was found.
 type Subject struct {
-	Kind      string    `json:"kind"` // project or repository
-	ProjectID int64     `json:"project_id"`
-	Path      string    `json:"path"`
-	URL       string    `json:"url"`
-	Group     string    `json:"group"` // whose it is: the path without its last part
-	NeedsOld  bool      `json:"needs_old"`
-	Findings  []Finding `json:"findings"` // the gravest first
+	Kind      string `json:"kind"` // project or repository
+	ProjectID int64  `json:"project_id"`
+	Path      string `json:"path"`
+	URL       string `json:"url"`
+	Group     string `json:"group"` // whose it is: the path without its last part
+	// Maintainers are people of it who can act; none where GitLab names none to us.
+	Maintainers []string  `json:"maintainers"`
+	NeedsOld    bool      `json:"needs_old"`
+	Findings    []Finding `json:"findings"` // the gravest first
 }
+
+// Acts names who can act on a finding: of a project's own, its maintainers, or its
+// group where none is known.
+func (s Subject) Acts(f Finding) string {
+	switch {
+	case f.Owner != ProjectOwner || s.Kind != "project":
+		return string(f.Owner)
+	case len(s.Maintainers) > 0:
+		text := strings.Join(s.Maintainers[:min(len(s.Maintainers), most)], ", ")
+		if more := len(s.Maintainers) - most; more > 0 {
+			text += fmt.Sprintf(" and %d more", more)
+		}
+		return text
+	}
+	return "group " + s.Group
+}
+
+// most is how many people a report names in one place.
+const most = 3
 
 // Class is the gravest that the subject is in.
 func (s Subject) Class() Class {
@@ -133,6 +154,9 @@ func Close(head Report, subjects []Subject, before []Report) Report {
 	r.Schema = schema
 	r.Scope = append([]string{}, r.Scope...)
 	r.Subjects = append([]Subject{}, subjects...)
+	for i := range r.Subjects {
+		r.Subjects[i].Maintainers = append([]string{}, r.Subjects[i].Maintainers...)
+	}
 	slices.SortStableFunc(r.Subjects, func(a, b Subject) int {
 		return cmp.Or(
 			cmp.Compare(weight(a.Severity()), weight(b.Severity())),

@@ -142,3 +142,21 @@ func TestCompare(t *testing.T) {
 		t.Errorf("owners: %+v", second.Owners)
 	}
 }
+
+// TestActs names the people who can act, or their group.
+func TestActs(t *testing.T) {
+	t.Parallel()
+	own, ours := reconcile.Finding{Owner: reconcile.ProjectOwner}, reconcile.Finding{Owner: reconcile.PlatformOwner}
+	s := subject("kurs/app", true, reconcile.NamesOld)
+	for want, got := range map[string]func() string{
+		"group kurs":         func() string { return s.Acts(own) },
+		"platform":           func() string { return s.Acts(ours) },
+		"Kari (kari)":        func() string { s.Maintainers = []string{"Kari (kari)"}; return s.Acts(own) },
+		"a, b, c and 2 more": func() string { s.Maintainers = []string{"a", "b", "c", "d", "e"}; return s.Acts(own) },
+	} {
+		s.Maintainers = nil
+		if said := got(); said != want {
+			t.Errorf("%q, want %q", said, want)
+		}
+	}
+}

@@ -39,6 +39,9 @@ func (b *bench) everything() {
 	p, r, err := b.api.Projects.GetProject("team/app", nil)
 	ok(p, r, err)
 
+	members, r, err := b.api.ProjectMembers.ListAllProjectMembers(id, nil)
+	ok(members, r, err)
+
 	i, r, err := b.api.Issues.CreateIssue(id, &api.CreateIssueOptions{Title: api.Ptr("One"), Description: api.Ptr("the mark")})
 	ok(i, r, err)
 	i, r, err = b.api.Issues.UpdateIssue(id, i.IID, &api.UpdateIssueOptions{StateEvent: api.Ptr("close")})

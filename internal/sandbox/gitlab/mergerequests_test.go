@@ -72,7 +72,7 @@ func TestMergeRequest(t *testing.T) {
 	b.refused(err, 409, "SHA does not match HEAD of source branch")
 	got, answer, err := b.api.MergeRequests.AcceptMergeRequest("team/app", 1, &api.AcceptMergeRequestOptions{SHA: &m.SHA})
 	b.must(err)
-	b.equal([]any{answer.StatusCode, got.State, got.Description, got.MergeUser.Username}, []any{200, "merged", "better", "ecrferry-bot"})
+	b.equal([]any{answer.StatusCode, got.State, got.Description, got.MergeUser.Username}, []any{200, "merged", "better", "group_1_bot_7d1c4e0a"})
 	b.idle()
 	v := b.newest("team/app")
 	b.equal([]any{v.Ref, v.SHA, v.Source, v.Status}, []any{"main", got.MergeCommitSHA, "push", "success"})

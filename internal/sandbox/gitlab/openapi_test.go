@@ -64,7 +64,7 @@ var (
 	// mistyped are properties that the file makes strings or single objects for
 	// want of a type, with the type that GitLab's entities give them.
 	mistyped = map[string]string{
-		"approvals_before_merge": "integer", "assignees": "array", "blocking_discussions_resolved": "boolean", "can_merge": "boolean",
+		"access_level": "integer", "approvals_before_merge": "integer", "assignees": "array", "blocking_discussions_resolved": "boolean", "can_merge": "boolean",
 		"changes": "array", "ci_job_token_scope_enabled": "boolean", "downvotes": "integer", "draft": "boolean", "first_contribution": "boolean",
 		"force_remove_source_branch": "boolean", "has_conflicts": "boolean", "imported": "boolean", "labels": "array",
 		"merge_when_pipeline_succeeds": "boolean", "mirror": "boolean", "overflow": "boolean", "project_access": "object",

@@ -105,6 +105,7 @@ func (s *Server) routes() []route {
 		{pattern: "POST " + p + "/jobs/{job}/play", handle: playJob, level: Developer, ci: true, counts: "plays"},
 		{pattern: "POST " + p + "/jobs/{job}/cancel", handle: cancelJob, level: Developer, ci: true, counts: "cancels"},
 
+		{pattern: "GET " + p + "/members/all", handle: listMembers, level: Guest},
 		{pattern: "GET " + p + "/environments", handle: listEnvironments, level: Reporter},
 		{pattern: "GET " + p + "/environments/{environment}", handle: getEnvironment, level: Reporter},
 		{pattern: "GET " + p + "/deployments", handle: listDeployments, level: Reporter},

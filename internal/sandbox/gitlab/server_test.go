@@ -217,7 +217,7 @@ func TestAuthentication(t *testing.T) {
 
 	u, _, err := b.api.Users.CurrentUser()
 	b.must(err)
-	b.equal(u.Username, "ecrferry-bot")
+	b.equal(u.Username, "group_1_bot_7d1c4e0a")
 	meta, _, err := b.api.Metadata.GetMetadata()
 	b.must(err)
 	b.equal(meta.Version, version)

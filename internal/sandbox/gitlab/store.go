@@ -107,7 +107,7 @@ func (s *Server) load() error {
 	}
 	if s.st.Users == nil {
 		s.st.Users = []*user{
-			{ID: 2, Username: "ecrferry-bot", Name: "ecrferry", Token: BotToken, Bot: true, Level: Maintainer, Roles: map[string]int{}},
+			{ID: 2, Username: "group_1_bot_7d1c4e0a", Name: "ecrferry", Token: BotToken, Bot: true, Level: Maintainer, Roles: map[string]int{}},
 			{ID: 3, Username: "kari.nordmann", Name: "Kari Nordmann", Level: Maintainer, Roles: map[string]int{}},
 		}
 	}
