@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	api "gitlab.com/gitlab-org/api/client-go/v2"
@@ -35,6 +36,15 @@ type note struct {
 }
 
 type noteKey struct{}
+
+type tallyKey struct{}
+
+// Counting returns a context and what counts the requests that are sent to GitLab
+// under it, each page and each repetition included.
+func Counting(ctx context.Context) (context.Context, func() int) {
+	n := new(atomic.Int64)
+	return context.WithValue(ctx, tallyKey{}, n), func() int { return int(n.Load()) }
+}
 
 func withNote(ctx context.Context, n *note) context.Context {
 	return context.WithValue(ctx, noteKey{}, n)
@@ -75,6 +85,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 	if err := t.wait(ctx, n); err != nil {
 		return nil, err
+	}
+	if n, ok := ctx.Value(tallyKey{}).(*atomic.Int64); ok {
+		n.Add(1)
 	}
 	start := t.now()
 	resp, err := t.next.RoundTrip(req)
@@ -163,6 +176,9 @@ func (t *transport) report(ctx context.Context, req *http.Request, resp *http.Re
 // route names what was called without the identifiers, as a metric's label.
 func route(req *http.Request) string {
 	_, path, ok := strings.Cut(req.URL.EscapedPath(), "/api/v4/")
+	if !ok && strings.HasSuffix(req.URL.EscapedPath(), "/api/graphql") {
+		return "/api/graphql"
+	}
 	if !ok {
 		return "other"
 	}

@@ -115,9 +115,9 @@ func (s *Discover) Run(ctx context.Context, t *Task) (Outcome, error) {
 		o.Findings = findings
 		return o, nil
 	}
-	o := Done(fmt.Sprintf("%d image repositories, %d files to change", len(repositories), len(prop.result.Edits)))
+	o := Done(fmt.Sprintf("%d image repositories, %d files to change; %s", len(repositories), len(prop.result.Edits), prop.read()))
 	o.Findings = findings
-	o.Result = map[string]any{"repositories": len(repositories), "edits": len(prop.result.Edits), "mapping": prop.result.Mapping}
+	o.Result = map[string]any{"repositories": len(repositories), "edits": len(prop.result.Edits), "mapping": prop.result.Mapping, "files": len(prop.files), "requests": prop.asked}
 	return o, nil
 }
 

@@ -132,10 +132,10 @@ func (p *Planner) show(t *Task, o Outcome, out *reports.ProjectPlan) {
 			Text: f.Text, Message: f.Message, Remedy: f.Remedy, Owner: f.Owner,
 		})
 	}
-	files := 0
+	asked, edits := 0, 0
 	if t.proposal != nil && t.proposal.result != nil {
 		out.Diff = masked(t.proposal.result.Diff())
-		files = len(t.proposal.files)
+		asked, edits = t.proposal.asked, len(t.proposal.result.Edits)
 	}
 	if o.verdict == stop && o.state == store.StateSkipped {
 		out.Verdict, out.Why = reports.Skip, o.Message
@@ -159,7 +159,7 @@ func (p *Planner) show(t *Task, o Outcome, out *reports.ProjectPlan) {
 			out.Bytes.There += b.Size
 		}
 	}
-	out.Requests, out.Seconds = p.forecast(plan, files)
+	out.Requests, out.Seconds = p.forecast(plan, fileReads*asked+edits)
 	switch {
 	case o.verdict == stop:
 		out.Verdict, out.Why = reports.Blocked, o.Message
@@ -177,12 +177,12 @@ func (p *Planner) show(t *Task, o Outcome, out *reports.ProjectPlan) {
 	}
 }
 
-// What a migration asks of GitLab: its files once for each of the three steps
-// that read them, and the rest of what the steps look at: 25 to 32 requests in the
+// What a migration asks of GitLab: what reading the files took the plan, once for
+// each of the three steps that read them, each file that changes, and the rest of what the steps look at: 19 to 26 requests in the
 // samples' migrations, with the looks at a pipeline of ten minutes.
 const (
 	fileReads     = 3
-	otherRequests = 32
+	otherRequests = 26
 )
 
 // Where no migration has ended yet, a pipeline is taken to last ten minutes and
@@ -192,12 +192,12 @@ const (
 	usualBytes    = 40e6
 )
 
-// forecast is what a migration with this plan asks of each system, and how long
-// it takes without humans.
+// forecast is what a migration with this plan asks of each system, where files
+// is what it asks for them, and how long it takes without humans.
 func (p *Planner) forecast(plan imagecopy.Plan, files int) (map[string]int, float64) {
 	f := plan.Forecast
 	requests := map[string]int{
-		"gitlab":       fileReads*files + otherRequests,
+		"gitlab":       files + otherRequests,
 		"old-registry": f.Requests.BlobReads + len(plan.Manifests),
 		"ecr":          f.Requests.InitiateLayerUpload + f.Requests.CompleteLayerUpload + f.Requests.PutImage + f.Requests.DescribeImages + 3,
 	}

@@ -64,23 +64,40 @@ const looks = 8
 // on: the same question no more often than it would be asked in the real world.
 func (b *bench) countRequests() func(project int64) int {
 	var mu sync.Mutex
-	asked := map[string]map[string]int{} // by project and question
+	asked := map[string]map[string]int{} // by try and question
+	about := map[string]string{}         // the project that a try is about
 	b.world.GitLab.Inject(func(r *http.Request) (int, string, bool) {
-		rest, ok := strings.CutPrefix(r.URL.Path, "/api/v4/projects/")
-		if project, _, _ := strings.Cut(rest, "/"); ok && strings.HasPrefix(r.UserAgent(), "ecrferry") {
-			mu.Lock()
-			defer mu.Unlock()
-			if asked[project] == nil {
-				asked[project] = map[string]int{}
+		if !strings.HasPrefix(r.UserAgent(), "ecrferry") {
+			return 0, "", false
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		try := r.Header.Get("X-Request-Id")
+		if asked[try] == nil {
+			asked[try] = map[string]int{}
+		}
+		asked[try][r.Method+" "+r.URL.RequestURI()]++
+		rest, _ := strings.CutPrefix(r.URL.Path, "/api/v4/projects/")
+		if project, _, _ := strings.Cut(rest, "/"); about[try] == "" {
+			if _, err := strconv.ParseInt(project, 10, 64); err == nil {
+				about[try] = project
 			}
-			asked[project][r.Method+" "+r.URL.RequestURI()]++
 		}
 		return 0, "", false
 	})
 	return func(project int64) (sum int) {
 		mu.Lock()
 		defer mu.Unlock()
-		for _, n := range asked[strconv.FormatInt(project, 10)] {
+		questions := map[string]int{}
+		for try, list := range asked {
+			if about[try] != strconv.FormatInt(project, 10) {
+				continue
+			}
+			for question, n := range list {
+				questions[question] += n
+			}
+		}
+		for _, n := range questions {
 			sum += min(n, looks)
 		}
 		return sum

@@ -8,9 +8,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/ciconfig"
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
@@ -24,16 +21,20 @@ type proposal struct {
 	head   gitlab.Branch
 	ciPath string
 	hasCI  bool
-	files  map[string]gitlab.File
+	files  map[string]gitlab.File // without their last commits
 	result *ciconfig.Result
+	asked  int // the requests to GitLab that reading took
 }
 
-// fetches is how many files of a project are read at once.
-const fetches = 4
+// read tells what was read and what it cost.
+func (p *proposal) read() string {
+	return fmt.Sprintf("%d files read in %d requests to GitLab", len(p.files), p.asked)
+}
 
 // propose reads the files of the default branch's head that can name an image,
 // and what they include, and lets ciconfig rewrite them.
 func (s *survey) propose(ctx context.Context, t *Task, vars []gitlab.Variable) (*proposal, error) {
+	ctx, asked := gitlab.Counting(ctx)
 	head, err := s.GitLab.Branch(ctx, t.Project.ID, t.Project.DefaultBranch)
 	if err != nil {
 		return nil, err
@@ -46,7 +47,7 @@ func (s *survey) propose(ctx context.Context, t *Task, vars []gitlab.Variable) (
 	if err != nil {
 		return nil, err
 	}
-	var wanted []string
+	var wanted []gitlab.Entry
 	for _, e := range tree {
 		if e.Type != "blob" || e.Mode == "120000" {
 			continue // a link's target is in the tree under its own name
@@ -55,10 +56,10 @@ func (s *survey) propose(ctx context.Context, t *Task, vars []gitlab.Variable) (
 			p.hasCI = true
 		}
 		if e.Path == p.ciPath || ciconfig.Candidate(e.Path) {
-			wanted = append(wanted, e.Path)
+			wanted = append(wanted, e)
 		}
 	}
-	if p.files, err = s.read(ctx, t.Project.ID, head.SHA, wanted); err != nil {
+	if p.files, err = s.GitLab.Files(ctx, t.Project.ID, t.Project.Path, head.SHA, wanted); err != nil {
 		return nil, err
 	}
 	if root := elsewhere(p.ciPath); root != nil {
@@ -69,6 +70,7 @@ func (s *survey) propose(ctx context.Context, t *Task, vars []gitlab.Variable) (
 		return nil, err
 	}
 	ciconfig.Gather(&in, func(inc ciconfig.Include) ciconfig.Included { return s.include(ctx, t, p, inc) })
+	p.asked = asked()
 	p.result, err = ciconfig.Rewrite(in)
 	t.proposal = p
 	return p, err
@@ -92,27 +94,6 @@ func elsewhere(ciPath string) []byte {
 		root = fmt.Appendf(root, "    ref: %q\n", ref)
 	}
 	return root
-}
-
-// read fetches files of one commit.
-func (s *survey) read(ctx context.Context, project int64, sha string, paths []string) (map[string]gitlab.File, error) {
-	files := make(map[string]gitlab.File, len(paths))
-	var mu sync.Mutex
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(fetches)
-	for _, name := range paths {
-		g.Go(func() error {
-			f, err := s.GitLab.File(ctx, project, sha, name)
-			if err != nil {
-				return err
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			files[name] = f
-			return nil
-		})
-	}
-	return files, g.Wait()
 }
 
 // input is what the rewriter gets.

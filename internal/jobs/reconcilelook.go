@@ -189,6 +189,9 @@ func (w *Reconcile) lookAtOld(ctx context.Context, t *Task, _ []gitlab.Variable,
 	return err
 }
 
+// fetches is how many digests of a project are asked for at once.
+const fetches = 4
+
 // oldTags lists a project's tags in the old registry, with the digests of those
 // that are wanted.
 func (s *survey) oldTags(ctx context.Context, st *store.Store, project int64, digest func(repository, tag string) bool) ([]store.OldTag, error) {

@@ -83,8 +83,12 @@ func (s *Rewrite) rewrite(ctx context.Context, t *Task, policy Policy, vars []gi
 	var inverse []store.Inverse
 	c := change{head: prop.head, branch: branchName, title: "Move container images to ECR", message: commitMessage(t, prop)}
 	for _, e := range prop.result.Edits {
+		f, err := s.GitLab.File(ctx, t.Project.ID, prop.head.SHA, e.Path) // its last commit
+		if err != nil {
+			return Outcome{}, err
+		}
 		inverse = append(inverse, store.Inverse{Path: e.Path, Before: e.Before, After: e.After})
-		c.edits = append(c.edits, gitlab.Edit{Path: e.Path, Content: e.After, LastCommitID: prop.files[e.Path].LastCommitID})
+		c.edits = append(c.edits, gitlab.Edit{Path: e.Path, Content: e.After, LastCommitID: f.LastCommitID})
 	}
 	if err := t.store.ReplaceInverses(ctx, t.Migration.ID, inverse); err != nil {
 		return Outcome{}, err
@@ -100,7 +104,7 @@ func (s *Rewrite) rewrite(ctx context.Context, t *Task, policy Policy, vars []gi
 	}
 	o, more, err := s.deliver(ctx, t, c, policy.Delivery)
 	o.Findings = append(findings, more...)
-	o.Result = map[string]any{"diff": masked(prop.result.Diff()), "mapping": prop.result.Mapping}
+	o.Result = map[string]any{"diff": masked(prop.result.Diff()), "mapping": prop.result.Mapping, "files": len(prop.files), "requests": prop.asked}
 	return o, err
 }
 

@@ -118,6 +118,7 @@ func (s *Server) handler() http.Handler {
 	for _, r := range s.routes() {
 		mux.HandleFunc(r.pattern, func(w http.ResponseWriter, q *http.Request) { s.serve(r, w, q) })
 	}
+	mux.HandleFunc("POST /api/graphql", s.graphql)
 	mux.HandleFunc("/", func(w http.ResponseWriter, q *http.Request) {
 		c := &call{s: s, w: w, r: q}
 		c.respond(http.StatusNotFound, object{"error": "404 Not Found"}, nil)
