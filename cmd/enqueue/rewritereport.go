@@ -185,7 +185,7 @@ func writeFindings(b *strings.Builder, color ink, group []ciconfig.Finding) {
 	first := group[0]
 	meaning := first.Message
 	if first.Detail != "" {
-		meaning = strings.TrimSuffix(meaning, " ("+first.Detail+")")
+		meaning = strings.TrimSuffix(meaning, " ("+first.Names()+")")
 	}
 	fmt.Fprintf(b, "%s %s (for the %s)\n", color.of(severityInk[first.Severity], string(first.Severity)), color.of("1", string(first.Code)), first.Owner)
 	writeWrapped(b, "  ", visible(meaning)+".")
@@ -200,7 +200,7 @@ func writeFindings(b *strings.Builder, color ink, group []ciconfig.Finding) {
 			fmt.Fprintf(b, "        %s\n", visible(f.Text))
 		}
 		if f.Detail != "" && f.Detail != f.Text {
-			fmt.Fprintf(b, "        %s\n", color.of("2", "("+visible(f.Detail)+")"))
+			fmt.Fprintf(b, "        %s\n", color.of("2", "("+visible(f.Names())+")"))
 		}
 	}
 	b.WriteString("\n")

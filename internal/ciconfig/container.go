@@ -104,6 +104,9 @@ func (r *run) contain(s *site) (out []change, why string) {
 	if why != "" {
 		return nil, why
 	}
+	if s.image.name == "" && t.kid("image") == nil {
+		return nil, "a service is the own image, and the job's image: is not in any file that can be read"
+	}
 	if s.image.name == "" || s.image.odd != "" {
 		return nil, "image: is not understood"
 	}

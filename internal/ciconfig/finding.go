@@ -1,6 +1,10 @@
 package ciconfig
 
-import "strings"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Code names a kind of finding. The vocabulary is closed; docs/findings.md
 // explains each.
@@ -34,7 +38,7 @@ type Finding struct {
 	Line, Column int
 	Text         string // what stands there
 	Message      string // what is wrong with it, with the detail in brackets
-	Detail       string // which name or value it is about; may be empty
+	Detail       string // which names or values it is about, joined by ", "; may be empty
 	Remedy       string // what to do
 	Owner        Owner
 }
@@ -73,11 +77,46 @@ func (r *run) reportAs(severity Severity, code Code, at span, detail string) {
 		f.Text = shorten(at.text())
 	}
 	key := Finding{Code: code, File: f.File, Line: f.Line, Text: f.Text}
-	if r.reported[key] {
+	if i, ok := r.reported[key]; ok {
+		r.findings[i].also(k.meaning, detail)
 		return
 	}
-	r.reported[key] = true
+	r.reported[key] = len(r.findings)
 	r.findings = append(r.findings, f)
+}
+
+// maxDetails bounds the names that one finding lists, such as those of a loop.
+// fewDetails is how many of them a reader is shown.
+const (
+	maxDetails = 100
+	fewDetails = 5
+)
+
+// also adds another name to a finding: one place may stand for several images.
+func (f *Finding) also(meaning, detail string) {
+	list := f.Details()
+	if detail == "" || slices.Contains(list, detail) || len(list) == maxDetails {
+		return
+	}
+	f.Detail = strings.Join(append(list, detail), ", ")
+	f.Message = meaning + " (" + f.Names() + ")"
+}
+
+// Names is Detail for a reader: a long list is cut.
+func (f Finding) Names() string {
+	list := f.Details()
+	if len(list) <= fewDetails {
+		return f.Detail
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:fewDetails], ", "), len(list)-fewDetails)
+}
+
+// Details are the names or values that a finding is about, one by one.
+func (f Finding) Details() []string {
+	if f.Detail == "" {
+		return nil
+	}
+	return strings.Split(f.Detail, ", ")
 }
 
 // shorten cuts a text to one line that fits in a report.

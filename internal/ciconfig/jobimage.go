@@ -236,11 +236,8 @@ func (r *run) climb(j *job, jobs []*job, affected map[string]*site) *job {
 // dockerTemplate makes sure that .docker is there to be extended.
 func (r *run) dockerTemplate() ([]change, string) {
 	if t := r.cfg.root.kid(".docker"); t != nil {
-		if node, _ := t.nameNode(r.cfg); node == nil {
-			node, _ = r.cfg.extended(t, &job{}, 0).kid("image").nameNode(r.cfg)
-			if node == nil || !strings.Contains(node.Value, "docker") {
-				return nil, "the project has a template .docker of its own that is no docker-in-docker"
-			}
+		if why := r.noDind(t); why != "" {
+			return nil, "the project has a template .docker of its own that is no docker-in-docker: " + why
 		}
 		return nil, ""
 	}
@@ -250,6 +247,28 @@ func (r *run) dockerTemplate() ([]change, string) {
 		}
 	}
 	return r.includeHelpers()
+}
+
+// noDind says what keeps a template .docker of the project from starting
+// containers that see the checkout.
+func (r *run) noDind(t *tree) string {
+	x := r.cfg.extended(t, &job{}, 0)
+	node, doc := x.kid("image").nameNode(r.cfg)
+	if node == nil {
+		return "it has no image"
+	}
+	e := r.cfg.env(x)
+	docker := func(v text) bool { return strings.Contains(v.String(), "docker") }
+	if !slices.ContainsFunc(e.expand(r.cfg.scalar(doc, node), doc), docker) {
+		return "its image is " + node.Value
+	}
+	hosts, _ := e.lookup("DOCKER_HOST")
+	for _, h := range hosts {
+		if strings.HasPrefix(h.String(), "unix:") {
+			return "DOCKER_HOST is " + h.String() + ", the runner's own daemon, which does not see the checkout where the job has it"
+		}
+	}
+	return ""
 }
 
 // helperNames are the templates that the platform's helpers define; a project

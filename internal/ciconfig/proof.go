@@ -38,7 +38,7 @@ func prove(names, after *run, res *Result) error {
 		if f.Severity == Blocking {
 			return nil // nothing will be written; the leftovers are told already
 		}
-		told[f.Message] = true
+		told[f.Detail] = true
 		told[f.File+"\x00"+f.Text] = true
 	}
 	after.look()

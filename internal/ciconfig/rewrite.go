@@ -220,7 +220,7 @@ func (r *run) summary(res *Result) {
 			res.PushedTags = append(res.PushedTags, target)
 		}
 		m := Mapped{Old: old, New: "$CI_REGISTRY_IMAGE:" + target}
-		if u.bad == "" && ref.sep >= 0 && !mapped[m] {
+		if u.bad == "" && (ref.sep >= 0 || u.retagged != "") && !mapped[m] {
 			mapped[m] = true
 			res.Mapping = append(res.Mapping, m)
 		}

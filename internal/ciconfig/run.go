@@ -22,7 +22,7 @@ type run struct {
 	looked  bool
 
 	findings []Finding
-	reported map[Finding]bool
+	reported map[Finding]int // their index in findings
 
 	following      map[*source]bool
 	functions      []declared
@@ -65,7 +65,7 @@ type operation struct {
 // over with all that was parsed of them.
 func newRun(in *Input, earlier *run) *run {
 	r := &run{in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
-		reported: map[Finding]bool{}, following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}}
+		reported: map[Finding]int{}, following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}}
 	if earlier != nil {
 		maps.Copy(r.files, earlier.files)
 	}

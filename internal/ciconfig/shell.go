@@ -295,9 +295,11 @@ func (sh *shell) assign(ch *chunk, a *syntax.Assign) {
 		if vals == nil {
 			vals = []text{{}}
 		}
-		if a.Append {
+		if a.Append { // what was there before has been looked at
 			was, _ := sh.vars.get(name)
-			vals = union(was, vals)
+			sh.set(name, union(was, vals))
+			sh.run.assignment(sh, name, vals, ch.span(int(a.Pos().Offset()), int(a.End().Offset())))
+			return
 		}
 	case a.Value != nil:
 		vals = sh.word(ch, a.Value)
