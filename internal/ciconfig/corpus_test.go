@@ -52,6 +52,8 @@ type rule struct {
 	OldBases []string `json:"old_bases,omitempty"`
 	Default  string   `json:"default_branch,omitempty"`
 	CIPath   string   `json:"-"`
+	// Variables are settings of the project; the oracle's word for them is vars.
+	Variables map[string]string `json:"vars,omitempty"`
 }
 
 func readRule(t testing.TB, file string) rule {
@@ -68,7 +70,7 @@ func readRule(t testing.TB, file string) rule {
 
 // input makes the input of a project, includes that are not there marked so.
 func input(files []File, ru rule) Input {
-	in := Input{Project: Project{Path: ru.Project, OldHost: "registry.uninett.no", OldBases: ru.OldBases, DefaultBranch: ru.Default, CIPath: ru.CIPath}, Files: files}
+	in := Input{Project: Project{Path: ru.Project, OldHost: "registry.uninett.no", OldBases: ru.OldBases, DefaultBranch: ru.Default, CIPath: ru.CIPath, Variables: ru.Variables}, Files: files}
 	for {
 		miss := Missing(in)
 		if len(miss) == 0 {
@@ -187,6 +189,8 @@ func corpusRule(name string) rule {
 		ru.CIPath = ".gitlab-ci-docker.yml"
 	case strings.HasPrefix(name, "basilelt"):
 		ru.CIPath = ".gitlab/ci/build.yml"
+	case strings.HasPrefix(name, "ongres"):
+		ru.Variables = map[string]string{"SG_CI_PROJECT_PATH": ru.Project} // a setting there
 	}
 	return ru
 }

@@ -15,7 +15,8 @@ type cutting struct {
 	calls   map[*syntax.CallExpr]bool
 	flags   []change
 	chunks  []*chunk
-	emptied map[*yaml.Node]int // script list -> entries taken out
+	emptied map[*yaml.Node]int  // script list -> entries taken out
+	items   map[*yaml.Node]bool // these entries
 	changes []change
 	jobs    []*job
 	bad     bool
@@ -80,7 +81,7 @@ func (r *run) sourceOfCut(u *use, cut map[*use]bool) bool {
 
 // cut works out how all the drops are taken out.
 func (r *run) cut(drops []*use) *cutting {
-	c := &cutting{run: r, calls: map[*syntax.CallExpr]bool{}, emptied: map[*yaml.Node]int{}}
+	c := &cutting{run: r, calls: map[*syntax.CallExpr]bool{}, emptied: map[*yaml.Node]int{}, items: map[*yaml.Node]bool{}}
 	in := map[*use]bool{}
 	for _, u := range drops {
 		in[u] = true
@@ -411,12 +412,13 @@ func (c *cutting) item(ch *chunk) {
 	}
 	c.changes = append(c.changes, change{span: span{l.doc.src, from, end}})
 	c.emptied[l.list]++
+	c.items[l.node] = true
 }
 
 // empty takes out jobs whose script has become empty.
 func (c *cutting) empty() {
 	for list, n := range c.emptied {
-		if n < len(list.Content) {
+		if n < len(list.Content) && !c.idle(list) {
 			continue
 		}
 		j := c.run.jobOfScript(list)
@@ -455,6 +457,71 @@ func (c *cutting) empty() {
 		c.changes = append(kept, change{span: span{d.src, from, end}})
 		c.jobs = append(c.jobs, j)
 	}
+}
+
+// idle says whether the entries that are left of a script only log in to a
+// registry and say so: nothing comes of it any more.
+func (c *cutting) idle(list *yaml.Node) bool {
+	logins := 0
+	for _, n := range list.Content {
+		if c.items[n] {
+			continue
+		}
+		f := parseText([]string{deref(n).Value})
+		if f == nil {
+			return false
+		}
+		only := true
+		syntax.Walk(f, func(n syntax.Node) bool {
+			call, ok := n.(*syntax.CallExpr)
+			if !ok || len(call.Args) == 0 || !only {
+				return only
+			}
+			switch name := call.Args[0].Lit(); {
+			case name == "echo" || name == "printf" || name == "set":
+			case len(call.Args) > 2 && (name == "sh" || name == "bash") && call.Args[1].Lit() == "-c":
+				q, ok := call.Args[2].Parts[0].(*syntax.DblQuoted)
+				only = ok && len(call.Args[2].Parts) == 1 && loggingIn(literalOf(q))
+				logins++
+			default:
+				only = len(call.Args) > 1 && loggingIn(name+" "+call.Args[1].Lit()+" "+wordAt(call, 2))
+				logins++
+			}
+			return only
+		})
+		if !only {
+			return false
+		}
+	}
+	return logins > 0
+}
+
+// loggingIn says whether a command line begins as a login to a registry does.
+func loggingIn(line string) bool {
+	words := strings.Fields(line)
+	if len(words) < 2 || !imageTools[words[0]] && words[0] != "docker" {
+		return false
+	}
+	return words[1] == "login" || len(words) > 2 && (words[1] == "auth" || words[1] == "registry") && words[2] == "login"
+}
+
+// wordAt is a literal argument of a call, "" where there is none.
+func wordAt(c *syntax.CallExpr, i int) string {
+	if i < len(c.Args) {
+		return c.Args[i].Lit()
+	}
+	return ""
+}
+
+// literalOf is what double quotes begin with, up to the first expansion.
+func literalOf(q *syntax.DblQuoted) string {
+	if len(q.Parts) == 0 {
+		return ""
+	}
+	if l, ok := q.Parts[0].(*syntax.Lit); ok {
+		return l.Value
+	}
+	return ""
 }
 
 // jobOfScript is the job whose own script the list is.

@@ -137,7 +137,7 @@ func (r *run) movingTags() {
 	var order []string
 	siblings := map[string][]*use{}
 	for _, u := range r.uses {
-		if !u.ref.own || u.ref.host || u.ref.joined || u.settled || u.role == repositoryRole {
+		if !u.ref.own || u.ref.host || u.ref.joined || u.settled || u.role == repositoryRole || u.bad == "local-file" {
 			continue
 		}
 		if u.role == textRole && u.ref.colon < 0 || u.role == unclearRole && u.ref.colon < 0 {
@@ -431,6 +431,9 @@ func sameImage(g *movings, s *use) bool {
 // replaceMoving puts a unique tag in the place of the moving one, another than
 // those that the image is pushed under already.
 func (r *run) replaceMoving(g *movings, siblings []*use) (changes []change, drops []*use, ok bool) {
+	if r.pushedTwice(g) {
+		return nil, nil, false
+	}
 	with := r.successor(g, siblings)
 	for _, u := range g.all {
 		if r.isCache(u) {
@@ -445,6 +448,29 @@ func (r *run) replaceMoving(g *movings, siblings []*use) (changes []change, drop
 		changes = append(changes, c)
 	}
 	return changes, drops, true
+}
+
+// pushedTwice says whether two jobs of one pipeline push the tag: one of the
+// build in its place would be there already when the second comes.
+func (r *run) pushedTwice(g *movings) bool {
+	if strings.Contains(g.name+g.tag, "$(") { // each job may have a name of its own
+		return false
+	}
+	var jobs []*job
+	for _, p := range g.pushes {
+		for _, j := range append([]*job{p.job}, p.also...) {
+			if j == nil || slices.Contains(jobs, j) {
+				continue
+			}
+			for _, other := range jobs {
+				if j.in == other.in && !j.hidden && !other.hidden && sameRules(j, other) {
+					return true
+				}
+			}
+			jobs = append(jobs, j)
+		}
+	}
+	return false
 }
 
 // dropMoving drops a tag that is pushed beside a unique one.

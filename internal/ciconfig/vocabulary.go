@@ -43,7 +43,7 @@ var vocabulary = map[Code]kind{
 		`REGISTRY=$CI_REGISTRY_IMAGE make push`,
 		"look there for names that are added with a slash or a dash; they must become prefixes of the tag"},
 	"local-file": {Warning, OwnerProject,
-		"a file that no job is seen to read names the image by a variable that has another registry as its default; it stays as it is",
+		"a file that no job is seen to read names the image by a variable that has another registry as its default, or that may be missing; it stays as it is",
 		"a compose file for developers: image: ${REGISTRY:-registry.example.org/team}/api:${TAG:-local}",
 		"nothing, if it is for developers only; if the pipeline reads it after all, write the name before the tag, joined by a dash"},
 	"handed-out": {Warning, OwnerProject,
