@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"sort"
@@ -75,6 +76,10 @@ func apply(changes []change) (map[*source][]byte, error) {
 			b = append(b, src.data[at:c.start]...)
 			b = append(b, c.with...)
 			at = c.end
+		}
+		if at == len(src.data) && !bytes.HasSuffix(src.data, []byte("\n")) {
+			// What stands before a last line that went is the last line now.
+			b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
 		}
 		out[src] = append(b, src.data[at:]...)
 	}
