@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -135,6 +136,30 @@ func TestPaper(t *testing.T) {
 		if pdf := tab.Print("paper-" + page); !bytes.HasPrefix(pdf, []byte("%PDF-")) {
 			t.Errorf("%s: printed %.20q", page, pdf)
 		}
+	}
+}
+
+// TestReportOnPaper prints a report as it is delivered, a page that needs nothing
+// else, and shows it to readers of every kind.
+func TestReportOnPaper(t *testing.T) {
+	t.Parallel()
+	files := httptest.NewServer(http.FileServer(http.Dir("../../reports/testdata")))
+	t.Cleanup(files.Close)
+	tab := browsertest.Open(t)
+	const narrow = `document.documentElement.scrollWidth <= document.documentElement.clientWidth`
+	for name, look := range map[string]func(){
+		"paper": tab.Paper, "light": func() { tab.Look(1200, 900, false) }, "dark": func() { tab.Look(1200, 900, true) }, "phone": func() { tab.Look(360, 740, false) },
+	} {
+		look()
+		tab.Go(files.URL + "/reconciliation.html")
+		tab.Shoot("full-report-" + name)
+		if tab.Text(narrow+` ? "" : "sideways"`) != "" {
+			t.Errorf("%s: the report scrolls sideways", name)
+		}
+	}
+	tab.Look(1200, 900, false)
+	if pdf := tab.Print("paper-full-report"); !bytes.HasPrefix(pdf, []byte("%PDF-")) {
+		t.Errorf("printed %.20q", pdf)
 	}
 }
 

@@ -19,26 +19,8 @@ func listMembers(c *call) (int, any, error) {
 	out := make([]object, 0, len(some))
 	for _, u := range some {
 		o := c.s.basicUser(u.ID).(object)
-		o["state"] = u.state()
 		o["access_level"], o["created_at"], o["expires_at"], o["membership_state"] = c.s.level(u, c.project), created, nil, "active"
 		out = append(out, o)
 	}
 	return http.StatusOK, out, err
-}
-
-func (u *user) state() string {
-	if u.Blocked {
-		return "blocked"
-	}
-	return "active"
-}
-
-// AddMember makes a person a member of one project. One whose account is blocked
-// stays in the list, as in GitLab.
-func (s *Server) AddMember(path, username, name string, level int, blocked bool) error {
-	return s.change(path, func(p *project) error {
-		s.st.Users = append(s.st.Users, &user{ID: s.id(), Username: username, Name: name, Blocked: blocked, Roles: map[string]int{p.Path: level}})
-		s.dirtyServer()
-		return nil
-	})
 }

@@ -23,7 +23,6 @@ type user struct {
 	Name     string
 	Token    string
 	Bot      bool
-	Blocked  bool           // may not log in
 	Level    int            // access level to every project, 0 for none
 	Roles    map[string]int // access level to a project by path, over Level
 }
