@@ -126,10 +126,12 @@ func (sh *shell) command(c *command) {
 			}
 		}
 	case "eval", "ssh", "su", "trap":
+		b := *sh
 		if name == "ssh" {
 			sh.run.handedOut(c.at, c.args, name)
+			b.away = true
 		}
-		if sh.nested(c, len(c.args)-1) {
+		if b.nested(c, len(c.args)-1) {
 			return
 		}
 	}

@@ -1,6 +1,10 @@
 package ciconfig
 
-import "slices"
+import (
+	"path"
+	"slices"
+	"strings"
+)
 
 // pushedByCompose says whether a use is the image of a service that a compose
 // file builds and a job pushes with it: compose pushes no other. The default of
@@ -29,4 +33,41 @@ func (r *run) composedTags() {
 			r.report("tag-computed", u.at, u.ref.String())
 		}
 	}
+}
+
+// composeFiles are the files that a compose command reads, and into which it
+// puts the variables that it is given; "." stands for any.
+// https://docs.docker.com/compose/how-tos/multiple-compose-files/merge/
+func composeFiles(lits []string) (files []string) {
+	i := slices.IndexFunc(lits, func(l string) bool { return l != "sudo" })
+	if i < 0 {
+		return nil
+	}
+	switch lits[i] {
+	case "docker-compose", "podman-compose":
+	case "docker", "podman", "nerdctl":
+		k := slices.IndexFunc(lits, func(l string) bool { return l == "compose" || l == "stack" || l == "bake" })
+		if k < 0 {
+			return nil
+		}
+		i = k
+	default:
+		return nil
+	}
+	for k := i + 1; k < len(lits); k++ {
+		name, value, joined := strings.Cut(lits[k], "=")
+		switch name {
+		case "-f", "--file", "-c", "--compose-file":
+			if !joined && k+1 < len(lits) {
+				value = lits[k+1]
+			}
+			files = append(files, path.Clean(value))
+		}
+	}
+	if files == nil {
+		for _, name := range []string{"compose", "docker-compose", "compose.override", "docker-compose.override"} {
+			files = append(files, name+".yml", name+".yaml")
+		}
+	}
+	return files
 }

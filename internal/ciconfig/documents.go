@@ -30,7 +30,7 @@ func (r *run) documents() {
 			r.plain(s, e)
 		}
 		for _, u := range r.uses[mark:] {
-			u.document = true
+			u.document, u.filled = true, r.makes || isDockerfile(f.Path) || r.fills(f.Path)
 		}
 	}
 	r.unbuilt()
@@ -199,7 +199,10 @@ func (r *run) parted(s *source, e *env, n *yaml.Node) {
 }
 
 // recordSubstitution remembers which files a job puts its variables into.
-func (r *run) recordSubstitution(c *command, lits []string) {
+func (r *run) recordSubstitution(sh *shell, c *command, lits []string) {
+	if r.now == nil || sh.away {
+		return // who runs it is not known, or has other variables
+	}
 	switch lits[0] {
 	case "deploy":
 		for i := range c.args[1:] {
@@ -207,6 +210,8 @@ func (r *run) recordSubstitution(c *command, lits []string) {
 		}
 	case "envsubst":
 		r.filled = append(r.filled, c.reads...)
+	default:
+		r.filled = append(r.filled, composeFiles(lits)...)
 	}
 }
 

@@ -235,6 +235,9 @@ func (r *run) baseChange(u *use) bool {
 		with = `'"` + with + `"'`
 	}
 	u.change(change{span: span{from.src, from.start, to.end}, with: with})
+	if literal && u.document && !u.filled && u.bad == "" {
+		r.report("variable-elsewhere", u.at, ref.String())
+	}
 	return u.bad == ""
 }
 

@@ -20,6 +20,7 @@ type shell struct {
 	funcs *table[function]
 	depth int
 	piped bool    // what is printed goes to a file or another command
+	away  bool    // on another machine, which does not have the job's variables
 	print *[]text // what echo prints, inside a command substitution
 }
 
