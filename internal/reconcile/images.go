@@ -43,7 +43,7 @@ func (j *judge) images() {
 		switch digest, there := ecr.Tags[i.Tag]; {
 		case there && digest != i.Digest:
 			differs = append(differs, i.Tag+" is "+brief(digest)+", and "+brief(i.Digest)+" was copied there from "+i.Old)
-		case !there && !referred[i.Tag]:
+		case !there && !referred[i.Tag] && ecr.Exists: // that the repository is gone is told
 			expired = append(expired, i.Tag)
 		}
 	}

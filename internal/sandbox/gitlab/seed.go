@@ -235,6 +235,14 @@ func (s *Server) SetVariable(path string, v ci.Variable) error {
 	return nil
 }
 
+// DropVariable deletes a project's variable of that key, whatever its scope.
+func (s *Server) DropVariable(path, key string) error {
+	return s.change(path, func(p *project) error {
+		p.Variables = slices.DeleteFunc(p.Variables, func(v *variable) bool { return v.Key == key })
+		return nil
+	})
+}
+
 // Protect replaces a project's protected branches.
 func (s *Server) Protect(path string, branches ...ProtectedBranch) error {
 	s.mu.Lock()
