@@ -320,6 +320,11 @@ func reachesCluster(script []string) bool {
 	return found
 }
 
+// privileged are services that start containers or file systems of their own.
+// The runner gave them the privileges that docker-in-docker has; docker run
+// gives none.
+var privileged = regexp.MustCompile(`(^|[/-])(k3s|k3d|kind|kindest|k0s|rke2|microk8s|minikube|buildkit|podman|buildah|systemd)([/:@-]|$)`)
+
 // services starts the job's services beside the container.
 func (r *run) services(t *tree, s *site, c *container) (lines []string, why string) {
 	if t == nil {
@@ -341,6 +346,7 @@ func (r *run) services(t *tree, s *site, c *container) (lines []string, why stri
 			return nil, "a service has an entrypoint of its own"
 		}
 		if len(lines) == 0 {
+			r.report("service-started", s.at, s.job.name)
 			lines = append(lines, "docker network create "+network)
 			c.flags = append([]string{"--network " + network}, c.flags...)
 		}
@@ -350,14 +356,15 @@ func (r *run) services(t *tree, s *site, c *container) (lines []string, why stri
 			}
 		}
 		flags := []string{}
-		for i, alias := range serviceNames(sp) {
-			if i == 0 {
-				flags = append(flags, "--name "+alias)
-			}
-			flags = append(flags, "--network-alias "+alias)
+		if privileged.MatchString(sp.name) {
+			flags = append(flags, "--privileged")
 		}
-		if len(flags) == 2 {
-			flags = flags[:1]
+		names := serviceNames(sp)
+		flags = append(flags, "--name "+names[0])
+		if len(names) > 1 { // the name is an alias by itself
+			for _, alias := range names {
+				flags = append(flags, "--network-alias "+alias)
+			}
 		}
 		for _, e := range r.environment(s, nil) {
 			if e != "-e CI" {
