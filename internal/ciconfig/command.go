@@ -63,16 +63,7 @@ func (sh *shell) command(c *command) {
 			i++
 		}
 		if i < len(c.args) {
-			inner := *c
-			inner.args, inner.words = c.args[i:], c.words[i:]
-			inner.alt, inner.nth = c.alt[i:], c.nth[i:]
-			skip := c.pos[i]
-			inner.lits = c.lits[skip:]
-			inner.pos = nil
-			for _, p := range c.pos[i:] {
-				inner.pos = append(inner.pos, max(p-skip, 0))
-			}
-			sh.command(&inner)
+			sh.command(c.from(i))
 			return
 		}
 	case "make", "gmake":
@@ -146,9 +137,16 @@ func (sh *shell) command(c *command) {
 		b.stmt(f.ch, f.body)
 		b.args = sh.args
 		sh.vars, sh.funcs = b.vars, b.funcs
+		if i := c.wrapped(name); i > 0 && runsArguments(f.body) {
+			sh.command(c.from(i))
+		}
 		return
 	}
 	if strings.Contains(c.lit(0), "/") && sh.file(c, 0, false) {
+		return
+	}
+	if i := c.wrapped(name); i > 0 {
+		sh.command(c.from(i))
 		return
 	}
 	sh.run.commandUses(sh, c, name)

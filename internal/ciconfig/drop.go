@@ -149,7 +149,7 @@ func singlePurpose(lits []string) bool {
 	case "crane":
 		return lits[1] == "tag" || lits[1] == "cp" || lits[1] == "copy"
 	case "skopeo":
-		return lits[1] == "copy"
+		return slices.Contains(lits, "copy") // a flag may stand before it
 	}
 	return false
 }

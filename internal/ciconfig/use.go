@@ -249,7 +249,7 @@ func pushes(lits []string, i int, arg string) bool {
 	case "executor":
 		return prev == "--destination" || prev == "-d" || strings.HasPrefix(arg, "--destination=")
 	case "skopeo":
-		return len(lits) > 1 && lits[1] == "copy" && i == len(lits)-1
+		return strings.Contains(all, " copy ") && i == len(lits)-1
 	case "crane":
 		return len(lits) > 2 && (lits[1] == "push" && i == 3 || (lits[1] == "copy" || lits[1] == "cp") && i == 3)
 	case "regctl":
