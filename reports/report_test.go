@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -154,6 +155,27 @@ func TestUnits(t *testing.T) {
 	for d, want := range map[time.Duration]string{-time.Second: "0s", 250 * time.Millisecond: "250ms", 59 * time.Second: "59s", 61 * time.Second: "1m", 47 * time.Hour: "47h", 49 * time.Hour: "2d"} {
 		if got := span(d); got != want {
 			t.Errorf("span(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+// TestWaits folds the looks of a wait, and nothing else.
+func TestWaits(t *testing.T) {
+	t.Parallel()
+	s := someStory()
+	at := s.At.Add(-time.Hour)
+	s.Steps = nil
+	for i, outcome := range []string{"retry", "retry", "waiting", "waiting", "waiting", "done"} {
+		s.Steps = append(s.Steps, Step{Name: "rewrite", Try: i + 1, Outcome: outcome, StartedAt: at.Add(time.Duration(i) * time.Minute), Reason: "merge-request"})
+	}
+	s.Steps = append(s.Steps, Step{Name: "pipeline", Try: 1, Outcome: "waiting", StartedAt: at}, Step{Name: "verify", Try: 1, Outcome: "waiting", StartedAt: at})
+	var text strings.Builder
+	if err := s.Text(&text); err != nil {
+		t.Fatal(err)
+	}
+	for try, lines := range map[string]int{"rewrite +1 +retry": 1, "rewrite +2 +retry": 1, "rewrite +3-5 +waiting": 1, "rewrite +4": 0, "rewrite +6 +done": 1, "pipeline +1 +waiting": 1, "verify +1 +waiting": 1} {
+		if n := len(regexp.MustCompile(`(?m)^`+try).FindAllString(text.String(), -1)); n != lines {
+			t.Errorf("%d lines %q, want %d:\n%s", n, try, lines, text.String())
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
 // Text writes the story for a terminal.
@@ -109,12 +111,16 @@ func (s Story) tables() []*table {
 		findings.add(f.Severity, f.Code, f.where(), f.Text, f.Message, f.help(), f.Owner)
 	}
 	steps := &table{title: "Steps", header: []string{"step", "try", "outcome", "began", "took", "worker", "request", "reason", "error"}}
-	for _, p := range s.Steps {
-		took := ""
+	for _, looks := range waits(s.Steps) {
+		first, p, took := looks[0], looks[len(looks)-1], ""
+		try := fmt.Sprint(p.Try)
+		if len(looks) > 1 {
+			try = fmt.Sprintf("%d-%d", first.Try, p.Try)
+		}
 		if p.Seconds != nil {
 			took = span(time.Duration(*p.Seconds * float64(time.Second)))
 		}
-		steps.add(p.Name, fmt.Sprint(p.Try), p.Outcome, stamp(p.StartedAt), took, p.Worker, p.Request, p.Reason, p.Error)
+		steps.add(p.Name, try, p.Outcome, stamp(first.StartedAt), took, p.Worker, p.Request, p.Reason, p.Error)
 	}
 	evidence := &table{title: "Evidence", header: []string{"question", "environment", "subject", "answer", "detail"}}
 	for _, e := range s.Evidence {
@@ -135,6 +141,22 @@ func (s Story) tables() []*table {
 		events.add(stamp(e.At), e.Actor, e.Kind, e.System, e.Detail, e.URL)
 	}
 	return []*table{findings, steps, evidence, images, attempts, events}
+}
+
+// waits puts the looks of a wait together, which follow each other: a wait of days
+// is a line, and not hundreds.
+func waits(steps []Step) (out [][]Step) {
+	for i, p := range steps {
+		if i > 0 && p.Outcome == string(store.OutcomeWaiting) {
+			before := steps[i-1]
+			if p.Name == before.Name && p.Outcome == before.Outcome && p.Reason == before.Reason {
+				out[len(out)-1] = append(out[len(out)-1], p)
+				continue
+			}
+		}
+		out = append(out, []Step{p})
+	}
+	return out
 }
 
 // help is the remedy, and for a failed job what trying again is good for.
