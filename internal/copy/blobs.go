@@ -22,112 +22,22 @@ const (
 // wait behind it: at most half of the streams carry such blobs.
 const large = 64 << 20
 
-// transfer is a blob on its way, shared by all manifests that need it.
-type transfer struct {
-	blob Blob
-	done chan struct{}
-	err  error
-}
-
-// stream starts the goroutines that move the missing blobs in the plan's order.
-func (r *run) stream(ctx context.Context) {
-	var small, big []*transfer
-	for _, b := range r.plan.Blobs {
-		if b.There {
-			continue
-		}
-		if b.Size >= large {
-			big = append(big, r.blobs[b.Digest])
-		} else {
-			small = append(small, r.blobs[b.Digest])
-		}
-	}
-	smalls, bigs := queue(small), queue(big)
-	work := func(queues ...<-chan *transfer) {
-		for _, q := range queues {
-			r.work(ctx, q)
-		}
-	}
-	n := min(r.engine.streams, len(small)+len(big))
-	for i := range n {
-		// Half may only take large blobs when nothing small is left to start.
-		if i < n/2 || n == 1 {
-			r.wait.Go(func() { work(bigs, smalls) })
-		} else {
-			r.wait.Go(func() { work(smalls) })
-		}
-	}
-}
-
 // quick is up to which size a blob costs round trips rather than time: while
 // one is sent, the next is opened at both ends.
 const quick = 1 << 20
 
-// work moves the blobs of a queue, one after the other.
-func (r *run) work(ctx context.Context, q <-chan *transfer) {
-	next := func(open bool) (*transfer, *opening) {
-		t := <-q
-		if !open || t == nil || t.blob.Size > quick {
-			return t, nil
-		}
-		return t, r.open(ctx, t.blob)
-	}
-	t, o := next(false)
-	for t != nil {
-		var following *transfer
-		var opened *opening
-		var ahead sync.WaitGroup
-		eager := t.blob.Size <= quick // else what waits is better taken by others
-		if t.err = r.slot(ctx); t.err == nil {
-			if eager {
-				ahead.Go(func() { following, opened = next(true) })
-			}
-			t.err = r.move(ctx, t.blob, o)
-			<-r.engine.slots
-		} else {
-			eager = false
-		}
-		o.close()
-		close(t.done)
-		r.strike(t.err)
-		if ahead.Wait(); !eager {
-			following, opened = next(false)
-		}
-		t, o = following, opened
-	}
-}
-
-// slot waits for one of the engine's streams.
-func (r *run) slot(ctx context.Context) error {
-	select {
-	case r.engine.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-func queue(list []*transfer) <-chan *transfer {
-	c := make(chan *transfer, len(list))
-	for _, t := range list {
-		c <- t
-	}
-	close(c)
-	return c
-}
-
 // move copies one blob from the old registry to the target, through memory only.
 // The first try goes on with what has been opened already, if anything.
-func (r *run) move(ctx context.Context, b Blob, o *opening) error {
+func (m *mover) move(ctx context.Context, b Blob, o *opening) error {
 	var refused time.Time // since when
 	for try := 1; ; try++ {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		if o == nil {
-			o = r.open(ctx, b)
+			o = m.open(ctx, b)
 		}
-		err := r.send(ctx, b, o)
+		err := m.send(ctx, b, o)
 		o.close()
 		o = nil
 		if errors.Is(err, registry.ErrThrottled) && fault.RetryAfter(err) <= longestHold {
@@ -135,7 +45,7 @@ func (r *run) move(ctx context.Context, b Blob, o *opening) error {
 			if refused.IsZero() {
 				refused = time.Now()
 			}
-			if r.meter.fruitless(refused) < r.engine.patience {
+			if m.meter.fruitless(refused) < m.engine.patience {
 				try--
 				continue
 			}
@@ -148,7 +58,7 @@ func (r *run) move(ctx context.Context, b Blob, o *opening) error {
 		case errors.Is(err, registry.ErrNoLogin) || fault.ClassOf(err) != fault.Transient || try >= blobTries || fault.RetryAfter(err) > longestHold:
 			return err
 		}
-		r.engine.log.Debug("blob is tried again", "digest", b.Digest, "try", try, "error", err)
+		m.engine.log.Debug("blob is tried again", "digest", b.Digest, "try", try, "error", err)
 		if err := pause(ctx, try, err); err != nil {
 			return err
 		}
@@ -172,19 +82,19 @@ func (o *opening) close() {
 
 // open asks for the place at the target while the source opens: of the three
 // round trips that a small blob costs, two go side by side.
-func (r *run) open(ctx context.Context, b Blob) *opening {
+func (m *mover) open(ctx context.Context, b Blob) *opening {
 	o := &opening{}
-	if o.err = r.engine.uploads.Wait(ctx); o.err != nil {
+	if o.err = m.engine.uploads.Wait(ctx); o.err != nil {
 		return o
 	}
 	d := b.descriptor()
-	if o.mounted, o.err = r.mount(ctx, d); o.mounted || o.err != nil {
+	if o.mounted, o.err = m.mount(ctx, d); o.mounted || o.err != nil {
 		return o
 	}
 	var place error
 	var wait sync.WaitGroup
-	wait.Go(func() { o.upload, place = r.engine.target.StartUpload(ctx, r.plan.Target, d, "") })
-	o.body, o.err = r.engine.source.Blob(ctx, b.Repository, d)
+	wait.Go(func() { o.upload, place = m.engine.target.StartUpload(ctx, m.target, d, "") })
+	o.body, o.err = m.engine.source.Blob(ctx, b.Repository, d)
 	wait.Wait()
 	if o.err != nil {
 		if errors.Is(o.err, registry.ErrThrottled) { // not by ECR
@@ -193,44 +103,44 @@ func (r *run) open(ctx context.Context, b Blob) *opening {
 		return o
 	}
 	if o.err = place; place != nil {
-		r.engine.uploads.Report(errors.Is(place, registry.ErrThrottled), fault.RetryAfter(place))
+		m.engine.uploads.Report(errors.Is(place, registry.ErrThrottled), fault.RetryAfter(place))
 	}
 	return o
 }
 
 // send brings an opened blob over.
-func (r *run) send(ctx context.Context, b Blob, o *opening) error {
+func (m *mover) send(ctx context.Context, b Blob, o *opening) error {
 	if o.mounted || o.err != nil {
 		return o.err
 	}
-	count := &counted{Reader: o.body, meter: &r.meter}
+	count := &counted{Reader: o.body, meter: &m.meter}
 	err := o.upload.Put(ctx, count)
-	r.engine.uploads.Report(errors.Is(err, registry.ErrThrottled), fault.RetryAfter(err))
+	m.engine.uploads.Report(errors.Is(err, registry.ErrThrottled), fault.RetryAfter(err))
 	if err != nil {
 		count.undo()
 		return err
 	}
-	r.meter.taken(nil)
-	r.meter.blobs.Add(1)
-	r.engine.moved(count.n)
-	r.engine.homes.note(b.Digest, r.plan.Target)
+	m.meter.taken(nil)
+	m.meter.blobs.Add(1)
+	m.engine.moved(count.n)
+	m.engine.homes.note(b.Digest, m.target)
 	return nil
 }
 
 // mount takes a blob over from another repository of ours, where that is
 // possible. A refusal costs nothing but the request.
-func (r *run) mount(ctx context.Context, d registry.Descriptor) (done bool, err error) {
-	from := r.engine.home(ctx, d.Digest, r.plan.Target)
+func (m *mover) mount(ctx context.Context, d registry.Descriptor) (done bool, err error) {
+	from := m.engine.home(ctx, d.Digest, m.target)
 	if from == "" {
 		return false, nil
 	}
-	u, err := r.engine.target.StartUpload(ctx, r.plan.Target, d, from)
-	r.engine.uploads.Report(errors.Is(err, registry.ErrThrottled), fault.RetryAfter(err))
+	u, err := m.engine.target.StartUpload(ctx, m.target, d, from)
+	m.engine.uploads.Report(errors.Is(err, registry.ErrThrottled), fault.RetryAfter(err))
 	if err != nil || !u.Mounted {
 		return false, err
 	}
-	r.meter.blobs.Add(1)
-	r.meter.bytes.Add(d.Size)
+	m.meter.blobs.Add(1)
+	m.meter.bytes.Add(d.Size)
 	return true, nil
 }
 
@@ -251,7 +161,7 @@ func (r *run) heal(ctx context.Context, n *node) error {
 	}
 	for _, d := range n.Blobs {
 		if !there[d] {
-			if err := r.move(ctx, r.blobs[d].blob, nil); err != nil {
+			if err := r.mover.move(ctx, r.mover.transfer(d).blob, nil); err != nil {
 				return err
 			}
 		}

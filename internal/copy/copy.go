@@ -11,6 +11,10 @@
 //	list → choose → read manifests → look at the target │ blobs → children → tag → referrers → verify
 //	                      Plan                          │               Execute
 //
+// Who will execute a plan at once says so (Request.Soon): then blobs that are
+// sure to be needed move while manifests are still being read, and Execute goes
+// on with what is on its way.
+//
 // Tags at the target are immutable, so Execute never writes a tag that it has
 // seen there: the same digest is "present", another one is a "conflict".
 // The requests are few: a page of tags, a page of the target's images, one
@@ -92,7 +96,10 @@ type Request struct {
 	// that digest under the tag, the old registry is not asked again.
 	Known map[string]string
 	// Soon says that the plan will be executed at once: the login to the target is
-	// fetched while the source is read.
+	// fetched while the source is read, and blobs that are sure to be needed start
+	// to move while the plan is still being made. They count as planned. A plan
+	// that is then not executed has its blobs at the target for nothing, until ECR
+	// cleans them up.
 	Soon bool
 	// InUse holds what something refers to: "repository:tag" or
 	// "repository@digest" with the reason. It is copied whatever the policy.

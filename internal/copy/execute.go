@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -32,8 +31,17 @@ func (e *Engine) Watch(ctx context.Context, plan Plan, report func(Image), progr
 	defer cancel(nil)
 	r := &run{
 		engine: e, plan: plan, report: report, cancel: cancel,
-		images: slices.Clone(plan.Images), rows: make(map[string][]int), nodes: make(map[string]*node, len(plan.Manifests)), blobs: make(map[string]*transfer, len(plan.Blobs)),
+		images: slices.Clone(plan.Images), rows: make(map[string][]int), nodes: make(map[string]*node, len(plan.Manifests)),
 	}
+	if m := plan.mover; m != nil && !m.taken.Swap(true) {
+		r.mover = m
+		m.join(ctx, cancel)
+	} else {
+		r.mover = newMover(ctx, e, plan.Target)
+		r.mover.end = cancel
+		r.mover.begin(plan.Blobs)
+	}
+	r.meter = &r.mover.meter
 	for i, image := range r.images {
 		r.rows[image.SourceDigest] = append(r.rows[image.SourceDigest], i)
 	}
@@ -42,6 +50,7 @@ func (e *Engine) Watch(ctx context.Context, plan Plan, report func(Image), progr
 	defer stop()
 	r.start(ctx)
 	r.wait.Wait()
+	r.mover.wait.Wait()
 	if ctx.Err() == nil && r.copied > 0 {
 		if err := r.verify(ctx); err != nil {
 			return err
@@ -60,18 +69,17 @@ type run struct {
 	engine *Engine
 	plan   Plan
 	cancel context.CancelCauseFunc
-	nodes  map[string]*node     // by manifest digest
-	blobs  map[string]*transfer // by blob digest
+	nodes  map[string]*node // by manifest digest
+	mover  *mover
 	wait   sync.WaitGroup
 	rows   map[string][]int // places in images, by source digest
-	meter  meter
+	meter  *meter
 
-	mu      sync.Mutex // guards what follows, and serialises report
-	images  []Image
-	report  func(Image)
-	copied  int
-	outages int
-	err     error // the first that is worth another try
+	mu     sync.Mutex // guards what follows, and serialises report
+	images []Image
+	report func(Image)
+	copied int
+	err    error // the first that is worth another try
 }
 
 // node is a manifest on its way: done is closed when it is at the target, or
@@ -82,21 +90,11 @@ type node struct {
 	err  error
 }
 
-// start sets everything going: a few goroutines that move blobs, and one for
-// each manifest, which waits for what it needs.
+// start sets a goroutine going for each manifest, which waits for what it needs.
 func (r *run) start(ctx context.Context) {
-	for _, b := range r.plan.Blobs {
-		t := &transfer{blob: b, done: make(chan struct{})}
-		if b.There {
-			r.engine.homes.note(b.Digest, r.plan.Target)
-			close(t.done)
-		}
-		r.blobs[b.Digest] = t
-	}
 	for _, m := range r.plan.Manifests {
 		r.nodes[m.Digest] = &node{Manifest: m, done: make(chan struct{})}
 	}
-	r.stream(ctx)
 	for _, m := range r.plan.Manifests {
 		n := r.nodes[m.Digest]
 		r.wait.Go(func() { r.write(ctx, n) })
@@ -114,7 +112,7 @@ func (r *run) write(ctx context.Context, n *node) {
 		state, held, failure := r.put(ctx, n, tag)
 		if failure != nil {
 			err = failure
-			r.strike(err)
+			r.mover.strike(err)
 			break
 		}
 		there = there || state == Copied || state == Present
@@ -123,7 +121,7 @@ func (r *run) write(ctx context.Context, n *node) {
 	// A child has no tag, and one whose tags were all taken is still needed.
 	if err == nil && !there {
 		_, _, err = r.put(ctx, n, n.Digest)
-		r.strike(err)
+		r.mover.strike(err)
 		there = err == nil
 	}
 	if err == nil {
@@ -152,7 +150,7 @@ func (r *run) needs(ctx context.Context, n *node) error {
 		}
 	}
 	for _, d := range n.Blobs {
-		t := r.blobs[d]
+		t := r.mover.transfer(d)
 		select {
 		case <-t.done:
 		case <-ctx.Done():
@@ -230,30 +228,6 @@ func (r *run) fail(ctx context.Context, digest string, err error) {
 			image.State, image.Reason = state, reason(err)
 			r.tell(*image)
 		}
-	}
-}
-
-// outage is after how many failures a registry that does not answer counts as
-// down. One alone may be the trouble of a single blob.
-const outage = 3
-
-// strike ends the run when all the others would fail in the same way. It is
-// called once for a request that was given up, not for all that waited for it.
-func (r *run) strike(err error) {
-	if err == nil {
-		return
-	}
-	if errors.Is(err, registry.ErrThrottled) || errors.Is(err, registry.ErrNoLogin) {
-		r.cancel(err)
-		return
-	}
-	if !strings.HasSuffix(fault.ReasonOf(err), "-unavailable") {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.outages++; r.outages >= outage {
-		r.cancel(err)
 	}
 }
 

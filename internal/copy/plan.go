@@ -1,6 +1,7 @@
 package copy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -20,6 +21,8 @@ type Plan struct {
 	Manifests []Manifest `json:"manifests"` // to be written, children before indexes, subjects before referrers
 	Blobs     []Blob     `json:"blobs"`     // what these need, the widest shared first
 	Forecast  Forecast   `json:"forecast"`
+
+	mover *mover // with what is on its way already, of a plan made Soon
 }
 
 // Manifest is a manifest to be written.
@@ -42,6 +45,7 @@ type Blob struct {
 	Size       int64  `json:"size"`
 	Repository string `json:"repository"`      // where it can be read
 	Shared     int    `json:"shared"`          // by how many manifests
+	Above      int    `json:"above"`           // writes that must follow one another after it
 	There      bool   `json:"there,omitempty"` // at the target already
 }
 
@@ -78,9 +82,18 @@ func (e *Engine) Plan(ctx context.Context, req Request) (plan Plan, err error) {
 		engine: e, req: req, policy: req.Policy.orDefault(), reader: newReader(e.source, e.readers),
 		trees: make(map[string]*tree), remembered: make(map[string]bool), limit: e.readers,
 	}
+	outer := ctx // what is sent ahead goes on when the plan is made
 	ctx, cancel := context.WithCancel(ctx)
 	defer p.early.wait.Wait()
 	defer cancel()
+	if req.Soon {
+		p.mover = newMover(outer, e, req.Target)
+		defer func() {
+			if err != nil && p.mover != nil {
+				p.mover.giveUp()
+			}
+		}()
+	}
 	both, bothCtx := errgroup.WithContext(ctx)
 	both.Go(func() error { return p.look(bothCtx) })
 	both.Go(func() error { return p.list(bothCtx) })
@@ -93,7 +106,12 @@ func (e *Engine) Plan(ctx context.Context, req Request) (plan Plan, err error) {
 		}
 	}
 	plan = p.assemble()
-	if err := e.availability(ctx, &plan); err != nil {
+	if p.mover != nil {
+		plan.mover, err = p.mover, p.mover.rest(plan.Blobs)
+	} else {
+		err = e.availability(ctx, &plan)
+	}
+	if err != nil {
 		return Plan{}, err
 	}
 	plan.count(len(p.held))
@@ -111,6 +129,7 @@ type planner struct {
 	held map[string]ecr.Image // at the target, by digest
 	tags map[string]string    // at the target, tag to digest
 
+	mover      *mover // of what is sent ahead, or nil
 	early      early
 	remembered map[string]bool // digests that Request.Known answered for
 
@@ -137,6 +156,10 @@ func (p *planner) look(ctx context.Context) error {
 	images, err := p.engine.ecr.Images(ctx, p.req.Target)
 	if err != nil && !errors.Is(err, ecr.ErrRepositoryNotFound) {
 		return err
+	}
+	if err != nil && p.mover != nil {
+		p.mover.cancel(nil) // there is nowhere to send anything
+		p.mover = nil
 	}
 	p.held, p.tags = make(map[string]ecr.Image, len(images)), make(map[string]string, len(images))
 	for _, i := range images {
@@ -234,6 +257,11 @@ func (p *planner) assemble() Plan {
 		plan.Images = append(plan.Images, r.Image)
 	}
 	p.subjects(plan.Manifests, at)
+	for i, above := range heights(plan.Manifests, at) {
+		for _, d := range plan.Manifests[i].Blobs {
+			blobs[d].Above = max(blobs[d].Above, above)
+		}
+	}
 	for _, m := range plan.Manifests {
 		for _, d := range m.Blobs {
 			if b := blobs[d]; b != nil {
@@ -242,8 +270,37 @@ func (p *planner) assemble() Plan {
 			}
 		}
 	}
-	// Base layers first: most images wait for them. Otherwise the order of the
-	// images, so that one after the other gets complete.
-	slices.SortStableFunc(plan.Blobs, func(a, b Blob) int { return b.Shared - a.Shared })
+	// Base layers first: most images wait for them. Then what most writes must
+	// follow; otherwise the order of the images, so that one after the other gets
+	// complete.
+	slices.SortStableFunc(plan.Blobs, func(a, b Blob) int { return cmp.Or(b.Shared-a.Shared, b.Above-a.Above) })
 	return plan
+}
+
+// heights returns of each manifest how many writes, its own included, must
+// follow one another from it on.
+func heights(manifests []Manifest, at map[string]int) []int {
+	over := make([][]int, len(manifests)) // who waits for it
+	for i, m := range manifests {
+		for _, d := range slices.Concat(m.Children, m.After) {
+			if j, ok := at[d]; ok {
+				over[j] = append(over[j], i)
+			}
+		}
+	}
+	high := make([]int, len(manifests))
+	var climb func(int) int
+	climb = func(i int) int {
+		if high[i] == 0 {
+			for _, j := range over[i] {
+				high[i] = max(high[i], climb(j))
+			}
+			high[i]++
+		}
+		return high[i]
+	}
+	for i := range manifests {
+		climb(i)
+	}
+	return high
 }

@@ -46,6 +46,9 @@ func (p *planner) resolve(ctx context.Context) error {
 		}
 		if err == nil && t.state == "" {
 			p.askEarly(whole, r.SourceRepository, r.SourceDigest)
+			if _, bad := naming.Tag(r.Name, r.SourceTag); r.pinned || bad == nil {
+				p.feed(t, 1)
+			}
 		}
 		return err
 	})
@@ -237,6 +240,7 @@ func (p *planner) weigh(ctx context.Context, r *row) error {
 		return nil
 	}
 	r.settle(Planned, r.inUse)
+	p.feed(t, 1)
 	return nil
 }
 
