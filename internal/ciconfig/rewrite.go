@@ -22,6 +22,7 @@ func Rewrite(in Input) (*Result, error) {
 	changes := names.plan()
 	names.judge(changes)
 	names.collisions()
+	names.tooLong()
 	if len(names.uses) <= maxUses {
 		names.expires()
 	}
