@@ -61,8 +61,9 @@ func (c *config) grow(d *document, n *yaml.Node, depth int) *tree {
 	t := &tree{node: n, doc: d}
 	c.grown[n] = t
 	if n.Kind == yaml.MappingNode && depth < maxDepth {
-		t.kids = map[string]*tree{}
-		for _, e := range entries(n, 0) {
+		list := entries(n, 0)
+		t.kids, t.keys = make(map[string]*tree, len(list)), make([]string, 0, len(list))
+		for _, e := range list {
 			if k := c.grow(d, e.value, depth+1); k != nil {
 				t.set(e.key.Value, k)
 			}
@@ -79,7 +80,7 @@ func merged(under, over *tree, depth int) *tree {
 		}
 		return over
 	}
-	out := &tree{node: over.node, doc: over.doc, kids: map[string]*tree{}}
+	out := &tree{node: over.node, doc: over.doc, kids: make(map[string]*tree, len(under.kids)+len(over.kids))}
 	for _, k := range under.keys {
 		out.set(k, under.kids[k])
 	}

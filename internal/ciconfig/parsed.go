@@ -46,21 +46,24 @@ func (s *source) whole() *chunk {
 func (c *chunk) shell() *syntax.File {
 	if !c.parsed {
 		c.parsed = true
-		c.script = parseShell(c.text, syntax.LangBash)
-		if c.script == nil {
-			c.script = parseShell(c.text, syntax.LangPOSIX)
+		if c.src.bash == nil {
+			c.src.bash = syntax.NewParser(syntax.Variant(syntax.LangBash))
+		}
+		if c.script = parseShell(c.src.bash, c.text); c.script == nil {
+			c.src.bash = nil
+			c.script = parseShell(syntax.NewParser(syntax.Variant(syntax.LangPOSIX)), c.text)
 		}
 	}
 	return c.script
 }
 
-func parseShell(text string, lang syntax.LangVariant) (f *syntax.File) {
+func parseShell(p *syntax.Parser, text string) (f *syntax.File) {
 	defer func() { // the parser is not ours
 		if recover() != nil {
 			f = nil
 		}
 	}()
-	f, err := syntax.NewParser(syntax.Variant(lang)).Parse(strings.NewReader(masked(text)), "")
+	f, err := p.Parse(strings.NewReader(masked(text)), "")
 	if err != nil {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+	"mvdan.cc/sh/v3/syntax"
 )
 
 // source is a file with the positions of its lines.
@@ -21,6 +22,7 @@ type source struct {
 	invalid error
 	scalars map[*yaml.Node]*chunk
 	all     *chunk
+	bash    *syntax.Parser
 }
 
 var bom = []byte("\xef\xbb\xbf")
@@ -36,6 +38,12 @@ func newSource(path string, data []byte, editable bool) *source {
 		return s
 	}
 	for i := first; i < len(data); {
+		switch data[i] {
+		case '\n', '\r', 0xc2, 0xe2:
+		default:
+			i++
+			continue
+		}
 		w := lineBreak(data[i:])
 		if w == 0 {
 			i++

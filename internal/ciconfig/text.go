@@ -157,6 +157,33 @@ func product(left, right []text) []text {
 	return out
 }
 
+// strand is the values of a string that is being put together. Nobody else holds
+// them yet, so what follows may be written behind them.
+type strand []text
+
+// with is product where one value, as nearly always, follows.
+func (s strand) with(right ...text) strand {
+	if len(right) != 1 {
+		s = product(s, right)
+		for i := range s {
+			s[i] = slices.Clip(s[i]) // somebody else's, perhaps
+		}
+		return s
+	}
+	r := right[0]
+	for _, t := range s {
+		if len(t)+len(r) > longest {
+			r = r.blot()
+		}
+	}
+	for i := range s {
+		if len(s[i]) <= longest {
+			s[i] = append(s[i], r...)
+		}
+	}
+	return s
+}
+
 // union is the values of both, each once.
 func union(a, b []text) []text {
 	if len(a) == 0 {

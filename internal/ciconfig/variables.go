@@ -4,6 +4,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -207,10 +208,13 @@ var variable = regexp.MustCompile(`\$\$|\$([A-Za-z_][A-Za-z0-9_]*)|\$\{([A-Za-z_
 
 // expand evaluates a string in which GitLab puts the variables in.
 func (e *env) expand(ch *chunk, d *document) []text {
-	out := []text{{}}
+	if strings.IndexByte(ch.text, '$') < 0 {
+		return []text{ch.pieces(0, len(ch.text))}
+	}
+	out := strand{{}}
 	last := 0
 	for _, m := range variable.FindAllStringSubmatchIndex(ch.text, -1) {
-		out = product(out, []text{ch.pieces(last, m[0])})
+		out = out.with(ch.pieces(last, m[0]))
 		last = m[1]
 		at := ch.span(m[0], m[1])
 		switch {
@@ -220,16 +224,16 @@ func (e *env) expand(ch *chunk, d *document) []text {
 			if d != nil {
 				vals = e.inputs(d, name)
 			}
-			out = product(out, expanded(vals, "inputs."+name, at, false))
+			out = out.with(expanded(vals, "inputs."+name, at, false)...)
 		case m[2] < 0 && m[4] < 0:
-			out = product(out, []text{{piece{text: "$", at: at}}})
+			out = out.with(text{{text: "$", at: at}})
 		default:
 			name := ch.text[max(m[2], m[4]):max(m[3], m[5])]
 			vals, _ := e.lookup(name)
-			out = product(out, expanded(vals, name, at, false))
+			out = out.with(expanded(vals, name, at, false)...)
 		}
 	}
-	return product(out, []text{ch.pieces(last, len(ch.text))})
+	return out.with(ch.pieces(last, len(ch.text)))
 }
 
 // inputs are the values of an input, themselves expanded.

@@ -15,7 +15,7 @@ func (sh *shell) word(ch *chunk, w *syntax.Word) []text {
 }
 
 func (sh *shell) parts(ch *chunk, parts []syntax.WordPart, raw, quoted bool) []text {
-	out := []text{{}}
+	out := strand{{}}
 	for _, p := range parts {
 		from, to := int(p.Pos().Offset()), int(p.End().Offset())
 		switch p := p.(type) {
@@ -26,7 +26,7 @@ func (sh *shell) parts(ch *chunk, parts []syntax.WordPart, raw, quoted bool) []t
 					vals[i] = unescape(vals[i], quoted)
 				}
 			}
-			out = product(out, vals)
+			out = out.with(vals...)
 		case *syntax.SglQuoted:
 			start := int(p.Left.Offset()) + 1
 			if p.Dollar {
@@ -38,18 +38,18 @@ func (sh *shell) parts(ch *chunk, parts []syntax.WordPart, raw, quoted bool) []t
 					t[i].single = true
 				}
 			}
-			out = product(out, vals)
+			out = out.with(vals...)
 		case *syntax.DblQuoted:
-			out = product(out, sh.parts(ch, p.Parts, raw, true))
+			out = out.with(sh.parts(ch, p.Parts, raw, true)...)
 		case *syntax.ParamExp:
-			out = product(out, sh.param(ch, p, !quoted))
+			out = out.with(sh.param(ch, p, !quoted)...)
 		case *syntax.CmdSubst:
-			out = product(out, sh.substitution(ch, p, !quoted))
+			out = out.with(sh.substitution(ch, p, !quoted)...)
 		case *syntax.ProcSubst:
 			sh.clone().stmts(ch, p.Stmts)
-			out = product(out, []text{{piece{hole: unknown, at: ch.span(from, to)}}})
+			out = out.with(text{{hole: unknown, at: ch.span(from, to)}})
 		default:
-			out = product(out, []text{{piece{hole: unknown, at: ch.span(from, to)}}})
+			out = out.with(text{{hole: unknown, at: ch.span(from, to)}})
 		}
 	}
 	return out

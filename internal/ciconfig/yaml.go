@@ -109,7 +109,7 @@ func mergedEntries(n *yaml.Node, depth int, memo map[*yaml.Node][]entry) []entry
 	index := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
-		if k.Tag == "!!merge" || k.Value == "<<" && k.Style == 0 {
+		if merges(k) {
 			m := deref(v)
 			if m != nil && m.Kind == yaml.SequenceNode {
 				for _, x := range m.Content {
@@ -139,13 +139,34 @@ func mergedEntries(n *yaml.Node, depth int, memo map[*yaml.Node][]entry) []entry
 
 // child is the value of a key in a mapping, nil when it is not there.
 func child(n *yaml.Node, key string) *yaml.Node {
-	for _, e := range entries(n, 0) {
+	n = deref(n)
+	if n == nil || n.Kind != yaml.MappingNode {
+		return nil
+	}
+	var found *yaml.Node
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k := n.Content[i]
+		if merges(k) {
+			return childOf(entries(n, 0), key)
+		}
+		if k.Value == key {
+			found = n.Content[i+1] // of a duplicate key the last wins
+		}
+	}
+	return deref(found)
+}
+
+func childOf(list []entry, key string) *yaml.Node {
+	for _, e := range list {
 		if e.key.Value == key {
 			return deref(e.value)
 		}
 	}
 	return nil
 }
+
+// merges says whether a key merges another mapping in.
+func merges(k *yaml.Node) bool { return k.Tag == "!!merge" || k.Value == "<<" && k.Style == 0 }
 
 // items are the elements of a list; one scalar is a list of one.
 func items(n *yaml.Node) []*yaml.Node {
