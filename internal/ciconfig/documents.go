@@ -133,6 +133,9 @@ func (r *run) manifest(s *source, e *env) bool {
 		switch n.Kind {
 		case yaml.MappingNode:
 			r.parted(s, e, n)
+			if first := r.paired(s, e, n, substituted); first != nil {
+				seen[first] = true
+			}
 			if compose && child(n, "build") != nil {
 				builds[child(n, "image")] = true
 			}

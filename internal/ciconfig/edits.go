@@ -79,7 +79,7 @@ func apply(changes []change) (map[*source][]byte, error) {
 		}
 		if at == len(src.data) && !bytes.HasSuffix(src.data, []byte("\n")) {
 			// What stands before a last line that went is the last line now.
-			b = bytes.TrimSuffix(bytes.TrimSuffix(b, []byte("\n")), []byte("\r"))
+			b = bytes.TrimRight(b, "\r\n")
 		}
 		out[src] = append(b, src.data[at:]...)
 	}

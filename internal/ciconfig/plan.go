@@ -113,7 +113,7 @@ func (r *run) otherStyle(style map[span]int) bool {
 func (r *run) styles() map[span]int {
 	style := map[span]int{}
 	for _, u := range r.uses {
-		if s, shared := u.separator(); shared && (u.role == repositoryRole && u.ref.colon < 0 || u.ref.digest >= 0 && u.ref.colon < 0) {
+		if s, shared := u.separator(); shared && (u.pair || u.role == repositoryRole && u.ref.colon < 0 || u.ref.digest >= 0 && u.ref.colon < 0) {
 			style[s] = secondStyle
 		}
 	}
@@ -152,7 +152,7 @@ func (r *run) changesOf(u *use) {
 	if ref.sep < 0 {
 		return
 	}
-	if u.style != firstStyle || u.role == repositoryRole && ref.colon < 0 || ref.digest >= 0 && ref.colon < 0 {
+	if u.style != firstStyle || u.pair || u.role == repositoryRole && ref.colon < 0 || ref.digest >= 0 && ref.colon < 0 {
 		r.prefixAtTag(u)
 		return
 	}
@@ -267,7 +267,7 @@ func (u *use) change(c change) {
 func (u *use) insertAfter(i int, text string) {
 	f := u.ref.f
 	s := f.t[f.piece[i]].outer()
-	if len(f.via(i)) == 0 && f.off[i] >= 0 {
+	if len(f.via(i)) == 0 && f.off[i] >= 0 && s.start < s.end {
 		at, ok := f.at(i)
 		if !ok {
 			u.bad = "position-unknown"

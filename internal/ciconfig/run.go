@@ -45,6 +45,7 @@ type run struct {
 	composes       bool            // a job builds what a compose or bake file says
 	makes          bool            // a job calls make
 	pushesComposed bool            // a job for the default branch pushes what compose files build
+	tagged         []string        // images in the values of charts whose tag a command sets
 	filled         []string        // files and directories in which variables are put in
 }
 

@@ -29,6 +29,7 @@ type use struct {
 	bare     bool // a tag that stands alone, its image before it
 	document bool // in a file that no job reads as configuration or script
 	composed bool // the image of a service that a compose file builds
+	pair     bool // two values that their reader joins by a colon
 	filled   bool // in a document into which a job puts its variables
 	settled  bool // handled elsewhere, no change of its own
 	bad      Code // why it stays as it is
@@ -39,6 +40,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	lits := append([]string{name}, c.lits[min(1, len(c.lits)):]...)
 	r.recordBuild(c, lits)
 	r.recordSubstitution(sh, c, lits)
+	r.recordSets(lits)
 	if all := strings.Join(lits, " "); strings.Contains(all, "compose") && (strings.Contains(all, " build") || strings.Contains(all, " push") || strings.Contains(all, " up")) || strings.Contains(all, " bake") {
 		r.composes = true
 	}

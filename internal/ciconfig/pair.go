@@ -1,0 +1,100 @@
+package ciconfig
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// pairKeys are the keys under which a file names an image in two parts, which
+// what reads the file joins by a colon: the values of Helm charts, and images of
+// kustomize.
+// https://helm.sh/docs/chart_best_practices/values/
+// https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/images/
+var pairKeys = [][2]string{{"repository", "tag"}, {"newName", "newTag"}}
+
+// paired looks at the two parts of an image as the one reference that they
+// become. The repository stays bare, and the tag gets the name: more than one
+// reader may join them, and none by anything but a colon. It returns the
+// repository when that is the first part of such a pair.
+func (r *run) paired(s *source, e *env, n *yaml.Node, substituted bool) *yaml.Node {
+	for _, keys := range pairKeys {
+		repository, tag := child(n, keys[0]), child(n, keys[1])
+		if repository == nil || tag == nil || repository.Kind != yaml.ScalarNode || tag.Kind != yaml.ScalarNode || tag.Value == "" || child(n, "registry") != nil || child(n, "digest") != nil {
+			continue
+		}
+		first, second := s.scalar(repository), s.scalar(tag)
+		if first == nil || second == nil {
+			continue
+		}
+		at := second.span(0, len(second.text))
+		at.end = at.start
+		d := &document{src: s}
+		bad, found := r.tagSet(s, n), false
+		for _, v := range product(product(e.interpolate(first, d), []text{{{text: ":", at: at}}}), e.interpolate(second, d)) {
+			for _, ref := range r.references(v) {
+				if ref.start > 0 || ref.host || ref.colon < 0 || ref.end < len(ref.f.s) {
+					continue // the first part is more than a repository
+				}
+				found = true
+				r.add(&use{ref: ref, at: first.span(0, len(first.text)), command: "values", role: imageRole, expands: substituted, pair: true, bad: bad})
+			}
+		}
+		if found {
+			return repository
+		}
+	}
+	return nil
+}
+
+// setPart is a flag of helm that sets one part of an image: --set api.image.tag=1.
+var setPart = regexp.MustCompile(`(?:^|[=,])([A-Za-z0-9_.-]*?)\.?(repository|tag)=`)
+
+// recordSets remembers the images of which a command sets the tag and leaves the
+// repository to the values.
+func (r *run) recordSets(lits []string) {
+	if lits[0] != "helm" {
+		return
+	}
+	parts := map[string][]string{}
+	for _, l := range lits[1:] {
+		for _, m := range setPart.FindAllStringSubmatch(l, -1) {
+			parts[m[2]] = append(parts[m[2]], m[1])
+		}
+	}
+	for _, p := range parts["tag"] {
+		if !slices.Contains(parts["repository"], p) {
+			r.tagged = append(r.tagged, p)
+		}
+	}
+}
+
+// tagSet says why a pair stays as it is: a command sets its tag, for which of
+// the charts is not known, and the two have to fit.
+func (r *run) tagSet(s *source, n *yaml.Node) Code {
+	docs, _ := s.documents()
+	for _, root := range docs {
+		if p, ok := valuesPath(root, n, 0); ok && slices.Contains(r.tagged, p) {
+			return "tag-elsewhere"
+		}
+	}
+	return ""
+}
+
+// valuesPath is the path of a mapping in the values of a chart: api.image.
+func valuesPath(root, n *yaml.Node, depth int) (string, bool) {
+	if root = deref(root); root == n {
+		return "", true
+	}
+	if root == nil || root.Kind != yaml.MappingNode || depth > maxDepth {
+		return "", false
+	}
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		if below, ok := valuesPath(root.Content[i+1], n, depth+1); ok {
+			return strings.TrimSuffix(root.Content[i].Value+"."+below, "."), true
+		}
+	}
+	return "", false
+}
