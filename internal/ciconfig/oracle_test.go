@@ -26,23 +26,31 @@ var modes = []string{"warn", "dropped", "error"}
 // blocking finding, and how to ask first: a rewrite takes one of three ways for
 // the tags that move. Whoever makes it more, adds here.
 var accepted = map[string]string{
-	"amirghedira__amir-platform-ui":                "warn",
-	"external-mirrors__MetaGer":                    "warn",
-	"FlarelyLegal__cf-gitlab":                      "dropped",
-	"kubernetes-sigs__kubespray":                   "warn",
-	"archlinux__archlinux-docker":                  "warn",
-	"meltano__meltano":                             "dropped",
-	"mirador1__mirador-service":                    "dropped",
-	"OpenSCMS__OpenSCMS":                           "error",
-	"sikt-no__sds-komponentbibliotek":              "warn",
-	"smith-of-code__ggr-platform":                  "dropped",
-	"UbiquitousLanguage__gitlab-auto-deploy-image": "dropped",
-	"Ultimaker__um-kernel":                         "warn",
-	"USEPA__webcms":                                "warn",
+	"Bigouden__gitlab-ci-templates":                  "dropped",
+	"XoRHub__waas":                                   "dropped",
+	"Iam-Karan-Suresh__retail-cloud-native-platform": "dropped",
+	"SocialGouv__emjpm":                              "dropped",
+	"basilelt__tutorial-python-microservice-tornado": "warn",
+	"erniehub__imagedeploy":                          "dropped",
+	"France-Nuage__plateforme":                       "dropped",
+	"openwrt__buildbot":                              "dropped",
+	"amirghedira__amir-platform-ui":                  "warn",
+	"external-mirrors__MetaGer":                      "warn",
+	"FlarelyLegal__cf-gitlab":                        "dropped",
+	"kubernetes-sigs__kubespray":                     "warn",
+	"archlinux__archlinux-docker":                    "warn",
+	"meltano__meltano":                               "dropped",
+	"mirador1__mirador-service":                      "dropped",
+	"OpenSCMS__OpenSCMS":                             "error",
+	"sikt-no__sds-komponentbibliotek":                "warn",
+	"smith-of-code__ggr-platform":                    "dropped",
+	"UbiquitousLanguage__gitlab-auto-deploy-image":   "dropped",
+	"Ultimaker__um-kernel":                           "warn",
+	"USEPA__webcms":                                  "warn",
 }
 
 // slow are accepted projects that the oracle needs more than four seconds for.
-var slow = []string{"kubernetes-sigs__kubespray", "meltano__meltano", "sikt-no__sds-komponentbibliotek", "USEPA__webcms"}
+var slow = []string{"erniehub__imagedeploy", "France-Nuage__plateforme", "kubernetes-sigs__kubespray", "meltano__meltano", "sikt-no__sds-komponentbibliotek", "USEPA__webcms"}
 
 // patience is how long the oracle may take for one project, in one mode.
 const patience = 12 * time.Minute
@@ -180,15 +188,25 @@ func reported(rule map[string]any, res *Result) map[string]any {
 }
 
 // onlyReported says whether nothing is wrong but what findings name, tag by tag:
-// a tag that is still pushed again, and one that became another of the build's.
+// a tag that is still pushed again, one that became another of the build's, a
+// chart, an image of another project, a line that is left to a person.
 // Each tag is decided by itself, so each is looked up by itself, by its old name.
 func onlyReported(o opinion, res *Result) bool {
-	var again, replaced, inPlace []*regexp.Regexp
+	var again, replaced, inPlace, foreign []*regexp.Regexp
+	var charts []string
+	places := map[string]bool{}
 	for _, f := range res.Findings {
+		if f.Severity != Note && f.Line > 0 {
+			places[fmt.Sprint(f.File, ":", f.Line)] = true
+		}
 		for _, name := range f.Details() {
 			switch f.Code {
 			case "moving-tag", "tag-computed":
 				again = append(again, withValues(name))
+			case "foreign-image":
+				foreign = append(foreign, withValues(strings.Replace(name, "registry.uninett.no", newHost, 1)))
+			case "chart-push":
+				charts = append(charts, strings.TrimSuffix(name, ":latest")+"/")
 			case "tag-replaced":
 				replaced = append(replaced, withValues(name))
 				for _, m := range res.Mapping {
@@ -202,16 +220,23 @@ func onlyReported(o opinion, res *Result) bool {
 	for _, v := range o.Violations {
 		was := ""
 		for _, m := range o.Mapping {
-			if m[1] == v.Ref {
+			if strings.ReplaceAll(m[1], "<empty>", "") == v.Ref { // the oracle's word for a variable without a value
 				was = withTag(m[0])
 			}
 		}
 		told := false
+		chart := slices.ContainsFunc(charts, func(c string) bool {
+			return strings.HasPrefix(strings.TrimPrefix(was, "oci://"), c) || strings.HasPrefix(v.Ref, "oci://"+strings.Replace(c, "registry.uninett.no", newHost, 1))
+		})
 		switch v.Kind {
+		case "other-name-text":
+			told = places[fmt.Sprint(v.File, ":", v.Line)]
+		case "wrong-repository":
+			told = chart || oneMatches(foreign, v.Ref)
 		case "mutable-push":
 			told = oneMatches(again, was)
 		case "missing-push", "missing-pull", "missing-deploy":
-			told = oneMatches(replaced, was)
+			told = chart && v.Kind == "missing-push" || oneMatches(replaced, was)
 		case "extra-push", "extra-pull", "extra-deploy":
 			told = oneMatches(inPlace, v.Ref)
 		}
@@ -223,7 +248,10 @@ func onlyReported(o opinion, res *Result) bool {
 }
 
 // newBase is the one repository that the oracle gives to the project.
-const newBase = "123456789012.dkr.ecr.eu-north-1.amazonaws.com/group/project"
+const (
+	newHost = "123456789012.dkr.ecr.eu-north-1.amazonaws.com"
+	newBase = newHost + "/group/project"
+)
 
 func oneMatches(list []*regexp.Regexp, ref string) bool {
 	return slices.ContainsFunc(list, func(re *regexp.Regexp) bool { return re.MatchString(ref) })
@@ -238,7 +266,7 @@ func withValues(ref string) *regexp.Regexp {
 		last = m[1]
 		values := pipelineValues[strings.Trim(ref[m[0]:m[1]], "${}")]
 		if len(values) == 0 {
-			b.WriteString("[^:@]+")
+			b.WriteString("[^:@]*")
 			continue
 		}
 		b.WriteString("(")
@@ -269,6 +297,7 @@ func TestOnlyReported(t *testing.T) {
 	res := &Result{
 		Findings: []Finding{
 			{Code: "moving-tag", Detail: base + "/$(…)-3:${CI_COMMIT_REF_SLUG}"}, {Code: "tag-computed", Detail: base + ":v$(…)"},
+			{Code: "chart-push", Detail: base + "/charts:latest", File: "ci.yml", Line: 7}, {Code: "foreign-image", Detail: "registry.uninett.no/other/tool:1"},
 			{Code: "moving-tag", Detail: base + "/api:latest"}, {Code: "tag-replaced", Detail: base + "/db:dev"},
 		},
 		Mapping: []Mapped{{Old: base + "/db:dev", New: "$CI_REGISTRY_IMAGE:db-dev-${CI_COMMIT_SHA}"}, {Old: base + "/api:dev", New: "$CI_REGISTRY_IMAGE:api-dev-${CI_COMMIT_SHA}"}},
@@ -292,6 +321,12 @@ func TestOnlyReported(t *testing.T) {
 		{"extra-push", "", newBase + ":db-dev-" + sha, true},
 		{"extra-push", "", newBase + ":db-dev", false},
 		{"extra-push", "", newBase + ":api-dev-" + sha, false},
+		{"wrong-repository", "", "oci://" + newBase + "/charts/app", true},
+		{"wrong-repository", "", newBase + "/charts/app", false},
+		{"wrong-repository", "", newHost + "/other/tool:1", true},
+		{"wrong-repository", "", newHost + "/other/tool:2", false},
+		{"missing-push", "oci://" + base + "/charts/app", "", true},
+		{"other-name-text", "", "", false},
 		{"dangling", base + "/db:dev", "", false},
 		{"lost-command", "", "", false},
 	} {
