@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"hash"
 	"slices"
 
 	api "gitlab.com/gitlab-org/api/client-go/v2"
@@ -106,7 +105,7 @@ func (c *Client) texts(ctx context.Context, project, sha string, entries []Entry
 
 // objectID is git's id of a blob, of so many hexadecimal digits.
 func objectID(content []byte, digits int) string {
-	var h hash.Hash = sha1.New() //nolint:gosec // as above
+	h := sha1.New() //nolint:gosec // as above
 	if digits == 2*sha256.Size {
 		h = sha256.New()
 	}
