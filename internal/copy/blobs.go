@@ -103,7 +103,7 @@ func (m *mover) open(ctx context.Context, b Blob) *opening {
 		return o
 	}
 	if o.err = place; place != nil {
-		m.engine.uploads.Report(errors.Is(place, registry.ErrThrottled), fault.RetryAfter(place))
+		m.told(ctx, place)
 	}
 	return o
 }
@@ -115,7 +115,7 @@ func (m *mover) send(ctx context.Context, b Blob, o *opening) error {
 	}
 	count := &counted{Reader: o.body, meter: &m.meter}
 	err := o.upload.Put(ctx, count)
-	m.engine.uploads.Report(errors.Is(err, registry.ErrThrottled), fault.RetryAfter(err))
+	m.told(ctx, err)
 	if err != nil {
 		count.undo()
 		return err
@@ -135,13 +135,24 @@ func (m *mover) mount(ctx context.Context, d registry.Descriptor) (done bool, er
 		return false, nil
 	}
 	u, err := m.engine.target.StartUpload(ctx, m.target, d, from)
-	m.engine.uploads.Report(errors.Is(err, registry.ErrThrottled), fault.RetryAfter(err))
+	m.told(ctx, err)
 	if err != nil || !u.Mounted {
 		return false, err
 	}
 	m.meter.blobs.Add(1)
 	m.meter.bytes.Add(d.Size)
 	return true, nil
+}
+
+// told lets the pacer of layers know how a request went. It must not hear of what
+// the target did not say: a request that broke off carries the reason for which
+// the whole run ended, and that may be a quota of manifests which is used up for
+// the next hour; and the old registry has limits of its own.
+func (m *mover) told(ctx context.Context, err error) {
+	if ctx.Err() != nil || fault.ReasonOf(err) == "old-registry-throttled" {
+		return
+	}
+	m.engine.uploads.Report(errors.Is(err, registry.ErrThrottled), fault.RetryAfter(err))
 }
 
 // pauseThen waits as long as an error asks for, and gives it back.

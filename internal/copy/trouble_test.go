@@ -410,3 +410,70 @@ func TestSourceRestarts(t *testing.T) {
 		t.Errorf("%d blobs written, want each of %d once", n, plan.Forecast.Blobs)
 	}
 }
+
+// listening is a pacer that keeps what it is told.
+type listening struct {
+	copy.Pacer
+	mu   sync.Mutex
+	told []time.Duration // of refusals
+}
+
+func (l *listening) Report(throttled bool, after time.Duration) {
+	if throttled {
+		l.mu.Lock()
+		l.told = append(l.told, after)
+		l.mu.Unlock()
+	}
+	l.Pacer.Report(throttled, after)
+}
+
+// full is a pacer that has no turn until it is opened, and says so when ready.
+type full struct {
+	copy.Pacer
+	ready  <-chan struct{}
+	opened atomic.Bool
+}
+
+func (f *full) Wait(ctx context.Context) error {
+	if f.opened.Load() {
+		return f.Pacer.Wait(ctx)
+	}
+	<-f.ready
+	return fault.New(fault.Transient, "ecr-throttled", "%w: in an hour", registry.ErrThrottled).WithRetryAfter(time.Hour)
+}
+
+// A run ends because the quota of manifests is used up for the next hour. The
+// blobs that it was sending are broken off, which is no refusal of blobs: the
+// next run must not be kept from sending them.
+func TestFullQuotaOfManifestsIsNotThatOfLayers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	there := w.push("group/app", "there", number(1))
+	w.pushTarget("of-a-pipeline", there) // only a tag is missing: its turn comes at once
+	w.push("group/app", "new", number(2))
+	o := w.options()
+	sending := make(chan struct{})
+	var once sync.Once
+	w.ecr.Inject(func(r *http.Request) (int, string, bool) {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/blobs/uploads/") {
+			first := false
+			if once.Do(func() { first = true }); first {
+				close(sending)
+				<-r.Context().Done()
+			}
+		}
+		return 0, "", false
+	})
+	uploads := &listening{Pacer: copy.NewAdaptivePacer(copy.LayerQuota)}
+	pace := &full{Pacer: copy.NewPacer(10_000), ready: sending}
+	o.Pace, o.Uploads = pace, uploads
+	e := copy.New(o)
+	if _, err := w.execute(e, w.plan(e, request())); !errors.Is(err, registry.ErrThrottled) || fault.RetryAfter(err) != time.Hour {
+		t.Fatalf("the run ended with %v, want it to say when there is a turn", err)
+	}
+	if len(uploads.told) > 0 {
+		t.Errorf("the pacer of layers was told of refusals for %v; ECR refused none", uploads.told)
+	}
+	pace.opened.Store(true)
+	want(t, w.run(e, request()), map[string]string{"group/app:there": "copied", "group/app:new": "copied"})
+}
