@@ -75,7 +75,7 @@ func pages(ctx context.Context, c config.Config, st *store.Store, crew *jobs.Cre
 			timing, err := jobs.Timing(ctx, st, c.ReconcileOverdue, time.Now())
 			return dashboard.Due{Last: timing.Due, Next: timing.Next, Overdue: timing.Overdue}, err
 		},
-		PipelinesPerHour: c.PipelinesPerHour, Log: log.With("from", "dashboard"),
+		Calendar: c.Calendar, PipelinesPerHour: c.PipelinesPerHour, Log: log.With("from", "dashboard"),
 		Mask: func(text string) string { return string(diagnose.Mask([]byte(text))) },
 	})
 }

@@ -40,6 +40,16 @@ type Freeze struct {
 	Why         string
 }
 
+// Left returns the freezes that are not over, those to come among them.
+func (c Calendar) Left(now time.Time) (left []Freeze) {
+	for _, f := range c.Freezes {
+		if f.Last.IsZero() || now.Before(f.Last.AddDate(0, 0, 1)) {
+			left = append(left, f)
+		}
+	}
+	return left
+}
+
 // Closed says why a project may not begin, and until when as far as is known.
 type Closed struct {
 	Reason  string // outside-hours or frozen

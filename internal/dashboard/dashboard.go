@@ -23,6 +23,7 @@ import (
 	"net/http"
 	"time"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/calendar"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -68,6 +69,8 @@ type Options struct {
 	Jobs http.Handler
 	// PipelinesPerHour is the fleet's budget, 0 for none.
 	PipelinesPerHour int
+	// Calendar is when projects may begin, by the configuration.
+	Calendar calendar.Calendar
 	// Mask hides secrets in the text of files that are shown; nil for none.
 	Mask func(string) string
 	// Due says where the schedule of the reconciliation stands; nil: there is none.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/calendar"
 	"gitlab.sikt.no/platon/ecrferry/internal/dashboard"
 	"gitlab.sikt.no/platon/ecrferry/internal/dashboard/browsertest"
 	"gitlab.sikt.no/platon/ecrferry/internal/postgres/postgrestest"
@@ -56,7 +57,9 @@ func open(t *testing.T, n int, change func(*dashboard.Options)) *site {
 // readers would stumble over.
 func TestLayouts(t *testing.T) {
 	t.Parallel()
-	s := open(t, 160, func(o *dashboard.Options) { o.Access.Anonymous = dashboard.Operator; o.Acts = noActs{} })
+	s := open(t, 160, func(o *dashboard.Options) {
+		o.Access.Anonymous, o.Acts, o.Calendar = dashboard.Operator, noActs{}, hours(t)
+	})
 	report(t, s.store)
 	until := time.Now().AddDate(0, 1, 0)
 	for pattern, end := range map[string]*time.Time{"studier/**": &until, "feide/innlogging-api": nil} {
@@ -85,6 +88,35 @@ func TestLayouts(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// hours is a calendar as the configuration has it, with a freeze that is over.
+func hours(t *testing.T) calendar.Calendar {
+	t.Helper()
+	const text = "kurs/** 2020-12-01..2021-01-10 over\nlonn/** 2026-12-10..2099-01-05 payday <b>\nfeide/** not before the audit"
+	freezes, err := calendar.ParseFreezes(text, time.UTC)
+	must(t, err)
+	return calendar.Calendar{Freezes: freezes, Text: "Mon-Thu 08:00-16:00, Fri 08:00-12:00", Zone: time.UTC}
+}
+
+// TestCalendarIsShown: what keeps projects from beginning stands on the overview,
+// whoever set it, and what is over does not.
+func TestCalendarIsShown(t *testing.T) {
+	t.Parallel()
+	s := open(t, 3, func(o *dashboard.Options) { o.Calendar = hours(t) })
+	_, body, _ := ask(t, client(t), "GET", s.url+"/", nil, nil)
+	for says, want := range map[string]bool{
+		"<code>lonn/**</code><small>payday &lt;b&gt;; in the worker’s configuration, 2026-12-10 to 2099-01-05": true,
+		"<code>feide/**</code><small>not before the audit; in the worker’s configuration, for good":            true,
+		"kurs/**": false, "<p>Mon-Thu 08:00-16:00, Fri 08:00-12:00, UTC</p>": true,
+	} {
+		if strings.Contains(body, says) != want {
+			t.Errorf("%q: want shown %v", says, want)
+		}
+	}
+	if _, body, _ = ask(t, client(t), "GET", open(t, 3, nil).url+"/", nil, nil); strings.Contains(body, "Freeze list") || strings.Contains(body, "Projects begin") {
+		t.Error("a calendar is shown where none is set")
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/calendar"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -32,9 +33,12 @@ type overview struct {
 	Intake store.Intake
 	Acts   []act
 	Holds  []store.Hold
-	// Freezes are those that operators keep; the file of the configuration counts beside them.
-	Freezes []store.Freeze
-	Waves   []wave
+	// Freezes are those that operators keep, Configured those of the configuration's
+	// file, which count beside them, and Hours the working hours, if there are any.
+	Freezes    []store.Freeze
+	Configured []calendar.Freeze
+	Hours      string
+	Waves      []wave
 
 	// Copies run now; Moving sums them.
 	Copies []store.RunningCopy
@@ -145,6 +149,10 @@ func (s *server) intake(ctx context.Context, o *overview) (err error) {
 	}
 	if o.Freezes, err = s.Store.Freezes(ctx); err != nil {
 		return err
+	}
+	o.Configured = s.Calendar.Left(time.Now())
+	if c := s.Calendar; c.Text != "" && c.Zone != nil {
+		o.Hours = c.Text + ", " + c.Zone.String()
 	}
 	waves, err := s.Store.Waves(ctx, mostWaves)
 	for _, w := range waves {

@@ -58,7 +58,7 @@ var rooms = map[string]room{
 	"internal/postgres/postgrestest": {[]string{"internal/postgres", "migrations"}, "databases for tests"},
 	"internal/dashboard/browsertest": {nil, "a browser for tests"},
 	"internal/sandbox/skopeotest":    {nil, "skopeo for tests"},
-	"internal/dashboard":             {[]string{"internal/store", "internal/textdiff", "reports"}, "pages over what the store knows; it acts through an interface"},
+	"internal/dashboard":             {[]string{"internal/calendar", "internal/store", "internal/textdiff", "reports"}, "pages over what the store knows; it acts through an interface"},
 	"migrations":                     {nil, "SQL"},
 	"reports":                        {[]string{"internal/store", "internal/reconcile"}, "rows and models in, pages out"},
 }
