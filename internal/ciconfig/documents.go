@@ -187,7 +187,13 @@ func (r *run) parted(s *source, e *env, n *yaml.Node) {
 		return
 	}
 	d := &document{src: s}
-	for _, v := range product(product(e.interpolate(host, d), []text{{{text: "/"}}}), e.interpolate(name, d)) {
+	values := product(product(e.interpolate(host, d), []text{{{text: "/"}}}), e.interpolate(name, d))
+	if tag := child(n, "tag"); tag != nil && tag.Kind == yaml.ScalarNode && tag.Value != "" {
+		if ch := s.scalar(tag); ch != nil { // a finding should name what is deployed
+			values = product(product(values, []text{{{text: ":"}}}), e.interpolate(ch, d))
+		}
+	}
+	for _, v := range values {
 		for _, ref := range r.references(v) {
 			if ref.host || ref.start > 0 || ref.own && ref.sep < 0 && !ref.joined {
 				continue

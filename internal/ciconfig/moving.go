@@ -233,15 +233,16 @@ func deployed(cluster []*movings, push *use) bool {
 }
 
 // computedTags reports the pushes whose tag the output of a command decides,
-// such as a version out of package.json, or a variable of which nobody knows
-// the value, outside of pipelines for git tags.
+// such as a version out of package.json: two releases may carry the same one. So
+// does a variable of which nobody knows the value, outside of pipelines for git
+// tags.
 func (r *run) computedTags() {
 	for _, u := range r.uses {
 		ref := u.ref
 		if !u.push || !ref.own || ref.host || ref.joined || u.settled || u.bad != "" || ref.colon < 0 || u.stability() != unknownTag {
 			continue
 		}
-		if u.job != nil && onlyTags(u.job) && !shortened(u.lit()) || !r.onDefault(u) && !strings.Contains(tagOf(u), "$(…)") {
+		if !r.onDefault(u) && !strings.Contains(tagOf(u), "$(…)") && !shortened(u.lit()) {
 			continue
 		}
 		r.report("tag-computed", u.at, ref.String())

@@ -151,6 +151,10 @@ func (r *run) parse(f *flat, start, hostEnd int) *reference {
 		end++
 	}
 	repoEnd := end
+	if repoEnd == hostEnd+1 { // https://$CI_REGISTRY/: an address, no image
+		ref.host = true
+		return ref
+	}
 	ref.nameEnd, ref.tagEnd, ref.end = repoEnd, repoEnd, repoEnd
 	if end < len(s) && s[end] == ':' {
 		ref.colon = end
