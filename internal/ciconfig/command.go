@@ -117,6 +117,9 @@ func (sh *shell) command(c *command) {
 			}
 		}
 	case "eval", "ssh", "su", "trap":
+		if name == "eval" {
+			sh.evaluated(c)
+		}
 		b := *sh
 		if name == "ssh" {
 			sh.run.handedOut(c.at, c.args, name)

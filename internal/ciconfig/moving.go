@@ -88,6 +88,14 @@ var shorter = regexp.MustCompile(`\$\{CI_COMMIT_TAG%|CI_COMMIT_TAG.*(\bcut\b|\ba
 // shortened says whether an expression may give several git tags one value.
 func shortened(expr string) bool { return shorter.MatchString(expr) }
 
+// branchName is a variable that names the branch where there is no git tag.
+var branchName = regexp.MustCompile(`CI_COMMIT_(BRANCH|REF_NAME|REF_SLUG)`)
+
+// branchNamed says whether the branch is a part of a piece.
+func branchNamed(p piece) bool {
+	return branchName.MatchString(p.hole) || p.hole == unknown && branchName.MatchString(p.at.text())
+}
+
 // stability of the use's tag; no tag is latest.
 func (u *use) stability() stability {
 	ref := u.ref
@@ -98,23 +106,31 @@ func (u *use) stability() stability {
 		return movingTag
 	}
 	out := movingTag
+	released, branched := u.job != nil && onlyTags(u.job), false
 	for i := ref.colon + 1; i < ref.tagEnd; i++ {
 		if ref.f.off[i] >= 0 {
 			continue
 		}
+		branched = branched || !released && branchNamed(ref.f.t[ref.f.piece[i]])
 		switch h := ref.f.t[ref.f.piece[i]].hole; {
 		case uniqueVariables[strings.TrimPrefix(h, "PARENT_")]:
 			return uniqueTag
 		case h == unknown && shortened(ref.f.t[ref.f.piece[i]].at.text()):
 			out = unknownTag
 		case h == "CI_COMMIT_TAG", h == unknown && strings.Contains(ref.f.t[ref.f.piece[i]].at.text(), "CI_COMMIT_TAG"),
-			refVariables[h] && u.job != nil && onlyTags(u.job):
+			refVariables[h] && released:
 			if out == movingTag {
 				out = releaseTag
 			}
 		case !movingVariables[h] && out == movingTag:
 			out = unknownTag
 		}
+	}
+	if out == releaseTag && branched { // the git tag is empty for a branch
+		if strings.Contains(tagOf(u), "$(") {
+			return unknownTag
+		}
+		return movingTag
 	}
 	if out == movingTag && release.MatchString(ref.f.s[ref.colon+1:ref.tagEnd]) {
 		return releaseTag
@@ -220,7 +236,8 @@ func deployed(cluster []*movings, push *use) bool {
 				return true
 			}
 			switch u.lits[0] {
-			case "docker", "podman", "buildah", "crane", "gcrane", "skopeo", "regctl", "trivy", "grype", "syft", "cosign":
+			case "docker", "podman", "buildah", "crane", "gcrane", "skopeo", "regctl", "trivy", "grype", "syft", "cosign",
+				"buildctl", "buildctl-daemonless.sh", "executor", "img", "nerdctl", "build-push":
 				if strings.Contains(u.command, " run") || strings.Contains(u.command, " up") || strings.Contains(u.command, " deploy") {
 					return true
 				}
@@ -356,7 +373,7 @@ func (r *run) settleBy(cluster []*movings, siblings map[string][]*use, drop drop
 // one, the git tag.
 func (r *run) sibling(g *movings, pushes []*use) *use {
 	for _, s := range pushes {
-		if s.bad == "" && s.stability() == uniqueTag && sameImage(g, s) {
+		if s.bad == "" && s.stability() == uniqueTag && sameImage(g, s) && !r.partOf(g, s) {
 			return s
 		}
 	}
@@ -367,7 +384,7 @@ func (r *run) sibling(g *movings, pushes []*use) *use {
 		return nil
 	}
 	for _, s := range r.uses {
-		if s.push && s.ref.own && s.bad == "" && s.ref.name() == g.name && s.lasts(g) && sameImage(g, s) {
+		if s.push && s.ref.own && s.bad == "" && s.ref.name() == g.name && s.lasts(g) && sameImage(g, s) && !r.partOf(g, s) {
 			return s
 		}
 	}
@@ -406,7 +423,7 @@ func (u *use) lit() string {
 func (r *run) copied(g *movings) *use {
 	for _, p := range g.pushes {
 		for _, u := range r.uses {
-			if u != p && !u.push && u.cmd != nil && p.cmd != nil && u.cmd.call == p.cmd.call && u.bad == "" && u.ref.own && u.ref.name() == g.name && !u.tags() && u.stability() == uniqueTag && sameImage(g, u) {
+			if u != p && !u.push && u.cmd != nil && p.cmd != nil && u.cmd.call == p.cmd.call && u.bad == "" && u.ref.own && u.ref.name() == g.name && !u.tags() && u.stability() == uniqueTag && sameImage(g, u) && !r.partOf(g, u) {
 				return u
 			}
 		}

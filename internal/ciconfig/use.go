@@ -239,7 +239,7 @@ func pushes(lits []string, i int, arg string) bool {
 		if strings.Contains(all, " imagetools create ") {
 			return prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag=")
 		}
-		if strings.Contains(all, " --push ") || strings.Contains(all, "type=registry") || strings.Contains(all, "push=true") {
+		if strings.Contains(all, " --push ") || strings.Contains(all, "push=true") || outputs(lits) {
 			for _, other := range []string{"--build-arg", "--cache-from", "--cache-to", "--build-context", "--label"} {
 				if prev == other || strings.HasPrefix(arg, other) {
 					return false
@@ -257,6 +257,17 @@ func pushes(lits []string, i int, arg string) bool {
 		return len(lits) > 2 && (lits[1] == "push" && i == 3 || (lits[1] == "copy" || lits[1] == "cp") && i == 3)
 	case "regctl":
 		return strings.Contains(all, " copy ") && i == len(lits)-1
+	}
+	return false
+}
+
+// outputs says whether a build's output is the registry, other than its cache.
+func outputs(lits []string) bool {
+	for i, l := range lits {
+		flag, _, joined := strings.Cut(l, "=")
+		if (flag == "-o" || flag == "--output") && (joined && strings.Contains(l, "type=registry") || !joined && i+1 < len(lits) && strings.Contains(lits[i+1], "type=registry")) {
+			return true
+		}
 	}
 	return false
 }
