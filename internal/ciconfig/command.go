@@ -54,6 +54,23 @@ func (c *command) view(i int, lits []string) ([]string, int) {
 	return append(out, lits[start+first:]...), start + c.nth[i]
 }
 
+// positional are the values that the arguments behind the one at i may have in a
+// function or a script: $1, $2 and so on.
+func (c *command) positional(i int) [][]text {
+	var out [][]text
+	for k := i + 1; k < len(c.args); k++ {
+		n := c.pos[k] - c.pos[i] - 1
+		if n < 0 {
+			continue
+		}
+		for len(out) <= n {
+			out = append(out, nil)
+		}
+		out[n] = union(out[n], []text{c.args[k]})
+	}
+	return out
+}
+
 func (sh *shell) command(c *command) {
 	name := path.Base(c.lit(0))
 	switch name {
@@ -133,10 +150,7 @@ func (sh *shell) command(c *command) {
 		sh.run.called[f.body] = true
 		b := sh.clone()
 		b.depth++
-		b.args, b.known = nil, true
-		for _, a := range c.args[1:] {
-			b.args = append(b.args, []text{a})
-		}
+		b.args, b.known = c.positional(0), true
 		b.stmt(f.ch, f.body)
 		b.args = sh.args
 		sh.vars, sh.funcs = b.vars, b.funcs
@@ -205,10 +219,7 @@ func (sh *shell) file(c *command, i int, sourced bool) bool {
 	}
 	was, known, depth := b.args, b.known, b.depth
 	if !sourced || len(c.args) > i+1 {
-		b.args, b.known = nil, true
-		for _, a := range c.args[i+1:] {
-			b.args = append(b.args, []text{a})
-		}
+		b.args, b.known = c.positional(i), true
 	}
 	b.depth++
 	b.script(src.whole())

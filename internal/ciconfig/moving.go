@@ -102,6 +102,9 @@ func (u *use) stability() stability {
 	if ref.digest >= 0 {
 		return uniqueTag
 	}
+	if ref.open {
+		return unknownTag
+	}
 	if ref.colon < 0 {
 		return movingTag
 	}

@@ -135,14 +135,14 @@ func (u *use) separator() (s span, shared bool) {
 func (r *run) changesOf(u *use) {
 	ref := u.ref
 	f := ref.f
-	if ref.joined {
+	if ref.joined || ref.open && ref.colon < 0 && u.role != textRole {
 		u.bad = "name-unknown"
 		if u.lits != nil && stringTools[u.lits[0]] {
 			u.bad = "string-operation"
 		}
 		return
 	}
-	if ref.colon < 0 && ref.digest < 0 && ref.sep >= 0 && strings.HasSuffix(f.s[:ref.start], "oci://") {
+	if ref.colon < 0 && ref.digest < 0 && (ref.sep >= 0 || strings.HasPrefix(u.command, "helm push")) && strings.HasSuffix(f.s[:ref.start], "oci://") {
 		u.bad = "chart-push"
 		return
 	}

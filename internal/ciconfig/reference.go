@@ -30,6 +30,7 @@ type reference struct {
 	host           bool   // only the host is named
 	project        string // the other project, when known
 	joined         bool   // something unknown follows the base without a separator
+	open           bool   // something that another program fills in follows the name: p{}
 	baseIsVariable bool   // $CI_REGISTRY_IMAGE
 }
 
@@ -172,6 +173,7 @@ func (r *run) parse(f *flat, start, hostEnd int) *reference {
 		}
 		ref.end = end
 	}
+	ref.open = ref.end < len(s) && strings.IndexByte("{%<", s[ref.end]) >= 0
 	r.own(ref, s[start:repoEnd])
 	if ref.own && ref.sep < 0 && ref.base < repoEnd {
 		ref.joined = true

@@ -75,3 +75,64 @@ func takesApart(s *syntax.Stmt) bool {
 	}
 	return false
 }
+
+// lowerCase says whether values are the same in lower case. What GitLab calls the
+// registry's image is.
+func lowerCase(vals []text) bool {
+	for _, v := range vals {
+		for _, p := range v {
+			if p.text != strings.ToLower(p.text) || p.hole != "" && !predefined(p.hole) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// lowered is what echo prints in a substitution that only makes lower case of it:
+// $(echo $CI_REGISTRY_IMAGE | tr A-Z a-z). It is nil for any other.
+func (sh *shell) lowered(ch *chunk, c *syntax.CmdSubst) []text {
+	if len(c.Stmts) != 1 {
+		return nil
+	}
+	pipe, ok := c.Stmts[0].Cmd.(*syntax.BinaryCmd)
+	if !ok || pipe.Op != syntax.Pipe {
+		return nil
+	}
+	call, ok := pipe.Y.Cmd.(*syntax.CallExpr)
+	if !ok {
+		return nil
+	}
+	from, to := int(call.Pos().Offset()), int(call.End().Offset())
+	switch strings.NewReplacer("'", "", `"`, "", "[:", "", ":]", "", "[", "", "]", "").Replace(strings.Join(strings.Fields(ch.text[from:to]), " ")) {
+	case "tr upper lower", "tr A-Z a-z", "awk {print tolower($0)}":
+	default:
+		return nil
+	}
+	left := sh.clone()
+	var printed []text
+	left.print, left.piped = &printed, true
+	left.stmt(ch, pipe.X)
+	if len(printed) == 0 || !lowerCase(printed) {
+		return nil
+	}
+	return printed
+}
+
+// patched reports the arguments of an image tool in which a name is joined to
+// what a string operation has left of the registry's.
+func (r *run) patched(c *command, lits []string) {
+	if !imageTools[lits[0]] || isLogin(lits) {
+		return
+	}
+	for i, a := range c.args {
+		for k, p := range a {
+			if !p.cut || k+1 == len(a) {
+				continue
+			}
+			if next := a[k+1].text; a[k+1].hole != "" || next[0] == '/' || len(next) > 1 && next[0] == '-' && nameByte(next[1]) {
+				r.report("string-operation", c.argSpan(i), a.String())
+			}
+		}
+	}
+}

@@ -14,7 +14,7 @@ type piece struct {
 	via    []span // the expansions that led here, outermost first
 	split  bool   // from an unquoted expansion: white space separates words
 	single bool   // written between single quotes: no expansion there
-	cut    bool   // went through a string operation, the text is not literal
+	cut    bool   // a hole that a string operation has made of a text which names the registry
 }
 
 // unknown is the hole of a value that no variable names, such as the output of

@@ -42,6 +42,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordSubstitution(sh, c, lits)
 	r.recordSets(lits)
 	r.registryCalls(c, lits)
+	r.patched(c, lits)
 	if all := strings.Join(lits, " "); strings.Contains(all, "compose") && (strings.Contains(all, " build") || strings.Contains(all, " push") || strings.Contains(all, " up")) || strings.Contains(all, " bake") {
 		r.composes = true
 	}

@@ -143,6 +143,14 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 		return union(word, []text{{}})
 	case syntax.ErrorUnset, syntax.ErrorUnsetOrNull:
 		return expanded(vals, name, at, split)
+	case syntax.LowerAll, syntax.LowerFirst:
+		if predefined(name) || ok && lowerCase(vals) {
+			return expanded(vals, name, at, split)
+		}
+	case syntax.RemSmallSuffix, syntax.RemLargeSuffix:
+		if s, plain := word[0].literal(); plain && s == "/" && predefined(name) {
+			return expanded(vals, name, at, split) // it ends with none
+		}
 	}
 	return sh.operated(vals, name, at, split)
 }
@@ -162,17 +170,22 @@ func (sh *shell) operated(vals []text, name string, at span, split bool) []text 
 	if predefined(name) {
 		vals = []text{{piece{hole: name, at: at}}}
 	}
+	cut := false
 	for _, v := range vals {
 		if sh.run.mentions(v) {
 			sh.run.operations = append(sh.run.operations, operation{at, v})
+			cut = true
 		}
 	}
-	return []text{{piece{hole: unknown, at: at, split: split, cut: true}}}
+	return []text{{piece{hole: unknown, at: at, split: split, cut: cut}}}
 }
 
 // substitution follows $(...) and keeps what echo prints there.
 func (sh *shell) substitution(ch *chunk, c *syntax.CmdSubst, split bool) []text {
 	at := ch.span(int(c.Pos().Offset()), int(c.End().Offset()))
+	if vals := sh.lowered(ch, c); vals != nil {
+		return expanded(vals, unknown, at, split)
+	}
 	b := sh.clone()
 	var printed []text
 	simple := len(c.Stmts) > 0
@@ -186,6 +199,11 @@ func (sh *shell) substitution(ch *chunk, c *syntax.CmdSubst, split bool) []text 
 	} else {
 		b.print = nil
 	}
+	before := len(sh.run.operations)
 	b.stmts(ch, c.Stmts)
-	return expanded(printed, unknown, at, split)
+	out := expanded(printed, unknown, at, split)
+	if len(printed) == 0 && len(sh.run.operations) > before {
+		out[0][0].cut = true
+	}
+	return out
 }
