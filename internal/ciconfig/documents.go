@@ -133,8 +133,10 @@ func (r *run) manifest(s *source, e *env) bool {
 		switch n.Kind {
 		case yaml.MappingNode:
 			r.parted(s, e, n)
-			if first := r.paired(s, e, n, substituted); first != nil {
-				seen[first] = true
+			if !seen[child(n, "newName")] {
+				if first := r.paired(s, e, n, substituted); first != nil {
+					seen[first] = true
+				}
 			}
 			if compose && child(n, "build") != nil {
 				builds[child(n, "image")] = true
@@ -152,6 +154,10 @@ func (r *run) manifest(s *source, e *env) bool {
 			}
 			for _, v := range e.interpolate(ch, d) {
 				for _, ref := range r.references(v) {
+					if key == "image" && r.replaced(s, ref) {
+						r.report("name-replaced", ch.span(0, len(ch.text)), ref.String())
+						continue
+					}
 					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "manifest", role: unclearRole, expands: substituted, composed: builds[n]}
 					switch {
 					case key == "image" || compose:
@@ -169,6 +175,11 @@ func (r *run) manifest(s *source, e *env) bool {
 		}
 	}
 	for _, n := range docs {
+		if isKustomization(s.path) {
+			for _, key := range r.keys(s, n) {
+				seen[key] = true
+			}
+		}
 		walk(n, "", 0)
 	}
 	return true

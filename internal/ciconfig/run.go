@@ -47,6 +47,7 @@ type run struct {
 	pushesComposed bool            // a job for the default branch pushes what compose files build
 	tagged         []string        // images in the values of charts whose tag a command sets
 	filled         []string        // files and directories in which variables are put in
+	kustomize      kustomizing
 }
 
 type declared struct {

@@ -65,6 +65,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	verb := verb(lits)
 	r.elsewhere(c)
 	r.bareTag(c, lits)
+	sets := setsImage(lits)
 	for i := range c.args {
 		for _, ref := range r.references(c.args[i]) {
 			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i}
@@ -77,6 +78,9 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 				} else {
 					u.bad = "tag-elsewhere"
 				}
+			}
+			if sets && r.imageKey(u) {
+				continue
 			}
 			r.add(u)
 		}

@@ -1,0 +1,269 @@
+package ciconfig
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// In kustomize the old name of an image is a key: what stands under name, or
+// before the equals sign of a command, is looked for in the resources and is
+// never pulled. It has to stay the name that the resources write.
+// https://kubectl.docs.kubernetes.io/references/kustomize/kustomization/images/
+
+// kustomizing are the keys that scripts set, and which kustomization reads what.
+type kustomizing struct {
+	set     map[string]bool // keys to which a script gives a new name
+	written map[span]string // what is put in for a key, and where
+	known   bool
+	files   []*kustomization
+}
+
+// kustomization is one kustomization file.
+type kustomization struct {
+	path    string
+	renames map[string]bool // keys with a newName
+	reads   map[string]bool // all files below it, itself included
+	inner   bool            // another one reads it
+}
+
+// setsImage says whether a command is kustomize edit set image.
+func setsImage(lits []string) bool {
+	if lits[0] != "kustomize" {
+		return false
+	}
+	var words []string
+	for _, l := range lits[1:] {
+		if !strings.HasPrefix(l, "-") {
+			words = append(words, l)
+		}
+	}
+	return len(words) > 3 && slices.Equal(words[:3], []string{"edit", "set", "image"})
+}
+
+// imageKey handles a reference in an argument of kustomize edit set image. It
+// says whether the reference is a key and no image.
+//
+//	$B/api=$B/api:$T  ->  registry.uninett.no/group/app/api=$B:api-$T
+//	$B/api:$T         ->  registry.uninett.no/group/app/api=$B:api-$T
+func (r *run) imageKey(u *use) bool {
+	ref := u.ref
+	f := ref.f
+	if !ref.own || ref.host || ref.joined {
+		return false
+	}
+	equals := strings.IndexByte(f.s, '=')
+	switch {
+	case equals >= ref.end:
+		r.kustomize.sets(f.show(ref.start, ref.nameEnd))
+		r.literalKey(u)
+		return true
+	case equals >= 0:
+		r.kustomize.sets(f.show(0, equals))
+		if ref.colon < 0 && ref.digest < 0 && ref.sep >= 0 {
+			u.bad = "tag-elsewhere" // the tag is the one in the kustomization or the resource
+		}
+		return false
+	}
+	r.kustomize.sets(f.show(ref.start, ref.nameEnd))
+	if key, ok := r.oldName(ref); ok && ref.start == 0 {
+		at := f.t[f.piece[0]].outer()
+		at.end = at.start
+		r.putKey(u, change{span: at, with: key + "="})
+	} else {
+		u.bad = "name-unknown"
+	}
+	return false
+}
+
+func (k *kustomizing) sets(key string) {
+	if k.set == nil {
+		k.set = map[string]bool{}
+	}
+	k.set[key] = true
+}
+
+// literalKey writes the old registry out where a variable names it: the
+// variable gets another value, and the resources keep the old name.
+func (r *run) literalKey(u *use) {
+	f := u.ref.f
+	first := f.t[f.piece[u.ref.start]]
+	if first.hole == "" && len(first.via) == 0 {
+		return
+	}
+	at, end := first.outer(), u.ref.start
+	for end < len(f.s) && f.t[f.piece[end]].outer() == at {
+		end++
+	}
+	if end > u.ref.nameEnd || strings.ContainsRune(f.s[u.ref.start:end], gap) {
+		r.report("name-unknown", u.at, u.ref.String())
+		return
+	}
+	r.putKey(u, change{span: at, with: f.s[u.ref.start:end]})
+}
+
+// putKey makes a change unless another value of the same word wants another one.
+func (r *run) putKey(u *use, c change) {
+	if c.src == nil || !c.src.editable {
+		r.report("in-template", u.at, u.ref.String())
+		return
+	}
+	k := &r.kustomize
+	if was, ok := k.written[c.span]; ok {
+		if was != c.with {
+			r.report("uses-disagree", u.at, u.ref.String())
+		}
+		return
+	}
+	if k.written == nil {
+		k.written = map[span]string{}
+	}
+	k.written[c.span] = c.with
+	r.after = append(r.after, c)
+}
+
+// oldName is the name of an image in the old registry, with the variables in it
+// as they are written.
+func (r *run) oldName(ref *reference) (string, bool) {
+	f := ref.f
+	var b strings.Builder
+	b.WriteString(f.s[ref.start:ref.base])
+	base := f.via(ref.base - 1)
+	for i := ref.base; i < ref.nameEnd; {
+		p := f.t[f.piece[i]]
+		if above(p.via, base) {
+			if p.hole == unknown {
+				return "", false
+			}
+			if p.hole != "" {
+				b.WriteString("${" + p.hole + "}")
+			} else {
+				b.WriteByte(f.s[i])
+			}
+			i++
+			continue
+		}
+		at := p.via[len(commonVia(p.via, base))]
+		b.WriteString(at.text())
+		for i < ref.nameEnd && slices.Contains(f.via(i), at) {
+			i++
+		}
+	}
+	return b.String(), !strings.ContainsRune(b.String(), gap)
+}
+
+func isKustomization(p string) bool {
+	switch path.Base(untemplated(p)) {
+	case "kustomization.yaml", "kustomization.yml", "Kustomization":
+		return true
+	}
+	return false
+}
+
+// keys looks at the images of a kustomization. It returns the nodes that name
+// no image of their own: keys with a new name beside them, and what a command
+// replaces.
+func (r *run) keys(s *source, root *yaml.Node) []*yaml.Node {
+	list := child(deref(root), "images")
+	if list == nil || list.Kind != yaml.SequenceNode {
+		return nil
+	}
+	var out []*yaml.Node
+	for _, n := range list.Content {
+		n = deref(n)
+		name, renamed := child(n, "name"), child(n, "newName")
+		if name == nil || name.Kind != yaml.ScalarNode {
+			continue
+		}
+		set := r.kustomize.set[name.Value]
+		switch ch := s.scalar(name); {
+		case ch == nil:
+		case strings.Contains(name.Value, "CI_REGISTRY"):
+			r.report("name-unknown", ch.span(0, len(ch.text)), name.Value)
+			out = append(out, name)
+		case set || renamed != nil:
+			out = append(out, name)
+		}
+		if set && renamed != nil {
+			out = append(out, renamed)
+		}
+	}
+	return out
+}
+
+// replaced says whether each kustomization that reads a file gives the image a
+// new name, so that the name in the file is only what it is found by.
+func (r *run) replaced(s *source, ref *reference) bool {
+	if ref.start > 0 || !ref.own || ref.end < len(ref.f.s) || !literalBase(ref) {
+		return false
+	}
+	name := ref.f.show(ref.start, ref.nameEnd)
+	found := false
+	for _, k := range r.kustomizations() {
+		if k.inner || !k.reads[s.path] {
+			continue
+		}
+		found = true
+		if r.kustomize.set[name] {
+			continue
+		}
+		if !slices.ContainsFunc(r.kustomize.files, func(l *kustomization) bool {
+			return k.reads[l.path] && l.reads[s.path] && l.renames[name]
+		}) {
+			return false
+		}
+	}
+	return found
+}
+
+// kustomizations reads the kustomization files, once.
+func (r *run) kustomizations() []*kustomization {
+	if r.kustomize.known {
+		return r.kustomize.files
+	}
+	r.kustomize.known = true
+	below := map[string][]string{}
+	for _, f := range r.in.Files {
+		if !isKustomization(f.Path) {
+			continue
+		}
+		docs, err := r.files[f.Path].documents()
+		if err != nil || len(docs) == 0 {
+			continue
+		}
+		root := deref(docs[0])
+		k := &kustomization{path: f.Path, renames: map[string]bool{}, reads: map[string]bool{}}
+		for _, key := range []string{"resources", "bases", "components", "patchesStrategicMerge"} {
+			for _, n := range items(child(root, key)) {
+				if n = deref(n); n == nil || n.Kind != yaml.ScalarNode {
+					continue
+				}
+				to := path.Join(path.Dir(f.Path), n.Value)
+				below[f.Path] = append(below[f.Path], to, to+"/kustomization.yaml", to+"/kustomization.yml", to+"/Kustomization")
+			}
+		}
+		for _, n := range items(child(root, "images")) {
+			if name := child(deref(n), "name"); name != nil && child(deref(n), "newName") != nil {
+				k.renames[name.Value] = true
+			}
+		}
+		r.kustomize.files = append(r.kustomize.files, k)
+	}
+	for _, k := range r.kustomize.files {
+		todo := []string{k.path}
+		for len(todo) > 0 {
+			p := todo[len(todo)-1]
+			todo = todo[:len(todo)-1]
+			if !k.reads[p] {
+				k.reads[p] = true
+				todo = append(todo, below[p]...)
+			}
+		}
+	}
+	for _, k := range r.kustomize.files {
+		k.inner = slices.ContainsFunc(r.kustomize.files, func(l *kustomization) bool { return l != k && l.reads[k.path] })
+	}
+	return r.kustomize.files
+}
