@@ -210,6 +210,10 @@ func (sh *shell) file(c *command, i int, sourced bool) bool {
 	if src == nil || sh.depth >= maxCalls || sh.run.following[src] || !isShell(src) {
 		return false
 	}
+	if !sourced && sh.silent(src, c, i) {
+		sh.run.visited[src.path] = true
+		return true
+	}
 	sh.run.following[src] = true
 	defer delete(sh.run.following, src)
 	sh.run.visited[src.path] = true

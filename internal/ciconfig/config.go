@@ -3,6 +3,7 @@ package ciconfig
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -303,9 +304,30 @@ func (c *config) want(inc Include) {
 	c.missing = append(c.missing, inc)
 }
 
-// expand puts the predefined variables into the name of an include.
+var inPath = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?`)
+
+// expand puts variables into the name of an include: those of the project's path
+// and its settings. GitLab does not put in those that the files define.
+// https://docs.gitlab.com/ci/yaml/includes/#use-variables-with-include
 func (c *config) expand(s string) string {
-	return strings.NewReplacer("$CI_PROJECT_PATH", c.in.Project.Path, "${CI_PROJECT_PATH}", c.in.Project.Path).Replace(s)
+	p := c.in.Project
+	return inPath.ReplaceAllStringFunc(s, func(whole string) string {
+		name := inPath.FindStringSubmatch(whole)[1]
+		switch name {
+		case "CI_PROJECT_PATH":
+			return p.Path
+		case "CI_PROJECT_NAME":
+			return path.Base(p.Path)
+		case "CI_PROJECT_NAMESPACE":
+			return path.Dir(p.Path)
+		case "CI_DEFAULT_BRANCH", "CI_COMMIT_BRANCH", "CI_COMMIT_REF_NAME":
+			return p.defaultBranch()
+		}
+		if v, ok := p.Variables[name]; ok {
+			return v
+		}
+		return whole
+	})
 }
 
 // String names the include as its author wrote it.

@@ -23,6 +23,7 @@ func (r *run) documents() {
 		switch {
 		case isDockerfile(f.Path):
 			r.dockerfile(s)
+		case r.quiet[s]:
 		case isShell(s):
 			newShell(r, e).script(s.whole())
 		case isYAML(untemplated(f.Path)) && r.manifest(s, e):

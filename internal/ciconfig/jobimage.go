@@ -216,7 +216,7 @@ func (r *run) climb(j *job, jobs []*job, affected map[string]*site) *job {
 		}
 		same := true
 		for _, other := range jobs {
-			if !other.hidden && slices.Contains(other.chain, name) && affected[other.name] == nil {
+			if !other.hidden && slices.Contains(other.chain, name) && (affected[other.name] == nil || other.tree.kid("inherit") != nil) {
 				same = false
 			}
 		}
@@ -230,6 +230,7 @@ func (r *run) climb(j *job, jobs []*job, affected map[string]*site) *job {
 	if top == nil || top.tree.kid("script") == nil || top.tree.kid("image") == nil {
 		return nil
 	}
+	top.tree = r.cfg.withDefaults(top.tree) // its jobs have them, and .docker would take their place
 	return top
 }
 

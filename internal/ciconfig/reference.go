@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -136,10 +137,17 @@ func (r *run) references(t text) []*reference {
 	}
 }
 
+// portOf is a port behind the registry's name: the default one, which names the
+// same registry.
+var portOf = regexp.MustCompile(`^:443`)
+
 // parse reads the reference that begins at start; hostEnd is the end of the host.
 func (r *run) parse(f *flat, start, hostEnd int) *reference {
 	s := f.s
 	ref := &reference{f: f, start: start, base: hostEnd, sep: -1, colon: -1, digest: -1, nameEnd: hostEnd, tagEnd: hostEnd, end: hostEnd}
+	port := len(portOf.FindString(s[hostEnd:]))
+	hostEnd += port
+	ref.base, ref.nameEnd, ref.tagEnd, ref.end = hostEnd, hostEnd, hostEnd, hostEnd
 	if hostEnd >= len(s) || s[hostEnd] != '/' {
 		if hostEnd < len(s) && (nameByte(s[hostEnd])) {
 			return nil
@@ -174,7 +182,13 @@ func (r *run) parse(f *flat, start, hostEnd int) *reference {
 		ref.end = end
 	}
 	ref.open = ref.end < len(s) && strings.IndexByte("{%<", s[ref.end]) >= 0
-	r.own(ref, s[start:repoEnd])
+	r.own(ref, s[start:hostEnd-port]+s[hostEnd:repoEnd])
+	if port > 0 && ref.own {
+		ref.base += port
+		if ref.sep >= 0 {
+			ref.sep += port
+		}
+	}
 	if ref.own && ref.sep < 0 && ref.base < repoEnd {
 		ref.joined = true
 	}

@@ -19,6 +19,12 @@ func Rewrite(in Input) (*Result, error) {
 	res := &Result{}
 	names := newRun(&in, nil)
 	names.look()
+	if names.truncated {
+		again := newRun(&in, names)
+		again.quiet = names.quiets()
+		names = again
+		names.look()
+	}
 	changes := names.plan()
 	names.judge(changes)
 	names.collisions()
@@ -69,6 +75,12 @@ func (r *run) next(files []File, changes []change) *run {
 	in := *r.in
 	in.Files = files
 	n := newRun(&in, r)
+	for s := range r.quiet { // no change is made in them
+		if n.quiet == nil {
+			n.quiet = map[*source]bool{}
+		}
+		n.quiet[n.files[s.path]] = true
+	}
 	if len(changes) == 0 {
 		n.cfg, n.uses, n.looked = r.cfg, r.uses, r.looked
 		return n
@@ -101,8 +113,8 @@ func (r *run) apply(changes []change) ([]File, error) {
 // judge turns what was not rewritten into findings.
 func (r *run) judge(changes []change) {
 	sortUses(r.uses)
-	if r.truncated && len(r.uses) > 0 {
-		r.report("truncated", r.uses[0].at, "")
+	if r.truncated {
+		r.cutShort()
 	}
 	for _, o := range r.operations {
 		if touched(o.value, changes) {

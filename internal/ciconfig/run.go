@@ -31,7 +31,8 @@ type run struct {
 	assigned       map[string][]text // what the scripts of all jobs assign
 	steps          int
 	truncated      bool
-	now            *job // the job whose script is followed
+	quiet          map[*source]bool // scripts that are left out, see quiet.go
+	now            *job             // the job whose script is followed
 	after          []change
 	cuts           []*use // commands and flags to take out
 	jobs           []*job
@@ -362,6 +363,9 @@ func (r *run) definitions() {
 		look(r.cfg.root.kid("variables"), r.cfg.env(nil), nil)
 		for _, j := range r.cfg.jobs() {
 			look(j.tree.kid("variables"), r.cfg.env(j.tree), j)
+		}
+		for _, j := range r.cfg.templates() { // a value that all who extend it set anew
+			look(j.own.kid("variables"), r.cfg.env(j.tree), j)
 		}
 	})
 }
