@@ -115,14 +115,17 @@ func (m *mover) send(ctx context.Context, b Blob, o *opening) error {
 	}
 	count := &counted{Reader: o.body, meter: &m.meter}
 	err := o.upload.Put(ctx, count)
-	m.told(ctx, err)
+	sent, failed := count.end()
+	if !failed { // else the target has not answered
+		m.told(ctx, err)
+	}
 	if err != nil {
-		count.undo()
+		m.meter.bytes.Add(-sent)
 		return err
 	}
 	m.meter.taken(nil)
 	m.meter.blobs.Add(1)
-	m.engine.moved(count.n)
+	m.engine.moved(sent)
 	m.engine.homes.note(b.Digest, m.target)
 	return nil
 }
@@ -144,12 +147,12 @@ func (m *mover) mount(ctx context.Context, d registry.Descriptor) (done bool, er
 	return true, nil
 }
 
-// told lets the pacer of layers know how a request went. It must not hear of what
-// the target did not say: a request that broke off carries the reason for which
-// the whole run ended, and that may be a quota of manifests which is used up for
-// the next hour; and the old registry has limits of its own.
+// told lets the pacer of layers know how a request to the target went. It must
+// not hear of what the target did not say: a request that broke off carries the
+// reason for which the whole run ended, and that may be a quota of manifests
+// which is used up for the next hour.
 func (m *mover) told(ctx context.Context, err error) {
-	if ctx.Err() != nil || fault.ReasonOf(err) == "old-registry-throttled" {
+	if ctx.Err() != nil {
 		return
 	}
 	m.engine.uploads.Report(errors.Is(err, registry.ErrThrottled), fault.RetryAfter(err))

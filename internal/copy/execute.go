@@ -104,7 +104,7 @@ func (r *run) start(ctx context.Context) {
 // write brings one manifest to the target, under all its tags.
 func (r *run) write(ctx context.Context, n *node) {
 	err := r.needs(ctx, n)
-	there := n.There
+	there, began := n.There, time.Now()
 	for _, tag := range n.Tags {
 		if err != nil {
 			break
@@ -112,7 +112,7 @@ func (r *run) write(ctx context.Context, n *node) {
 		state, held, failure := r.put(ctx, n, tag)
 		if failure != nil {
 			err = failure
-			r.mover.strike(err)
+			r.mover.strike(err, began)
 			break
 		}
 		there = there || state == Copied || state == Present
@@ -121,7 +121,7 @@ func (r *run) write(ctx context.Context, n *node) {
 	// A child has no tag, and one whose tags were all taken is still needed.
 	if err == nil && !there {
 		_, _, err = r.put(ctx, n, n.Digest)
-		r.mover.strike(err)
+		r.mover.strike(err, began)
 		there = err == nil
 	}
 	if err == nil {

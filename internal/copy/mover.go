@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
@@ -30,7 +31,7 @@ type mover struct {
 	workers     int
 	widths      int         // of the workers, how many carry a large blob
 	end         func(error) // ends all, because the rest would fail in the same way
-	outages     int
+	outages     int         // in a row
 
 	asked asked
 	fed   map[string]bool // manifests, by digest
@@ -125,6 +126,7 @@ func (m *mover) work() {
 		var following *transfer
 		var opened *opening
 		var ahead sync.WaitGroup
+		began := time.Now()
 		eager := t.blob.Size <= quick // else what waits is better taken by others
 		if t.err = m.slot(); t.err == nil {
 			if eager {
@@ -136,7 +138,7 @@ func (m *mover) work() {
 			eager = false
 		}
 		o.close()
-		m.strike(t.err)
+		m.strike(t.err, began)
 		close(t.done)
 		if t.blob.Size >= large {
 			m.mu.Lock()
@@ -167,20 +169,25 @@ func (m *mover) slot() error {
 	}
 }
 
-// outage is after how many failures a registry that does not answer counts as
-// down. One alone may be the trouble of a single blob.
+// outage is after how many failures in a row a registry that does not answer
+// counts as down. One alone may be the trouble of a single blob.
 const outage = 3
 
 // strike ends everything when all the others would fail in the same way. It is
 // called once for a request that was given up, not for all that waited for it.
-func (m *mover) strike(err error) {
+// What something else got through beside, since its first try began, was not
+// stopped by an outage: a few blobs that their storage cannot read any more must
+// not keep thousands of others from being copied.
+func (m *mover) strike(err error, began time.Time) {
 	if err == nil || m.ctx.Err() != nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if strings.HasSuffix(fault.ReasonOf(err), "-unavailable") {
-		m.outages++
+		if m.outages++; m.meter.tookSince(began) {
+			m.outages = 0
+		}
 	}
 	if m.outages >= outage || errors.Is(err, registry.ErrThrottled) || errors.Is(err, registry.ErrNoLogin) {
 		m.end(err)
