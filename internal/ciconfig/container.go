@@ -93,6 +93,11 @@ func (r *run) contain(s *site) (out []change, why string) {
 			return nil, "the job has " + key + ":"
 		}
 	}
+	for _, j := range append([]*job{s.job}, s.users...) {
+		if tag := r.special(j); tag != "" {
+			return nil, "its runner is chosen by the tag " + tag + ", and what that one has does not reach a container by itself"
+		}
+	}
 	if k := s.job.own.kids["after_script"]; k != nil && !has(m, "after_script") {
 		return nil, "after_script: comes by a merge key"
 	}
@@ -119,6 +124,24 @@ func (r *run) contain(s *site) (out []change, why string) {
 		return nil, why
 	}
 	return r.layout(s, lines, run, script, after)
+}
+
+// specialRunner is a tag of runners with hardware, or a system, that docker run
+// does not hand on.
+var specialRunner = regexp.MustCompile(`(?i)(^|[-_. /])(gpu|cuda|nvidia|windows|win|macos|mac|osx|darwin|ios|xcode)[0-9]*([-_. /]|$)`)
+
+// special is a tag of such a runner that a job asks for.
+func (r *run) special(j *job) string {
+	t := j.tree.kid("tags")
+	if t == nil {
+		return ""
+	}
+	for _, l := range r.cfg.lines(t) {
+		if specialRunner.MatchString(l.node.Value) {
+			return l.node.Value
+		}
+	}
+	return ""
 }
 
 // commands are the lines of a script as text; comments between entries stay.

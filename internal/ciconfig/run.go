@@ -125,6 +125,9 @@ func (r *run) look() {
 	r.makefiles()
 	r.localFiles()
 	r.definitions()
+	for _, p := range r.cfg.problems { // also those that came up on the way
+		r.report(p.code, p.at, p.detail)
+	}
 }
 
 // overridden says whether a template holds an image or a script that none of

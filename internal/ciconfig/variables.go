@@ -271,7 +271,7 @@ func expanded(vals []text, name string, at span, split bool) []text {
 // scalar is the decoded scalar of a document.
 func (c *config) scalar(d *document, n *yaml.Node) *chunk {
 	ch := d.src.scalar(n)
-	if ch == nil && n.Value != "" && !c.unplaced[n] {
+	if ch == nil && !c.unplaced[n] && (strings.Contains(n.Value, "$") || strings.Contains(n.Value, c.in.Project.OldHost)) {
 		c.unplaced[n] = true
 		at := d.src.offset(n.Line, n.Column)
 		c.top().problems = append(c.top().problems, problem{"position-unknown", span{d.src, at, at}, ""})
