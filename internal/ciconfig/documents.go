@@ -16,10 +16,15 @@ func (r *run) documents() {
 	e := r.everyone()
 	for _, f := range r.in.Files {
 		s := r.files[f.Path]
+		mark := len(r.uses)
+		r.chart(s, e)
+		for _, u := range r.uses[mark:] {
+			u.document, u.filled = true, true
+		}
 		if r.visited[f.Path] || !r.mayMention(s) {
 			continue
 		}
-		mark := len(r.uses)
+		mark = len(r.uses)
 		switch {
 		case isDockerfile(f.Path):
 			r.dockerfile(s)

@@ -49,6 +49,7 @@ type run struct {
 	tagged         []string        // images in the values of charts whose tag a command sets
 	filled         []string        // files and directories in which variables are put in
 	kustomize      kustomizing
+	helms          []helmCall
 }
 
 type declared struct {

@@ -1,0 +1,267 @@
+package ciconfig
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// templated is a place in a Helm template where something is put in.
+var templated = regexp.MustCompile(`\{\{[^{}]*\}\}`)
+
+// chartValue is such a place that takes one of the chart's values.
+var chartValue = regexp.MustCompile(`^\{\{-?\s*\$?\.Values\.([A-Za-z0-9_.-]+?)\s*(?:\|\s*([^{}]*?))?\s*-?\}\}$`)
+
+// formatted is a name that a template puts together by a format.
+var formatted = regexp.MustCompile(`printf\s+"%s[/-][^"]*"\s+\$?\.Values\.([A-Za-z0-9_.-]+)`)
+
+// helmCall is a run of helm by a script.
+type helmCall struct {
+	lits []string
+	sets map[string][]text // what --set gives a value
+}
+
+// recordHelm remembers a run of helm and the values that it sets.
+func (r *run) recordHelm(c *command, lits []string) {
+	if lits[0] != "helm" {
+		return
+	}
+	call := helmCall{lits: lits, sets: map[string][]text{}}
+	for i := 1; i < len(c.args); i++ {
+		a := c.lit(i)
+		switch flag, _, joined := strings.Cut(a, "="); {
+		case flag == "--set" || flag == "--set-string":
+			if joined {
+				call.set(r.flatten(c.args[i]), len(flag)+1)
+			}
+		case c.lit(i-1) == "--set" || c.lit(i-1) == "--set-string":
+			call.set(r.flatten(c.args[i]), 0)
+		}
+	}
+	r.helms = append(r.helms, call)
+}
+
+// set reads a.b=value,c.d=value from byte i on.
+func (h *helmCall) set(f *flat, i int) {
+	for i < len(f.s) {
+		end := len(f.s)
+		if k := strings.IndexByte(f.s[i:], ','); k >= 0 {
+			end = i + k
+		}
+		if key, _, ok := strings.Cut(f.s[i:end], "="); ok {
+			h.sets[key] = append(h.sets[key], f.cut(i+len(key)+1, end))
+		}
+		i = end + 1
+	}
+}
+
+// cut is the part of a flattened text from i to j.
+func (f *flat) cut(i, j int) text {
+	var out text
+	for i < j {
+		p, k := f.t[f.piece[i]], i
+		for k < j && f.piece[k] == f.piece[i] {
+			k++
+		}
+		if f.off[i] >= 0 {
+			p = p.slice(f.off[i], f.off[i]+k-i)
+		}
+		out = append(out, p)
+		i = k
+	}
+	return out
+}
+
+// chartOf is the directory of the chart that a file is a template of.
+func (r *run) chartOf(p string) (string, bool) {
+	i := strings.LastIndex("/"+p, "/templates/")
+	if i < 0 {
+		return "", false
+	}
+	dir := path.Clean(p[:max(i-1, 0)])
+	return dir, r.files[path.Join(dir, "Chart.yaml")] != nil
+}
+
+// chart looks at the images that a Helm template joins from the values that it
+// is given: {{ .Values.repository }}/api:{{ .Values.tag }}.
+// https://helm.sh/docs/chart_template_guide/values_files/
+func (r *run) chart(s *source, e *env) {
+	dir, ok := r.chartOf(s.path)
+	if !ok || len(s.data) > maxFile {
+		return
+	}
+	values := map[string][]text{}
+	of := func(key string) []text {
+		v, ok := values[key]
+		if !ok {
+			v = r.valuesOf(dir, key, e)
+			values[key] = v
+		}
+		return v
+	}
+	for start := 0; start < len(s.data); {
+		from, end := s.line(start)
+		if end <= start {
+			return
+		}
+		start = end
+		ch := whole(s, from, from+len(strings.TrimRight(string(s.data[from:end]), "\r\n")))
+		if strings.Contains(ch.text, ".Values.") && uncommented(ch.text) != "" {
+			r.chartLine(ch, of)
+		}
+	}
+}
+
+// chartLine looks at a line of a template.
+func (r *run) chartLine(ch *chunk, of func(key string) []text) {
+	at := ch.span(0, len(ch.text))
+	for _, m := range formatted.FindAllStringSubmatch(ch.text, -1) {
+		if slices.ContainsFunc(of(m[1]), r.mentions) {
+			r.report("name-unknown", at, m[0])
+		}
+	}
+	vals, last, filtered := []text{{}}, 0, false
+	for _, m := range templated.FindAllStringIndex(ch.text, -1) {
+		vals = product(vals, []text{ch.pieces(last, m[0])})
+		last = m[1]
+		in := ch.span(m[0], m[1])
+		v := chartValue.FindStringSubmatch(ch.text[m[0]:m[1]])
+		if v == nil {
+			vals = product(vals, expanded(nil, unknown, in, false))
+			continue
+		}
+		known := of(v[1])
+		if f, _, _ := strings.Cut(v[2], " "); f != "" && f != "default" && f != "required" && slices.ContainsFunc(known, r.mentions) {
+			filtered = true
+		}
+		vals = product(vals, expanded(known, "Values."+v[1], in, false))
+	}
+	vals = product(vals, []text{ch.pieces(last, len(ch.text))})
+	own := slices.ContainsFunc(vals, r.mentions)
+	for _, v := range vals {
+		if own && !r.mentions(v) && hosted(v.String()) {
+			r.others = append(r.others, v)
+		}
+		for _, ref := range r.references(v) {
+			if len(ref.f.via(ref.start)) == 0 || ref.host || ref.own && ref.sep < 0 && !ref.joined {
+				continue // written in the template itself, or nothing is joined to the base
+			}
+			if ref.sep >= 0 && len(ref.f.via(ref.sep)) > 0 {
+				continue // the value itself holds the name: its own place tells
+			}
+			u := &use{ref: ref, at: at, command: "chart", role: imageRole, expands: !literalBase(ref)}
+			if filtered {
+				u.bad = "string-operation"
+			}
+			r.add(u)
+		}
+	}
+}
+
+// valuesOf are the values that the runs of helm give a chart under a key: of
+// --set, of the files that they name, or the chart's own.
+func (r *run) valuesOf(dir, key string, e *env) []text {
+	keys := []string{key}
+	if path.Base(path.Dir(dir)) == "charts" {
+		keys = append(keys, path.Base(dir)+"."+key)
+	}
+	own := r.fileValue(r.files[path.Join(dir, "values.yaml")], key, e)
+	if len(keys) > 1 {
+		parent := path.Dir(path.Dir(dir))
+		if v := r.fileValue(r.files[path.Join(parent, "values.yaml")], keys[1], e); len(v) > 0 {
+			own = v
+		}
+		dir = parent
+	}
+	var out []text
+	called := false
+	for _, h := range r.helms {
+		if !r.installs(h, dir) {
+			continue
+		}
+		called = true
+		var given []text
+		for _, k := range keys {
+			given = union(given, h.sets[k])
+		}
+		for i := len(h.lits) - 1; i > 0 && len(given) == 0; i-- {
+			name, value, joined := strings.Cut(h.lits[i], "=")
+			if name != "-f" && name != "--values" {
+				continue
+			}
+			if !joined && i+1 < len(h.lits) {
+				value = h.lits[i+1]
+			}
+			for _, k := range keys {
+				given = union(given, r.fileValue(r.valuesFile(value), k, e))
+			}
+		}
+		if len(given) == 0 {
+			given = own
+		}
+		out = union(out, given)
+	}
+	if !called {
+		return own
+	}
+	return out
+}
+
+// installs says whether a run of helm may be of a chart: it names it, or none
+// of the repository's.
+func (r *run) installs(h helmCall, dir string) bool {
+	if len(h.lits) < 2 || !slices.Contains([]string{"upgrade", "install", "template"}, h.lits[1]) {
+		return false
+	}
+	other := false
+	for _, l := range h.lits[2:] {
+		if strings.HasPrefix(l, "-") || strings.Contains(l, "=") {
+			continue
+		}
+		p := path.Clean(strings.TrimPrefix(l, "${CI_PROJECT_DIR}/"))
+		if p == dir {
+			return true
+		}
+		other = other || r.files[path.Join(p, "Chart.yaml")] != nil
+	}
+	return !other
+}
+
+// valuesFile is a file of values in the repository, or what it is made of by
+// envsubst.
+func (r *run) valuesFile(name string) *source {
+	if s := r.find(name); s != nil {
+		return s
+	}
+	for _, ext := range []string{".tpl", ".tmpl", ".template", ".in"} {
+		if s := r.find(path.Base(name) + ext); s != nil {
+			return s
+		}
+	}
+	return nil
+}
+
+// fileValue is what a file of values has under a key.
+func (r *run) fileValue(s *source, key string, e *env) []text {
+	if s == nil {
+		return nil
+	}
+	docs, err := s.documents()
+	if err != nil || len(docs) == 0 {
+		return nil
+	}
+	n := deref(docs[0])
+	for _, k := range strings.Split(key, ".") {
+		n = deref(child(n, k))
+	}
+	if n == nil || n.Kind != yaml.ScalarNode || n.Value == "" {
+		return nil
+	}
+	if ch := s.scalar(n); ch != nil {
+		return e.interpolate(ch, &document{src: s})
+	}
+	return nil
+}
