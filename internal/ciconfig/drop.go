@@ -128,6 +128,11 @@ func (r *run) cut(drops []*use) *cutting {
 		c.stmts(ch, f.Stmts, true)
 	}
 	c.empty()
+	for _, u := range drops { // one that stands where nothing can go, as behind time or in $()
+		if c.calls[u.cmd.call] && !slices.ContainsFunc(c.changes, func(ch change) bool { return u.cmd.at.within(ch.span) }) {
+			c.bad = true
+		}
+	}
 	c.changes = append(c.changes, c.flags...)
 	return c
 }
