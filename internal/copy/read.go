@@ -74,9 +74,16 @@ func (r *reader) digest(ctx context.Context, repository, digest string) (registr
 	if ok {
 		return m, nil
 	}
+	asked := ""
 	v, err, _ := r.flights.Do(digest, func() (any, error) {
+		asked = repository
 		return r.tag(ctx, repository, digest)
 	})
+	if registry.IsGone(err) && asked != repository {
+		// Somebody asked in his own repository; ours may have it.
+		m, err := r.tag(ctx, repository, digest)
+		return m, err
+	}
 	if err != nil {
 		return registry.Manifest{}, err
 	}

@@ -37,7 +37,8 @@ func (p *planner) grow(ctx context.Context, repository, digest string, depth int
 	p.reader.mu.Lock()
 	t := p.trees[digest]
 	p.reader.mu.Unlock()
-	if t != nil {
+	// What one repository has lost, another may have.
+	if t != nil && (t.state == "" || t.repository == repository) {
 		return t, nil
 	}
 	m, err := p.reader.digest(ctx, repository, digest)
@@ -55,8 +56,10 @@ func (p *planner) grow(ctx context.Context, repository, digest string, depth int
 		}
 	}
 	p.reader.mu.Lock()
-	p.trees[digest] = t
-	p.reader.mu.Unlock()
+	defer p.reader.mu.Unlock()
+	if other := p.trees[digest]; other == nil || other.state != "" {
+		p.trees[digest] = t
+	}
 	return t, nil
 }
 
