@@ -21,7 +21,7 @@ func (r *run) documents() {
 		for _, u := range r.uses[mark:] {
 			u.document, u.filled = true, true
 		}
-		if r.visited[f.Path] || !r.mayMention(s) {
+		if r.visited[f.Path] || !r.mayMention(s) || isMakefile(f.Path) {
 			continue
 		}
 		mark = len(r.uses)
@@ -68,6 +68,11 @@ func (r *run) unbuilt() {
 // that leads to it, or a variable at all in the place of an image?
 func (r *run) mayMention(s *source) bool {
 	return bytes.ContainsRune(s.data, '$') || bytes.Contains(s.data, []byte("CI_REGISTRY")) || bytes.Contains(s.data, []byte(r.in.Project.OldHost)) || isDockerfile(s.path)
+}
+
+// isJenkins says whether a file is Jenkins's, which has none of GitLab's variables.
+func isJenkins(p string) bool {
+	return strings.HasPrefix(path.Base(p), "Jenkinsfile") || path.Ext(p) == ".groovy"
 }
 
 func isYAML(p string) bool {
@@ -361,7 +366,7 @@ func (r *run) textLine(s *source, e *env, from, end int) {
 	}
 	for _, v := range e.interpolate(ch, nil) {
 		for _, ref := range r.references(v) {
-			r.add(&use{ref: ref, at: ch.span(0, len(strings.TrimRight(ch.text, "\r\n"))), command: "file", role: unclearRole, expands: strings.Contains(ch.text, "$")})
+			r.add(&use{ref: ref, at: ch.span(0, len(strings.TrimRight(ch.text, "\r\n"))), command: "file", role: unclearRole, expands: strings.Contains(ch.text, "$") && !isJenkins(s.path)})
 		}
 	}
 }

@@ -135,3 +135,25 @@ func FuzzMapping(f *testing.F) {
 		}
 	})
 }
+
+// FuzzMakefile holds that a Makefile in any state is read in bounded time, and
+// that its rewrite is stable.
+func FuzzMakefile(f *testing.F) {
+	for _, s := range []string{
+		"A = $(A)\nB ?= $(CI_REGISTRY_IMAGE)/b\nx:\n\tdocker push $(B):$(T)\n",
+		"A = $(B)$(B)\nB = $(A)${A}\n\tdocker push registry.uninett.no/group/project/a:$$T\r\n",
+		"A = $(B)$(B)/\nB = $(C)$(C)/\nC = $(D)$(D)/\nD = $(E)$(E)/\nE = $(F)$(F)/\nF = $(G)$(G)/\nG = $(CI_REGISTRY_IMAGE)/x:1\n\tdocker push $(A):$(T)\n",
+		"$(CI_REGISTRY_IMAGE)/x: y\n\xff\xfe := $(CI_REGISTRY)\n",
+	} {
+		f.Add([]byte(s))
+	}
+	ci := []byte("build:\n  script:\n    - make push T=$CI_COMMIT_SHA\n    - docker push $CI_REGISTRY_IMAGE/b:$CI_COMMIT_SHA\n")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		in := input([]File{{".gitlab-ci.yml", ci}, {"Makefile", data}}, rule{Project: "group/project"})
+		res, err := Rewrite(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		invariants(t, in, res)
+	})
+}

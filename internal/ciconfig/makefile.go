@@ -3,71 +3,184 @@ package ciconfig
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
 // makeVariable is a variable as a Makefile reads it, make's own or, behind two
 // dollars, the shell's.
 // https://www.gnu.org/software/make/manual/html_node/Reference.html
-var makeVariable = regexp.MustCompile(`\$\(([A-Za-z_][A-Za-z0-9_]*)\)|\$\$?\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\$([A-Za-z_][A-Za-z0-9_]*)`)
+var makeVariable = regexp.MustCompile(`\$\(([A-Za-z_][A-Za-z0-9_]*)\)|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?`)
+
+// makeSets is a line that sets a variable.
+// https://www.gnu.org/software/make/manual/html_node/Setting.html
+var makeSets = regexp.MustCompile(`^ *(?:(?:export|override) +)*([A-Za-z_][A-Za-z0-9_]*)[ \t]*(:{0,3}=|\?=|\+=)[ \t]*`)
 
 func isMakefile(p string) bool {
 	base := strings.ToLower(path.Base(p))
 	return base == "makefile" || base == "gnumakefile" || path.Ext(base) == ".mk"
 }
 
-// makefiles looks at the names that a job's variables hand to make: a Makefile
-// joins the tag by a colon, and its rules are not followed. So the variable
-// keeps its form, and the place is reported.
+// makefile is a Makefile with the variables that it sets.
+type makefile struct {
+	run    *run
+	env    *env
+	text   *chunk
+	sets   map[string][]*chunk
+	always map[string]bool // set whatever the environment holds
+	cache  map[string][]text
+	busy   map[string]bool
+}
+
+// makefiles looks at the images that Makefiles name: by variables of their own,
+// or of the jobs that run make.
 func (r *run) makefiles() {
-	if !r.makes {
-		return
-	}
 	var e *env
 	for _, f := range r.in.Files {
-		if !isMakefile(f.Path) {
+		s := r.files[f.Path]
+		if !isMakefile(f.Path) || !r.mayMention(s) {
+			continue
+		}
+		if len(s.data) > maxFile {
+			r.report("file-too-large", span{s, 0, 0}, "")
 			continue
 		}
 		if e == nil {
 			e = r.everyone()
 		}
-		ch := r.files[f.Path].whole()
-		pushes := strings.Contains(ch.text, "push")
-		for _, m := range makeVariable.FindAllStringSubmatchIndex(ch.text, -1) {
-			from, to := m[2], m[3]
-			if from < 0 {
-				from, to = max(m[4], m[6]), max(m[5], m[7])
-			}
-			name := ch.text[from:to]
-			vals, ok := e.lookup(name)
-			if !ok || makeDefines(ch.text, name) {
-				continue
-			}
-			at := ch.span(m[0], m[1])
-			for _, v := range expanded(vals, name, at, false) {
-				for _, ref := range r.references(v) {
-					if ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0 {
-						r.add(&use{ref: ref, at: at, command: "make", role: unclearRole, push: pushes, bad: "tag-elsewhere"})
-					}
-				}
-			}
+		m := &makefile{run: r, env: e, text: s.whole(), sets: map[string][]*chunk{}, always: map[string]bool{}, cache: map[string][]text{}, busy: map[string]bool{}}
+		m.lines(m.define)
+		m.lines(m.look)
+	}
+}
+
+// lines gives each line without its comment.
+func (m *makefile) lines(do func(line *chunk)) {
+	s := m.text.src
+	for start := 0; start < len(s.data); {
+		from, end := s.line(start)
+		if end <= start {
+			return
+		}
+		start = end
+		text := strings.TrimRight(uncommented(string(s.data[from:end])), " \t\r\n")
+		if text != "" {
+			do(whole(s, from, from+len(text)))
 		}
 	}
 }
 
-// makeDefines says whether a Makefile sets a variable whatever the environment
-// holds: only ?= leaves it alone.
-// https://www.gnu.org/software/make/manual/html_node/Environment.html
-func makeDefines(text, name string) bool {
-	for line := range strings.Lines(text) {
-		rest, ok := strings.CutPrefix(strings.TrimPrefix(strings.TrimLeft(line, " "), "override "), name)
-		if !ok {
-			continue
+func (m *makefile) define(line *chunk) {
+	at := makeSets.FindStringSubmatchIndex(line.text)
+	if at == nil {
+		return
+	}
+	name := line.text[at[2]:at[3]]
+	m.sets[name] = append(m.sets[name], line.sub(at[1], len(line.text)))
+	if op := line.text[at[4]:at[5]]; op != "?=" {
+		m.always[name] = true
+	}
+}
+
+// look finds the references of a line. One that a variable holds without a tag
+// is looked at where the variable is used.
+func (m *makefile) look(line *chunk) {
+	r := m.run
+	sets := makeSets.FindStringSubmatch(line.text)
+	vals := m.expand(line)
+	own := slices.ContainsFunc(vals, r.mentions)
+	for _, v := range vals {
+		if own && !r.mentions(v) && hosted(v.String()) {
+			r.others = append(r.others, v) // ifdef: the line serves two registries
 		}
-		rest = strings.TrimLeft(rest, " \t")
-		if strings.HasPrefix(rest, "=") || strings.HasPrefix(rest, ":=") || strings.HasPrefix(rest, "::=") {
-			return true
+		for _, ref := range r.references(v) {
+			f := ref.f
+			if sets != nil && (ref.host || ref.sep < 0 || ref.colon < 0 && ref.digest < 0 && m.reads(sets[1])) && !(ref.sep < 0 && literalBase(ref) && len(f.via(ref.start)) == 0) {
+				continue
+			}
+			first, last := f.t[f.piece[ref.start]].outer(), f.t[f.piece[ref.end-1]].outer()
+			u := &use{ref: ref, at: span{first.src, first.start, last.end}, command: "make", role: unclearRole, document: !r.makes, expands: r.makes}
+			if s, ok := f.at(ref.start); ok && len(f.via(ref.start)) == 0 {
+				u.at.start = s.start
+			}
+			if s, ok := f.at(ref.end - 1); ok && len(f.via(ref.end-1)) == 0 {
+				u.at.end = s.end
+			}
+			switch {
+			case sets != nil && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0:
+				u.bad = "unseen-use"
+			case ref.colon >= 0 && ref.tagEnd == ref.colon+1 && (ref.tagEnd >= len(f.s) || f.s[ref.tagEnd] != '$'):
+				u.bad = "name-unknown" // a target, perhaps
+			case ref.colon < 0 && ref.digest < 0 && imageCommand.MatchString(line.text):
+				u.role = imageRole
+			}
+			r.add(u)
 		}
 	}
-	return false
+}
+
+// imageCommand is a recipe's line in which a missing tag means latest.
+var imageCommand = regexp.MustCompile(`\b(docker|podman|nerdctl) +(push|pull|tag|run|build|image)\b`)
+
+// reads says whether the Makefile reads a variable.
+func (m *makefile) reads(name string) bool {
+	return strings.Contains(m.text.text, "$("+name+")") || strings.Contains(m.text.text, "${"+name+"}") || strings.Contains(m.text.text, "$$"+name)
+}
+
+// expand puts the variables in.
+func (m *makefile) expand(ch *chunk) []text {
+	if strings.IndexByte(ch.text, '$') < 0 {
+		return []text{ch.pieces(0, len(ch.text))}
+	}
+	out, last := []text{{}}, 0
+	for _, at := range makeVariable.FindAllStringSubmatchIndex(ch.text, -1) {
+		out = product(out, []text{ch.pieces(last, at[0])})
+		last = at[1]
+		from, to := max(at[2], at[4], at[6]), max(at[3], at[5], at[7])
+		name := ch.text[from:to]
+		out = product(out, expanded(m.lookup(name), name, ch.span(at[0], at[1]), false))
+	}
+	out = product(out, []text{ch.pieces(last, len(ch.text))})
+	for i, v := range out {
+		if len(v) > maxPieces {
+			if m.run.mentions(v) {
+				m.run.report("truncated", ch.span(0, len(ch.text)), "")
+			}
+			out[i] = v.blot()
+		}
+	}
+	return out
+}
+
+// maxPieces bounds the parts of a line: variables that double one another would
+// make it as long as they like.
+const maxPieces = 100
+
+// lookup gives the values of a variable: what the Makefile sets wins over the
+// environment, but for ?=.
+// https://www.gnu.org/software/make/manual/html_node/Environment.html
+func (m *makefile) lookup(name string) []text {
+	if v, ok := m.cache[name]; ok {
+		return v
+	}
+	if !m.always[name] && m.run.makes {
+		if predefined(name) {
+			return nil
+		}
+		if v, ok := m.env.lookup(name); ok {
+			m.cache[name] = v
+			return v
+		}
+	}
+	if m.busy[name] || len(m.busy) > maxDepth {
+		return nil
+	}
+	m.busy[name] = true
+	var out []text
+	for _, ch := range m.sets[name] {
+		out = union(out, m.expand(ch))
+	}
+	delete(m.busy, name)
+	m.cache[name] = out
+	return out
 }

@@ -231,6 +231,9 @@ func (r *run) baseChange(u *use) bool {
 	if strings.Contains((span{from.src, from.start, to.end}).text(), "{") {
 		with = "${CI_REGISTRY_IMAGE}"
 	}
+	if isMakefile(from.path()) {
+		with = "$(CI_REGISTRY_IMAGE)" // $C alone would be a variable
+	}
 	if first.single && u.shell {
 		with = `'"` + with + `"'`
 	}
