@@ -5,11 +5,15 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -169,8 +173,11 @@ func TestKilledCopy(t *testing.T) {
 	p := newPort(t)
 	const images = 30
 	var lines strings.Builder
+	parts := make(map[string][]string) // of each tag: what only its requests name
 	for n := range images {
-		p.push(fmt.Sprint(n), oci.Build(oci.Spec{Layers: []oci.Layer{{"base": "shared"}, {"n": fmt.Sprint(n)}}}))
+		image := p.push(fmt.Sprint(n), oci.Build(oci.Spec{Layers: []oci.Layer{{"base": "shared"}, {"n": fmt.Sprint(n)}}}))
+		tag := fmt.Sprint(n)
+		parts[tag] = append(slices.Collect(maps.Keys(image.Blobs)), "manifests/"+tag, image.Digest())
 		fmt.Fprintf(&lines, "%s/group/app:%d\t%s/group/app:%d\n", p.oldHost(), n, p.ecrHost(), n)
 	}
 	list := filepath.Join(p.dir, "map")
@@ -199,12 +206,27 @@ func TestKilledCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	finished, arrived, written := len(p.aws.Tags("group/app")), p.aws.Writes()["layers"], p.aws.Writes()["images"]
+	done := p.aws.Tags("group/app")
+	finished, arrived, written := len(done), p.aws.Writes()["layers"], p.aws.Writes()["images"]
 	if finished == images {
 		t.Fatal("all was done before the kill: this test shows nothing")
 	}
 
-	p.old.Inject(nil)
+	// From now on neither registry must hear of a finished image.
+	var mu sync.Mutex
+	var asked []string
+	hear := func(r *http.Request) (int, string, bool) {
+		at := r.URL.Path + "?" + r.URL.RawQuery
+		if unescaped, err := url.QueryUnescape(at); err == nil {
+			at = unescaped
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		asked = append(asked, r.Method+" "+at)
+		return 0, "", false
+	}
+	p.old.Inject(hear)
+	p.aws.Inject(hear)
 	for k, v := range p.env {
 		t.Setenv(k, v)
 	}
@@ -215,6 +237,24 @@ func TestKilledCopy(t *testing.T) {
 	var out outcome
 	if err := json.Unmarshal(stdout.Bytes(), &out); err != nil {
 		t.Fatal(err)
+	}
+	p.old.Inject(nil)
+	p.aws.Inject(nil)
+	blobsAsked := 0
+	for _, at := range asked {
+		if strings.Contains(at, "/blobs/sha256:") || strings.Contains(at, "digest=sha256:") {
+			blobsAsked++
+		}
+		for tag := range done {
+			for _, part := range parts[tag] {
+				if strings.HasSuffix(at, part) || strings.HasSuffix(at, part+"?") {
+					t.Errorf("%s was finished, and then: %s", tag, at)
+				}
+			}
+		}
+	}
+	if blobsAsked == 0 {
+		t.Errorf("no blob of the others was moved: %q", asked)
 	}
 	// A base layer, a config and a layer each; what was in flight may have
 	// arrived after the count.
