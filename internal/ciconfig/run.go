@@ -31,6 +31,7 @@ type run struct {
 	assigned       map[string][]text // what the scripts of all jobs assign
 	steps          int
 	truncated      bool
+	compares       []comparedFile
 	quiet          map[*source]bool // scripts that are left out, see quiet.go
 	now            *job             // the job whose script is followed
 	after          []change

@@ -44,6 +44,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordHelm(c, lits)
 	r.registryCalls(c, lits)
 	r.patched(c, lits)
+	r.recordCompared(c, lits)
 	if all := strings.Join(lits, " "); strings.Contains(all, "compose") && (strings.Contains(all, " build") || strings.Contains(all, " push") || strings.Contains(all, " up")) || strings.Contains(all, " bake") {
 		r.composes = true
 	}
