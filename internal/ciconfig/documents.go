@@ -67,7 +67,7 @@ func (r *run) unbuilt() {
 // mayMention is the cheap test: does the file name the registry, a variable
 // that leads to it, or a variable at all in the place of an image?
 func (r *run) mayMention(s *source) bool {
-	return bytes.ContainsRune(s.data, '$') || bytes.Contains(s.data, []byte("CI_REGISTRY")) || bytes.Contains(s.data, []byte(r.in.Project.OldHost)) || isDockerfile(s.path)
+	return bytes.ContainsRune(s.data, '$') || bytes.Contains(s.data, []byte("CI_REGISTRY")) || bytes.Contains(s.data, []byte(r.in.Project.OldHost)) || isDockerfile(s.path) || isHCL(s.path)
 }
 
 // isJenkins says whether a file is Jenkins's, which has none of GitLab's variables.
@@ -361,12 +361,15 @@ func (r *run) plain(s *source, e *env) {
 
 func (r *run) textLine(s *source, e *env, from, end int) {
 	ch := whole(s, from, end)
+	if isHCL(s.path) {
+		r.bakeLine(ch, e)
+	}
 	if !strings.Contains(ch.text, "$") && !strings.Contains(ch.text, r.in.Project.OldHost) {
 		return
 	}
 	for _, v := range e.interpolate(ch, nil) {
 		for _, ref := range r.references(v) {
-			r.add(&use{ref: ref, at: ch.span(0, len(strings.TrimRight(ch.text, "\r\n"))), command: "file", role: unclearRole, expands: strings.Contains(ch.text, "$") && !isJenkins(s.path)})
+			r.add(&use{ref: ref, at: ch.span(0, len(strings.TrimRight(ch.text, "\r\n"))), command: "file", role: unclearRole, expands: strings.Contains(ch.text, "$") && !isJenkins(s.path) && !isHCL(s.path)})
 		}
 	}
 }
