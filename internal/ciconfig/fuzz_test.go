@@ -157,3 +157,18 @@ func FuzzMakefile(f *testing.F) {
 		invariants(t, in, res)
 	})
 }
+
+// FuzzChart holds the same of a Helm template and of a kustomization.
+func FuzzChart(f *testing.F) {
+	f.Add([]byte("image: {{ .Values.a.b }}/x:{{ .Values.t }}\n"), []byte("images:\n  - {name: registry.uninett.no/group/project/b, newName: b, newTag: 1}\nresources: [., ../k]\n"))
+	f.Add([]byte("{{ printf \"%s/x\" .Values.a.b }}\r\n{{- $.Values.a.b | quote }}/y/Z:\xff"), []byte("images: &a [*a]\n"))
+	ci := []byte("x:\n  script:\n    - helm upgrade x chart --set a.b=$CI_REGISTRY_IMAGE,t=$CI_COMMIT_SHA\n    - kustomize edit set image $CI_REGISTRY_IMAGE/b:$CI_COMMIT_SHA\n    - docker push $CI_REGISTRY_IMAGE/b:$CI_COMMIT_SHA\n")
+	f.Fuzz(func(t *testing.T, template, kustomization []byte) {
+		in := input([]File{{".gitlab-ci.yml", ci}, {"chart/Chart.yaml", nil}, {"chart/templates/x.yaml", template}, {"k/kustomization.yaml", kustomization}, {"k/d.yaml", []byte("image: registry.uninett.no/group/project/b\n")}}, rule{Project: "group/project"})
+		res, err := Rewrite(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		invariants(t, in, res)
+	})
+}
