@@ -34,7 +34,8 @@ func (e *Enqueuer) Promote(ctx context.Context, o Order, p store.Project) (store
 		if m, err = tx.LockMigration(ctx, active.ID); err != nil {
 			return err
 		}
-		if m.Step != store.StepVerify || m.State != store.StateWaiting || m.Reason != waitsForProduction {
+		// One that is running has waited and looks again this instant: heed finds the order.
+		if m.Step != store.StepVerify || m.State == store.StateQueued || m.Reason != waitsForProduction {
 			return fmt.Errorf("%w: it is %s at step %s", ErrNotWaiting, m.State, m.Step)
 		}
 		if err := tx.AddEvents(ctx, store.Event{Actor: o.Actor, Kind: promoted, Detail: o.Note, ProjectID: p.ID, MigrationID: m.ID}); err != nil {
