@@ -170,8 +170,7 @@ func (sh *shell) command(c *command) {
 	sh.inner(c, name)
 }
 
-// inner follows the script that docker run or kubectl exec hands to a shell,
-// also by way of a first line that looks for bash.
+// inner follows the script that docker run or kubectl exec hands to a shell.
 func (sh *shell) inner(c *command, name string) {
 	for i := 1; i+2 < len(c.args); i++ {
 		switch path.Base(c.lit(i)) {
@@ -179,9 +178,6 @@ func (sh *shell) inner(c *command, name string) {
 			for k := i + 1; k+1 < len(c.args) && k < i+4; k++ {
 				if f := c.lit(k); strings.HasPrefix(f, "-") && strings.Contains(f, "c") {
 					sh.clone().nested(c, k+1)
-					if strings.Contains(c.lit(k+1), `-c "$0"`) {
-						sh.clone().nested(c, k+2)
-					}
 					return
 				}
 			}
@@ -189,18 +185,29 @@ func (sh *shell) inner(c *command, name string) {
 	}
 }
 
-// nested follows a script that is written as one quoted argument.
+// nested follows a script that is one argument: written in single quotes, or the
+// value of a variable, when all of it is known.
 func (sh *shell) nested(c *command, i int) bool {
 	if i >= len(c.words) || i < 1 || sh.depth >= maxCalls || len(c.words[i].Parts) != 1 {
 		return false
 	}
-	q, ok := c.words[i].Parts[0].(*syntax.SglQuoted)
-	if !ok || q.Dollar {
+	var script *chunk
+	switch q := c.words[i].Parts[0].(type) {
+	case *syntax.SglQuoted:
+		if !q.Dollar {
+			script = c.ch.sub(int(q.Left.Offset())+1, int(q.Right.Offset()))
+		}
+	case *syntax.DblQuoted:
+		if len(q.Parts) == 1 {
+			script = c.args[i].chunk()
+		}
+	}
+	if script == nil {
 		return false
 	}
 	b := *sh
 	b.depth++
-	b.script(c.ch.sub(int(q.Left.Offset())+1, int(q.Right.Offset())))
+	b.script(script)
 	return true
 }
 
@@ -258,7 +265,8 @@ func (sh *shell) printed(c *command, name string) {
 	*sh.print = union(*sh.print, []text{out})
 }
 
-func (sh *shell) heredoc(ch *chunk, r *syntax.Redirect) {
+// heredoc looks at a here-document. In a command substitution, cat prints it.
+func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
 	quoted := false
 	syntax.Walk(r.Word, func(n syntax.Node) bool {
 		switch n := n.(type) {
@@ -270,5 +278,8 @@ func (sh *shell) heredoc(ch *chunk, r *syntax.Redirect) {
 		return true
 	})
 	vals := sh.parts(ch, r.Hdoc.Parts, quoted, true)
+	if c, ok := s.Cmd.(*syntax.CallExpr); ok && sh.print != nil && len(c.Args) == 1 && c.Args[0].Lit() == "cat" {
+		*sh.print = union(*sh.print, vals)
+	}
 	sh.run.textUses(sh, vals, ch.span(int(r.Hdoc.Pos().Offset()), int(r.Hdoc.End().Offset())))
 }

@@ -247,7 +247,6 @@ func steering(name string) bool {
 type container struct {
 	flags []string
 	image string
-	shell string // the shell with its flags, up to the script
 }
 
 func (r *run) dockerRun(s *site) container {

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -23,11 +24,35 @@ func parseText(lines []string) *syntax.File {
 // same in both gets sh, which every image has; one that only bash understands
 // gets bash; for all else the container looks for bash as the runner does.
 // https://gitlab.com/gitlab-org/gitlab-runner/-/blob/main/shells/bash.go
+type shellKind int
+
 const (
-	plainShell = "/bin/sh -ec"
-	bashShell  = "/bin/bash -ec"
-	findShell  = `/bin/sh -c 'command -v bash >/dev/null && exec bash -eo pipefail -c "$0" || exec sh -ec "$0"'`
+	plainShell shellKind = iota
+	bashShell
+	findShell
 )
+
+// wrapped puts a script between the lines that give it its shell: command starts
+// the shell whose script the lines become. The script follows -c directly, as
+// readers of docker run expect it.
+func (k shellKind) wrapped(script []string) (command string, lines []string) {
+	switch k {
+	case bashShell:
+		return "/bin/bash -ec", append([]string{"set -o pipefail"}, script...)
+	case findShell:
+		end := "END"
+		for slices.ContainsFunc(script, func(l string) bool { return strings.TrimRight(l, "\r") == end }) {
+			end += "_"
+		}
+		lines = append([]string{`job_script=$(cat <<"` + end + `"`}, script...)
+		return "/bin/sh -ec", append(lines, end, ")",
+			"if command -v bash >/dev/null; then",
+			`  exec bash -eo pipefail -c "$job_script"`,
+			"fi",
+			`exec sh -ec "$job_script"`)
+	}
+	return "/bin/sh -ec", script
+}
 
 // bashOnly and likeBash are commands that tell which shell a script is for.
 var (
@@ -35,12 +60,8 @@ var (
 	likeBash = map[string]bool{"source": true, "let": true, "local": true, "type": true, "printf": true, "trap": true, "read": true}
 )
 
-// pipefail begins a script that runs in bash. It is not among the flags, so that
-// the script follows -c directly, as readers of docker run expect it.
-const pipefail = "set -o pipefail"
-
 // shellFor is the shell that a script needs.
-func shellFor(lines []string) string {
+func shellFor(lines []string) shellKind {
 	f := parseText(lines)
 	if f == nil {
 		return bashShell

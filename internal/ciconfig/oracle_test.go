@@ -49,6 +49,7 @@ var accepted = map[string]string{
 	"UbiquitousLanguage__gitlab-auto-deploy-image":   "dropped",
 	"Ultimaker__um-kernel":                           "warn",
 	"USEPA__webcms":                                  "warn",
+	"CLOVIS-AI__Formulaide":                          "dropped",
 }
 
 // slow are accepted projects that the oracle needs more than four seconds for.

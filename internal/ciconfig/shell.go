@@ -107,7 +107,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 	}
 	for _, r := range s.Redirs {
 		if r.Hdoc != nil {
-			sh.heredoc(ch, r)
+			sh.heredoc(ch, s, r)
 		} else if r.Word != nil {
 			vals := sh.word(ch, r.Word)
 			if r.Op == syntax.WordHdoc && takesApart(s) {

@@ -68,6 +68,24 @@ func (t text) literal() (string, bool) {
 	return b.String(), true
 }
 
+// chunk is a text that stands in a file as it is, but for the indentation of its
+// lines. It is nil for any other: one with a hole, without its escapes or put
+// together from several places.
+func (t text) chunk() *chunk {
+	if len(t) == 0 {
+		return nil
+	}
+	ch, b := &chunk{src: t[0].at.src}, []byte(nil)
+	for i, p := range t {
+		if !p.exact() || p.at.src != ch.src || i > 0 && (p.at.start < t[i-1].at.end || strings.TrimSpace(string(ch.src.data[t[i-1].at.end:p.at.start])) != "") {
+			return nil
+		}
+		ch.add(&b, p.text, p.at.start, p.at.end)
+	}
+	ch.text = string(b)
+	return ch
+}
+
 // through is the text as it appears where an expansion at s brings it in.
 func (t text) through(s span, split bool) text {
 	out := make(text, len(t))

@@ -11,7 +11,7 @@ import (
 // script as a docker run.
 func (r *run) layout(s *site, before []string, c container, script, after []string) (out []change, why string) {
 	d, m := s.job.own.doc, s.job.own.node
-	c.shell = shellFor(append(append([]string{}, script...), after...))
+	kind := shellFor(append(append([]string{}, script...), after...))
 	r.report("settings-not-passed", s.at, s.job.name)
 	indent, why := r.keyIndent(d, m)
 	if why != "" {
@@ -42,7 +42,8 @@ func (r *run) layout(s *site, before []string, c container, script, after []stri
 		if slices.Contains(flags, "-e KUBECONFIG") || r.namesSettings(s, cmds) {
 			flags = append(flags, `-v "$CI_PROJECT_DIR.tmp:$CI_PROJECT_DIR.tmp"`)
 		}
-		flags = append(flags, `-v "$CI_PROJECT_DIR:$CI_PROJECT_DIR" -w "$CI_PROJECT_DIR"`, `"`+c.image+`"`, c.shell+" '")
+		shell, cmds := kind.wrapped(cmds)
+		flags = append(flags, `-v "$CI_PROJECT_DIR:$CI_PROJECT_DIR" -w "$CI_PROJECT_DIR"`, `"`+c.image+`"`, shell+" '")
 		line := inner + head
 		for _, f := range flags {
 			if len(line)+len(f) > 110 {
@@ -52,9 +53,6 @@ func (r *run) layout(s *site, before []string, c container, script, after []stri
 			line += " " + f
 		}
 		b.WriteString(line + eol)
-		if c.shell == bashShell {
-			b.WriteString(inner + pipefail + eol)
-		}
 		for _, l := range cmds {
 			if l = strings.TrimRight(strings.ReplaceAll(l, "'", `'\''`), "\r"); l == "" {
 				b.WriteString(eol)
