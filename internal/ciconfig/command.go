@@ -137,12 +137,15 @@ func (sh *shell) command(c *command) {
 		if name == "eval" {
 			sh.evaluated(c)
 		}
-		b := *sh
-		if name == "ssh" {
+		b, script := *sh, len(c.args)-1
+		switch name {
+		case "ssh":
 			sh.run.handedOut(c.at, c.args, name)
 			b.away = true
+		case "trap":
+			script = 1
 		}
-		if b.nested(c, len(c.args)-1) {
+		if b.nested(c, script) {
 			return
 		}
 	}
@@ -166,49 +169,67 @@ func (sh *shell) command(c *command) {
 		sh.command(c.from(i))
 		return
 	}
+	inner := sh.inner(c)
+	if sh.piped || sh.print != nil || name != "echo" && name != "printf" { // else a message
+		for i := 1; i < len(c.args); i++ {
+			if !slices.Contains(inner, c.words[i]) {
+				sh.run.laterUses(sh, c.args[i], c.argSpan(i))
+			}
+		}
+	}
 	sh.run.commandUses(sh, c, name)
-	sh.inner(c, name)
 }
 
-// inner follows the script that docker run or kubectl exec hands to a shell.
-func (sh *shell) inner(c *command, name string) {
+// inner follows the script that docker run or kubectl exec hands to a shell, and
+// gives the words that it has followed.
+func (sh *shell) inner(c *command) (followed []*syntax.Word) {
+	follow := func(i int) {
+		if sh.clone().nested(c, i) {
+			followed = append(followed, c.words[i])
+		}
+	}
 	for i := 1; i+2 < len(c.args); i++ {
 		switch path.Base(c.lit(i)) {
 		case "sh", "bash", "ash":
 			for k := i + 1; k+1 < len(c.args) && k < i+4; k++ {
 				if f := c.lit(k); strings.HasPrefix(f, "-") && strings.Contains(f, "c") {
-					sh.clone().nested(c, k+1)
-					return
+					follow(k + 1)
+					return followed
 				}
 			}
 		}
 	}
+	return nil
 }
 
-// nested follows a script that is one argument: written in single quotes, or the
-// value of a variable, when all of it is known.
+// nested follows a script that is one argument: written in quotes, or the value of
+// a variable, when all of it is known.
 func (sh *shell) nested(c *command, i int) bool {
-	if i >= len(c.words) || i < 1 || sh.depth >= maxCalls || len(c.words[i].Parts) != 1 {
+	if i >= len(c.words) || i < 1 || sh.depth >= maxCalls {
 		return false
 	}
-	var script *chunk
-	switch q := c.words[i].Parts[0].(type) {
-	case *syntax.SglQuoted:
-		if !q.Dollar {
-			script = c.ch.sub(int(q.Left.Offset())+1, int(q.Right.Offset()))
-		}
-	case *syntax.DblQuoted:
-		if len(q.Parts) == 1 {
-			script = c.args[i].chunk()
-		}
+	script, quotes, single := c.ch.inner(c.words[i].Parts, false)
+	if v := c.args[i].chunk(); v != nil && isVariable(c.words[i]) {
+		script, single = v, true
 	}
-	if script == nil {
+	if script == nil || !quotes {
 		return false
 	}
 	b := *sh
 	b.depth++
+	b.local = !single
 	b.script(script)
 	return true
+}
+
+// isVariable says whether a word is a variable in double quotes.
+func isVariable(w *syntax.Word) bool {
+	q, ok := w.Parts[0].(*syntax.DblQuoted)
+	if !ok || len(w.Parts) > 1 || len(q.Parts) != 1 {
+		return false
+	}
+	_, ok = q.Parts[0].(*syntax.ParamExp)
+	return ok
 }
 
 // file follows a script of the repository.
@@ -228,13 +249,14 @@ func (sh *shell) file(c *command, i int, sourced bool) bool {
 	if !sourced {
 		b = sh.clone()
 	}
-	was, known, depth := b.args, b.known, b.depth
+	was, known, depth, local := b.args, b.known, b.depth, b.local
 	if !sourced || len(c.args) > i+1 {
 		b.args, b.known = c.positional(i), true
 	}
 	b.depth++
+	b.local = false
 	b.script(src.whole())
-	b.args, b.known, b.depth = was, known, depth
+	b.args, b.known, b.depth, b.local = was, known, depth, local
 	return true
 }
 
@@ -263,23 +285,4 @@ func (sh *shell) printed(c *command, name string) {
 		out = append(out, a...)
 	}
 	*sh.print = union(*sh.print, []text{out})
-}
-
-// heredoc looks at a here-document. In a command substitution, cat prints it.
-func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
-	quoted := false
-	syntax.Walk(r.Word, func(n syntax.Node) bool {
-		switch n := n.(type) {
-		case *syntax.SglQuoted, *syntax.DblQuoted:
-			quoted = true
-		case *syntax.Lit:
-			quoted = quoted || strings.Contains(n.Value, `\`)
-		}
-		return true
-	})
-	vals := sh.parts(ch, r.Hdoc.Parts, quoted, true)
-	if c, ok := s.Cmd.(*syntax.CallExpr); ok && sh.print != nil && len(c.Args) == 1 && c.Args[0].Lit() == "cat" {
-		*sh.print = union(*sh.print, vals)
-	}
-	sh.run.textUses(sh, vals, ch.span(int(r.Hdoc.Pos().Offset()), int(r.Hdoc.End().Offset())))
 }

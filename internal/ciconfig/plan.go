@@ -238,7 +238,7 @@ func (r *run) baseChange(u *use) bool {
 		with = `'"` + with + `"'`
 	}
 	u.change(change{span: span{from.src, from.start, to.end}, with: with})
-	if literal && u.document && !u.filled && u.bad == "" {
+	if literal && (u.away || u.document && !u.filled) && u.bad == "" {
 		r.report("variable-elsewhere", u.at, ref.String())
 	}
 	return u.bad == ""

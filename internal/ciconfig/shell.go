@@ -21,6 +21,7 @@ type shell struct {
 	depth int
 	piped bool    // what is printed goes to a file or another command
 	away  bool    // on another machine, which does not have the job's variables
+	local bool    // the text is expanded here, before it goes there
 	print *[]text // what echo prints, inside a command substitution
 }
 
@@ -105,6 +106,10 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 		sh.run.truncated = true
 		return
 	}
+	if toFile(s.Redirs) && !sh.piped {
+		sh.piped = true
+		defer func() { sh.piped = false }()
+	}
 	for _, r := range s.Redirs {
 		if r.Hdoc != nil {
 			sh.heredoc(ch, s, r)
@@ -114,10 +119,6 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 				sh.taken(vals, ch.span(int(s.Pos().Offset()), int(s.End().Offset())))
 			}
 		}
-	}
-	if toFile(s.Redirs) && !sh.piped {
-		sh.piped = true
-		defer func() { sh.piped = false }()
 	}
 	switch c := s.Cmd.(type) {
 	case *syntax.CallExpr:

@@ -27,6 +27,7 @@ type use struct {
 	changes  []change
 	cluster  int  // the moving tags that hang together with its own, 0 for none
 	bare     bool // a tag that stands alone, its image before it
+	away     bool // runs on another machine, which does not have the job's variables
 	document bool // in a file that no job reads as configuration or script
 	composed bool // the image of a service that a compose file builds
 	pair     bool // two values that their reader joins by a colon
@@ -70,7 +71,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	sets := setsImage(lits)
 	for i := range c.args {
 		for _, ref := range r.references(c.args[i]) {
-			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i}
+			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i, away: sh.away && !sh.local}
 			u.lits, u.arg = c.view(i, lits)
 			u.role = argRole(u.lits, u.arg, c.lit(i))
 			u.push = pushes(u.lits, u.arg, c.lit(i))
@@ -154,12 +155,20 @@ func (c *command) argSpan(i int) span {
 	return c.ch.span(int(w.Pos().Offset()), int(w.End().Offset()))
 }
 
-// textUses records references in text that a script writes somewhere.
-func (r *run) textUses(sh *shell, vals []text, at span) {
+// textUses records references in text that a script writes somewhere, if only as a
+// message; expands says that variables are put into it.
+func (r *run) textUses(sh *shell, vals []text, at span, message, expands bool) {
 	r.dotenv(vals)
 	for _, v := range vals {
 		for _, ref := range r.references(v) {
-			r.add(&use{ref: ref, at: at, command: "text", role: textRole, shell: true, expands: true})
+			u := &use{ref: ref, at: at, command: "text", role: laterRole(ref), shell: true, expands: expands}
+			if message && u.role == unclearRole {
+				u.role = textRole
+			}
+			r.add(u)
+		}
+		if !message {
+			r.laterUses(sh, v, at)
 		}
 	}
 }

@@ -1,0 +1,183 @@
+package ciconfig
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// Text in single quotes, behind backslashes or in a quoted here-document is not
+// expanded where it is written. Whoever reads it puts the variables in: another
+// shell, envsubst, compose. The names in it have to follow the variables' values.
+
+// laterVariable is an expansion that stands in such a text.
+var laterVariable = regexp.MustCompile(`\$([A-Za-z_][A-Za-z0-9_]*)|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::?[-=?][^{}$]*)?\}|\$\([^()]*\)`)
+
+// later is an evaluated text with the variables put in that its reader will find
+// in it. It is nil where there are none.
+func (sh *shell) later(t text) []text {
+	if !slices.ContainsFunc(t, func(p piece) bool { return strings.IndexByte(p.text, '$') >= 0 }) {
+		return nil
+	}
+	out := strand{{}}
+	for _, p := range t {
+		last := 0
+		for _, m := range laterVariable.FindAllStringSubmatchIndex(p.text, -1) {
+			if m[0] > last {
+				out = out.with(text{p.slice(last, m[0])})
+			}
+			last = m[1]
+			at, name := p.slice(m[0], m[1]).at, unknown
+			if m[2] >= 0 || m[4] >= 0 {
+				name = p.text[max(m[2], m[4]):max(m[3], m[5])]
+			}
+			vals, _ := sh.lookup(name)
+			put := expanded(vals, name, at, false)
+			for i := range put {
+				for k := len(p.via) - 1; k >= 0; k-- {
+					put[i] = put[i].through(p.via[k], false)
+				}
+			}
+			out = out.with(put...)
+		}
+		switch {
+		case last == 0:
+			out = out.with(text{p})
+		case last < len(p.text):
+			out = out.with(text{p.slice(last, len(p.text))})
+		}
+	}
+	return out
+}
+
+// laterUses records the references that come out of a text only where it is
+// read. Others in it are recorded where it is written.
+func (r *run) laterUses(sh *shell, t text, at span) {
+	for _, v := range sh.later(t) {
+		for _, ref := range r.references(v) {
+			first := v[ref.f.piece[ref.start]]
+			if slices.ContainsFunc(t, func(p piece) bool { return p.at == first.at && slices.Equal(p.via, first.via) }) {
+				continue
+			}
+			r.add(&use{ref: ref, at: at, command: "text", role: laterRole(ref), shell: true, expands: true})
+		}
+	}
+}
+
+// laterRole is the role of a reference in a text that something reads: an image
+// of a manifest, a name that is complete, or one that nobody knows.
+func laterRole(ref *reference) role {
+	switch {
+	case ref.colon >= 0 || ref.digest >= 0 || ref.sep < 0:
+		return textRole
+	case imageKeyed.MatchString(ref.f.s[:ref.start]):
+		return imageRole
+	}
+	return unclearRole
+}
+
+// imageKeyed is the end of a text behind which an image follows, whose missing
+// tag means latest.
+var imageKeyed = regexp.MustCompile(`(^|\n)[ \t-]*["']?image["']?:[ \t]*["']?$`)
+
+// fed says whether a statement starts a shell that reads its script from standard
+// input, and whether that is on another machine.
+func fed(s *syntax.Stmt) (yes, away bool) {
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	if !ok || len(c.Args) == 0 {
+		return false, false
+	}
+	switch path.Base(c.Args[0].Lit()) {
+	case "ssh":
+		return true, true
+	case "sh", "bash", "ash", "dash":
+		for _, a := range c.Args[1:] {
+			if l := a.Lit(); l == "-s" || l == "-" {
+				return true, false
+			} else if !strings.HasPrefix(l, "-") || strings.HasSuffix(l, "c") {
+				return false, false // a script of its own
+			}
+		}
+		return true, false
+	}
+	return false, false
+}
+
+// inner is the script that an inner shell reads from the parts of a word, nil where
+// that is not to be told. What the outer shell expands stays as it is written: the
+// inner one finds the same values. Quotes says that a part is quoted, single that
+// one is not expanded by the outer shell.
+func (c *chunk) inner(parts []syntax.WordPart, quoted bool) (out *chunk, quotes, single bool) {
+	out = &chunk{src: c.src}
+	var b []byte
+	add := func(t text) {
+		for _, p := range t {
+			out.add(&b, p.text, p.at.start, p.at.end)
+		}
+	}
+	var all func(parts []syntax.WordPart, quoted bool) bool
+	all = func(parts []syntax.WordPart, quoted bool) bool {
+		for _, p := range parts {
+			switch from, to := int(p.Pos().Offset()), int(p.End().Offset()); p := p.(type) {
+			case *syntax.SglQuoted:
+				if p.Dollar {
+					return false
+				}
+				quotes, single = true, true
+				add(c.pieces(from+1, int(p.Right.Offset())))
+			case *syntax.DblQuoted:
+				quotes = true
+				if p.Dollar || !all(p.Parts, true) {
+					return false
+				}
+			case *syntax.Lit:
+				add(unescape(c.pieces(from, to), quoted))
+			default:
+				add(c.pieces(from, to))
+			}
+		}
+		return true
+	}
+	if !all(parts, quoted) {
+		return nil, false, false
+	}
+	out.text = string(b)
+	return out, quotes, single
+}
+
+// heredoc looks at a here-document: a script for the shell that it is fed to, or
+// text that something reads.
+func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
+	from, to := int(r.Hdoc.Pos().Offset()), int(r.Hdoc.End().Offset())
+	at, quoted := ch.span(from, to), false
+	syntax.Walk(r.Word, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.SglQuoted, *syntax.DblQuoted:
+			quoted = true
+		case *syntax.Lit:
+			quoted = quoted || strings.Contains(n.Value, `\`)
+		}
+		return true
+	})
+	vals := sh.parts(ch, r.Hdoc.Parts, quoted, true)
+	if yes, away := fed(s); yes && sh.depth < maxCalls {
+		if away {
+			sh.run.handedOut(at, vals, "ssh")
+		}
+		script := ch.sub(from, to)
+		if !quoted {
+			script, _, _ = ch.inner(r.Hdoc.Parts, true)
+		}
+		b := sh.clone()
+		b.depth++
+		b.away, b.local = b.away || away, !quoted
+		b.script(script)
+		return
+	}
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	message := ok && len(c.Args) == 1 && c.Args[0].Lit() == "cat" && !sh.piped && sh.print == nil
+	sh.run.textUses(sh, vals, at, message, !quoted || laterVariable.MatchString(ch.text[from:to]))
+}
