@@ -20,6 +20,7 @@ type command struct {
 	nth   []int          // for each arg its place among the fields of that value
 	at    span
 	reads []string // files that are redirected into it
+	input []text   // the here-string that is
 }
 
 // lit is an argument as text, holes rendered as variables.
@@ -75,12 +76,19 @@ func (sh *shell) command(c *command) {
 	name := path.Base(c.lit(0))
 	switch name {
 	case "sudo", "exec", "command", "proxychains", "proxychains4", "xvfb-run", "time", "nohup", "env", "timeout", "retry", "nice":
-		i := 1
+		i, scope := 1, sh
 		for i < len(c.args) && (strings.HasPrefix(c.lit(i), "-") || strings.Contains(c.lit(i), "=") || digits(c.lit(i))) {
+			if strings.Contains(c.lit(i), "=") && scope == sh {
+				scope = sh.clone()
+			}
+			scope.given(c, i)
+			if c.lit(i) == "-u" { // a user, or a variable that goes
+				i++
+			}
 			i++
 		}
 		if i < len(c.args) {
-			sh.command(c.from(i))
+			scope.command(c.from(i))
 			return
 		}
 	case "make", "gmake":
@@ -90,12 +98,12 @@ func (sh *shell) command(c *command) {
 			sh.args = sh.args[1:]
 		}
 		return
-	case "read", "mapfile", "readarray":
-		for i := 1; i < len(c.args); i++ {
-			if n := c.lit(i); !strings.HasPrefix(n, "-") {
-				sh.vars = sh.vars.with(n, []text{{piece{hole: n}}})
-			}
+	case "set":
+		if c.lit(1) == "--" {
+			sh.args, sh.known = c.positional(1), true
 		}
+	case "read", "mapfile", "readarray":
+		sh.read(c)
 		return
 	case "unset":
 		for i := 1; i < len(c.args); i++ {
@@ -110,8 +118,8 @@ func (sh *shell) command(c *command) {
 		if sh.piped {
 			sh.run.dotenv(c.args[1:])
 		}
-		if sh.print != nil {
-			sh.printed(c, name)
+		if sh.printed(c, name) {
+			return
 		}
 	case ".", "source":
 		if len(c.args) > 1 && sh.file(c, 1, true) {
@@ -261,28 +269,5 @@ func (sh *shell) file(c *command, i int, sourced bool) bool {
 }
 
 func digits(s string) bool {
-	return s != "" && strings.Trim(s, "0123456789smhd.") == ""
-}
-
-// printed records what a command substitution gets from echo or printf.
-func (sh *shell) printed(c *command, name string) {
-	rest := c.args[1:]
-	for len(rest) > 0 && strings.HasPrefix(rest[0].String(), "-") {
-		rest = rest[1:]
-	}
-	if name == "printf" {
-		if len(rest) == 2 && strings.HasPrefix(rest[0].String(), "%s") {
-			rest = rest[1:]
-		} else if len(rest) != 1 {
-			return
-		}
-	}
-	var out text
-	for i, a := range rest {
-		if i > 0 {
-			out = append(out, piece{text: " "})
-		}
-		out = append(out, a...)
-	}
-	*sh.print = union(*sh.print, []text{out})
+	return s != "" && s[0] >= '0' && s[0] <= '9' && strings.Trim(s, "0123456789smhd.") == ""
 }

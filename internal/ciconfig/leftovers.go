@@ -14,7 +14,7 @@ var leftover = []*regexp.Regexp{
 	regexp.MustCompile("CI_REGISTRY_IMAGE[\"'\\])}\\\\]{0,5}(\\s*\\+\\s*[\"'`]+)?/[\"'\\\\]*[\\w${(%]"),
 	regexp.MustCompile(`\$CI_REGISTRY_IMAGE["'\\]*-[\w$]|\$\{CI_REGISTRY_IMAGE\}["'\\]*-[\w$]`),
 	regexp.MustCompile(`(?i)(image|registry|repository).*CI_PROJECT_PATH["'\])}\\]{0,4}/["'\\]*[\w$]`),
-	regexp.MustCompile(`%s[/-][^"']*["'][^|;]*CI_REGISTRY_IMAGE["'\]})]*(\s|$)`),
+	regexp.MustCompile(`["'][^"'%]*%s[/-][^"']*["'][^|;]*CI_REGISTRY_IMAGE["'\]})]*(\s|$)`),
 }
 
 // mayBeLeft is the cheap test: each pattern asks for one of these names.

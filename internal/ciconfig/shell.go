@@ -115,7 +115,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			sh.heredoc(ch, s, r)
 		} else if r.Word != nil {
 			vals := sh.word(ch, r.Word)
-			if r.Op == syntax.WordHdoc && takesApart(s) {
+			if r.Op == syntax.WordHdoc && takesApart(s) && !readsWhole(s) {
 				sh.taken(vals, ch.span(int(s.Pos().Offset()), int(s.End().Offset())))
 			}
 		}
@@ -396,9 +396,14 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 		return
 	}
 	for _, r := range redirs {
-		if r.Op == syntax.RdrIn {
+		switch r.Op {
+		case syntax.RdrIn:
 			for _, v := range scope.word(ch, r.Word) {
 				cmd.reads = append(cmd.reads, path.Clean(v.String()))
+			}
+		case syntax.WordHdoc:
+			if len(c.Assigns) == 0 { // IFS=/ read
+				cmd.input = scope.word(ch, r.Word)
 			}
 		}
 	}

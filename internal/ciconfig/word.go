@@ -100,7 +100,10 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 	}
 	at := ch.span(int(p.Pos().Offset()), int(p.End().Offset()))
 	hole := []text{{piece{hole: unknown, at: at, split: split}}}
-	if p.Param == nil || p.Excl || p.Length || p.Width {
+	if p.Excl {
+		return sh.indirect(p, at, split)
+	}
+	if p.Param == nil || p.Length || p.Width {
 		return hole
 	}
 	name := p.Param.Value

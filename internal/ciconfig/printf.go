@@ -1,0 +1,151 @@
+package ciconfig
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// formatVerb is what printf replaces in its format.
+// https://pubs.opengroup.org/onlinepubs/9799919799/utilities/printf.html
+var formatVerb = regexp.MustCompile(`%%|%[-+ #0]*[0-9]*(?:\.[0-9]+)?([a-zA-Z])|\\[nt\\]|%|\\`)
+
+// fillFormat is what printf prints. ok is false for a format that is not understood.
+func fillFormat(args []text) (out text, ok bool) {
+	if len(args) == 0 {
+		return nil, false
+	}
+	format, rest := args[0], args[1:]
+	for range most {
+		verbs := 0
+		for _, p := range format {
+			last := 0
+			for _, m := range formatVerb.FindAllStringSubmatchIndex(p.text, -1) {
+				if m[0] > last {
+					out = append(out, p.slice(last, m[0]))
+				}
+				last = m[1]
+				escape := p.slice(m[0], m[1])
+				switch verb := p.text[m[0]:m[1]]; {
+				case verb == "%%":
+					escape.text = "%"
+				case verb == `\n`:
+					escape.text = "\n"
+				case verb == `\t`:
+					escape.text = "\t"
+				case verb == `\\`:
+					escape.text = `\`
+				case m[2] >= 0 && strings.Contains("sbqdi", p.text[m[2]:m[3]]):
+					if verbs++; len(rest) > 0 {
+						out, rest = append(out, rest[0]...), rest[1:]
+					}
+					continue
+				default:
+					return nil, false
+				}
+				out = append(out, escape)
+			}
+			switch {
+			case last == 0:
+				out = append(out, p)
+			case last < len(p.text):
+				out = append(out, p.slice(last, len(p.text)))
+			}
+		}
+		if verbs == 0 || len(rest) == 0 {
+			return out, true
+		}
+	}
+	return nil, false // a format for more arguments than are followed
+}
+
+// echoFlag is an option of echo, which prints all else.
+var echoFlag = regexp.MustCompile(`^-[neE]+$`)
+
+// runs are the arguments of a command as it runs, once for each value that a word
+// of it may have.
+func (c *command) runs() [][]text {
+	pick := func(word *syntax.Word, alt int) (out []text) {
+		for i := range c.args {
+			if c.words[i] == word && c.alt[i] == alt || c.words[i] != word && c.alt[i] == 0 {
+				out = append(out, c.args[i])
+			}
+		}
+		return out
+	}
+	out := [][]text{pick(nil, 0)}
+	for i, k := range c.alt {
+		if k > 0 && c.nth[i] == 0 && len(out) < most {
+			out = append(out, pick(c.words[i], k))
+		}
+	}
+	return out
+}
+
+// prints are the texts that echo or printf prints. ok is false where a format is
+// not understood.
+func (c *command) prints(name string) (out []text, ok bool) {
+	for _, args := range c.runs() {
+		rest := args[1:]
+		var t text
+		if name == "printf" {
+			for len(rest) > 0 && rest[0].String() == "--" {
+				rest = rest[1:]
+			}
+			if len(rest) > 2 && rest[0].String() == "-v" {
+				rest = rest[2:]
+			}
+			if t, ok = fillFormat(rest); !ok {
+				return nil, false
+			}
+		} else {
+			for len(rest) > 0 && echoFlag.MatchString(rest[0].String()) {
+				rest = rest[1:]
+			}
+			for i, a := range rest {
+				if i > 0 {
+					t = append(t, piece{text: " "})
+				}
+				t = append(t, a...)
+			}
+		}
+		out = union(out, []text{t})
+	}
+	return out, true
+}
+
+// trimmed is a text without the line breaks at its end, as a substitution takes it.
+func trimmed(t text) text {
+	for n := len(t) - 1; n >= 0 && t[n].hole == ""; n-- {
+		s := strings.TrimRight(t[n].text, "\n")
+		if s != "" {
+			last := t[n].slice(0, len(s))
+			return append(slices.Clone(t[:n]), last)
+		}
+		t = t[:n]
+	}
+	return t
+}
+
+// printed follows echo and printf. It returns true where that is all to be said of
+// the command.
+func (sh *shell) printed(c *command, name string) bool {
+	vals, ok := c.prints(name)
+	if name == "printf" && ok && c.lit(1) == "-v" {
+		sh.set(c.lit(2), vals)
+		sh.run.assignment(sh, c.lit(2), vals, c.at)
+		return true
+	}
+	if ok && sh.print != nil {
+		for _, v := range vals {
+			*sh.print = union(*sh.print, []text{trimmed(v)})
+		}
+	}
+	if !ok || name != "printf" {
+		return false
+	}
+	sh.run.textUses(sh, vals, c.at, !sh.piped, true)
+	return true
+}
