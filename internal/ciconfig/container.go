@@ -98,6 +98,11 @@ func (r *run) contain(s *site) (out []change, why string) {
 			return nil, "its runner is chosen by the tag " + tag + ", and what that one has does not reach a container by itself"
 		}
 	}
+	for _, key := range append([]string{"extends"}, decisive...) {
+		if i := slices.IndexFunc(m.Content, func(n *yaml.Node) bool { return n.Value == key }); i >= 0 && i%2 == 0 && !written(m, s.job.own.kids[key]) {
+			return nil, "a merge key behind " + key + ": takes its place"
+		}
+	}
 	if k := s.job.own.kids["after_script"]; k != nil && !has(m, "after_script") {
 		return nil, "after_script: comes by a merge key"
 	}
@@ -124,6 +129,16 @@ func (r *run) contain(s *site) (out []change, why string) {
 		return nil, why
 	}
 	return r.layout(s, lines, run, script, after)
+}
+
+// written says whether a value stands in a mapping itself, not in what it merges.
+func written(m *yaml.Node, t *tree) bool {
+	for i := 1; i < len(m.Content); i += 2 {
+		if t != nil && deref(m.Content[i]) == t.node {
+			return true
+		}
+	}
+	return false
 }
 
 // specialRunner is a tag of runners with hardware, or a system, that docker run

@@ -84,8 +84,10 @@ func deref(n *yaml.Node) *yaml.Node {
 // entry is a key and value of a mapping.
 type entry struct{ key, value *yaml.Node }
 
-// entries are the keys of a mapping with its merge keys resolved: an explicit
-// key wins over a merged one, an earlier merge over a later.
+// entries are the keys of a mapping with its merge keys resolved as GitLab's
+// parser does: what is merged wins over what stands before it and gives way to
+// what follows; of a list of mappings the first wins.
+// https://github.com/ruby/psych/blob/master/lib/psych/visitors/to_ruby.rb
 func entries(n *yaml.Node, depth int) []entry {
 	n = deref(n)
 	if n == nil || n.Kind != yaml.MappingNode || depth > maxDepth {
@@ -105,32 +107,27 @@ func mergedEntries(n *yaml.Node, depth int, memo map[*yaml.Node][]entry) []entry
 		return got
 	}
 	memo[n] = nil // a mapping that merges itself
-	var out, merged []entry
+	var out []entry
 	index := map[string]int{}
+	put := func(e entry) {
+		if at, ok := index[e.key.Value]; ok {
+			out[at] = e // a duplicate key: the last wins
+			return
+		}
+		index[e.key.Value] = len(out)
+		out = append(out, e)
+	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
-		if merges(k) {
-			m := deref(v)
-			if m != nil && m.Kind == yaml.SequenceNode {
-				for _, x := range m.Content {
-					merged = append(merged, mergedEntries(x, depth+1, memo)...)
-				}
-			} else {
-				merged = append(merged, mergedEntries(v, depth+1, memo)...)
+		if !merges(k) {
+			put(entry{k, v})
+			continue
+		}
+		list := items(v)
+		for m := len(list) - 1; m >= 0; m-- {
+			for _, e := range mergedEntries(list[m], depth+1, memo) {
+				put(e)
 			}
-			continue
-		}
-		if at, ok := index[k.Value]; ok {
-			out[at] = entry{k, v} // a duplicate key: the last wins, as in GitLab
-			continue
-		}
-		index[k.Value] = len(out)
-		out = append(out, entry{k, v})
-	}
-	for _, e := range merged {
-		if _, ok := index[e.key.Value]; !ok {
-			index[e.key.Value] = len(out)
-			out = append(out, e)
 		}
 	}
 	memo[n] = out
@@ -165,8 +162,10 @@ func childOf(list []entry, key string) *yaml.Node {
 	return nil
 }
 
-// merges says whether a key merges another mapping in.
-func merges(k *yaml.Node) bool { return k.Tag == "!!merge" || k.Value == "<<" && k.Style == 0 }
+// merges says whether a key merges another mapping in, quoted or not.
+func merges(k *yaml.Node) bool {
+	return k.Value == "<<" && k.Kind == yaml.ScalarNode && !(k.Style&yaml.TaggedStyle != 0 && k.Tag == "!!str")
+}
 
 // items are the elements of a list; one scalar is a list of one.
 func items(n *yaml.Node) []*yaml.Node {
