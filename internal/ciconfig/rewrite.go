@@ -27,6 +27,7 @@ func Rewrite(in Input) (*Result, error) {
 	}
 	changes := names.plan()
 	names.judge(changes)
+	names.readers()
 	names.generated(changes)
 	names.collisions()
 	names.tooLong()

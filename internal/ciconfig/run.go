@@ -29,6 +29,7 @@ type run struct {
 	called         map[*syntax.Stmt]bool
 	operations     []operation
 	assigned       map[string][]text // what the scripts of all jobs assign
+	exported       map[string]bool   // variables that a script exports
 	steps          int
 	truncated      bool
 	compares       []comparedFile
@@ -70,7 +71,7 @@ type operation struct {
 // over with all that was parsed of them.
 func newRun(in *Input, earlier *run) *run {
 	r := &run{in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
-		reported: map[Finding]int{}, following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}}
+		reported: map[Finding]int{}, following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}}
 	if earlier != nil {
 		maps.Copy(r.files, earlier.files)
 	}

@@ -126,6 +126,9 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 	case *syntax.DeclClause:
 		for _, a := range c.Args {
 			sh.assign(ch, a)
+			if a.Name != nil && c.Variant.Value == "export" {
+				sh.run.exported[a.Name.Value] = true
+			}
 		}
 	case *syntax.Block:
 		sh.stmts(ch, c.Stmts)

@@ -258,6 +258,9 @@ func (e *env) inputs(d *document, name string) []text {
 
 // expanded is what an expansion at a place gives: the values, or a hole.
 func expanded(vals []text, name string, at span, split bool) []text {
+	if at.src != nil {
+		at.src.mark(at.start)
+	}
 	if len(vals) == 0 {
 		return []text{{piece{hole: name, at: at, split: split}}}
 	}

@@ -1,0 +1,119 @@
+package ciconfig
+
+import (
+	"regexp"
+	"strings"
+)
+
+// Where the value of a variable gets another form, all that reads it has to
+// follow. What was evaluated does; this net finds what was not: text that joins a
+// tag by a colon, and programs.
+
+// mark notes that an expansion is evaluated.
+func (s *source) mark(offset int) {
+	if s.read == nil {
+		s.read = make([]uint64, len(s.data)/64+1)
+	}
+	s.read[offset/64] |= 1 << (offset % 64)
+}
+
+// marked says whether the expansion at an offset was evaluated.
+func (s *source) marked(offset int) bool {
+	return s.read != nil && s.read[offset/64]&(1<<(offset%64)) != 0
+}
+
+var expands = regexp.MustCompile(`^\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
+
+// changedVariables are the variables of the pipeline, or exported by a script,
+// whose value gets another form.
+func (r *run) changedVariables() map[string]bool {
+	out := map[string]bool{}
+	for _, u := range r.uses {
+		if u.bad != "" || !u.ref.own || u.ref.sep < 0 || u.settled {
+			continue
+		}
+		via := u.ref.f.via(u.ref.sep)
+		if u.style == thirdStyle && u.ref.colon >= 0 && u.ref.colon+1 < u.ref.tagEnd {
+			via = append(via[:len(via):len(via)], u.ref.f.via(u.ref.colon+1)...)
+		}
+		for _, s := range via {
+			if m := expands.FindStringSubmatch(s.text()); m != nil && (r.exported[m[1]] || r.defined(m[1])) {
+				out[m[1]] = true
+			}
+		}
+	}
+	return out
+}
+
+// defined says whether a CI file sets a variable.
+func (r *run) defined(name string) bool {
+	for _, c := range r.cfg.pipelines() {
+		for _, e := range c.envs {
+			if len(e.defs[name]) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// How text around a variable's name reads it: behind it a tag, or before it a
+// program's way to ask for a variable.
+var (
+	taggedBehind = regexp.MustCompile(`^\}?["'\\]*:["'\\]*[\w${(%]`)
+	askedBefore  = regexp.MustCompile(`(?i)(\benv(iron)?(\.get)?[.(\[]\s*["']?|\bgetenv\(\s*["']|\bprintenv\s+|\s(-e|--env|--build-arg)[ =])$`)
+)
+
+// readers reports what reads a variable of another form and was not evaluated.
+func (r *run) readers() {
+	names := r.changedVariables()
+	if len(names) == 0 {
+		return
+	}
+	for _, f := range r.in.Files {
+		s := r.files[f.Path]
+		if prose(f.Path) || len(s.data) > maxFile {
+			continue
+		}
+		text := string(s.data)
+		for _, name := range sortedKeys(names) {
+			for at := 0; ; {
+				i := strings.Index(text[at:], name)
+				if i < 0 {
+					break
+				}
+				i += at
+				at = i + len(name)
+				if i > 0 && wordByte(text[i-1]) || at < len(text) && wordByte(text[at]) {
+					continue
+				}
+				r.reader(s, text, i, at, name)
+			}
+		}
+	}
+}
+
+func wordByte(c byte) bool { return nameByte(c) && c != '.' && c != '-' || c == '_' }
+
+// reader looks at one place that names such a variable.
+func (r *run) reader(s *source, text string, i, end int, name string) {
+	from, to := s.line(i)
+	if i >= from+len(uncommented(text[from:to])) {
+		return
+	}
+	before := text[from:i]
+	dollar := strings.TrimSuffix(before, "{")
+	switch {
+	case strings.HasSuffix(dollar, "$"):
+		at := from + len(dollar) - 1
+		if !s.marked(at) && taggedBehind.MatchString(text[end:to]) {
+			severity := Warning
+			if r.visited[s.path] {
+				severity = Blocking
+			}
+			r.reportAs(severity, "text-left", span{s, at, from + len(strings.TrimRight(text[from:to], "\r\n"))}, "")
+		}
+	case askedBefore.MatchString(before) && !strings.HasPrefix(text[end:to], "="):
+		r.report("read-elsewhere", span{s, from + len(before), end}, name)
+	}
+}
