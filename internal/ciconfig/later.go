@@ -149,7 +149,7 @@ func (c *chunk) inner(parts []syntax.WordPart, quoted bool) (out *chunk, quotes,
 }
 
 // heredoc looks at a here-document: a script for the shell that it is fed to, or
-// text that something reads.
+// text that something reads. In a command substitution, cat prints it.
 func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
 	from, to := int(r.Hdoc.Pos().Offset()), int(r.Hdoc.End().Offset())
 	at, quoted := ch.span(from, to), false
@@ -178,6 +178,9 @@ func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
 		return
 	}
 	c, ok := s.Cmd.(*syntax.CallExpr)
-	message := ok && len(c.Args) == 1 && c.Args[0].Lit() == "cat" && !sh.piped && sh.print == nil
-	sh.run.textUses(sh, vals, at, message, !quoted || laterVariable.MatchString(ch.text[from:to]))
+	cat := ok && len(c.Args) == 1 && c.Args[0].Lit() == "cat"
+	if cat && sh.print != nil {
+		*sh.print = union(*sh.print, vals)
+	}
+	sh.run.textUses(sh, vals, at, cat && !sh.piped, !quoted || laterVariable.MatchString(ch.text[from:to]))
 }

@@ -45,7 +45,6 @@ var accepted = map[string]string{
 	"mirador1__mirador-service":                      "dropped",
 	"OpenSCMS__OpenSCMS":                             "error",
 	"sikt-no__sds-komponentbibliotek":                "warn",
-	"smith-of-code__ggr-platform":                    "dropped",
 	"UbiquitousLanguage__gitlab-auto-deploy-image":   "dropped",
 	"Ultimaker__um-kernel":                           "warn",
 	"USEPA__webcms":                                  "warn",
