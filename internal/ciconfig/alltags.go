@@ -1,36 +1,67 @@
 package ciconfig
 
 import (
+	"regexp"
+	"slices"
 	"sort"
 	"strings"
 )
 
-// allTags replaces docker push --all-tags NAME, which in the one repository
-// would push every local image, by a push of each tag that the job gives to
-// that name. Tags that it only pulled are in the registry already.
-func (r *run) allTags() {
+// allTagsFlag is the flag of docker push that names no tag, also among other
+// short ones: -qa.
+var allTagsFlag = regexp.MustCompile(`^(--all-tags(=true)?|-[a-z]*a[a-z]*)$`)
+
+// pushesAllTags says whether a command pushes every local tag of an image.
+func pushesAllTags(lits []string) bool {
+	push := slices.Index(lits, "push")
+	return push > 0 && slices.ContainsFunc(lits[push+1:], allTagsFlag.MatchString)
+}
+
+// allTags finds the tags that docker push --all-tags NAME pushes: those that the
+// job gives to that name. Tags that it only pulled are in the registry already.
+// It returns the uses by which each such command goes, and marks them as pushed.
+func (r *run) allTags() map[*use][]*use {
+	out := map[*use][]*use{}
 	for _, u := range r.uses {
-		if u.bad != "all-tags" || u.cmd == nil || !u.cmd.at.src.editable {
+		if u.bad != "all-tags" || u.cmd == nil || !u.cmd.at.src.editable || u.lits[1] != "push" {
 			continue
 		}
-		var words []string
+		var tagged []*use
 		ok := true
 		for _, v := range r.uses {
 			if v == u || v.job != u.job || v.cmd == nil || v.ref.name() != u.ref.name() || !v.ref.own || v.ref.colon < 0 || !v.tags() {
 				continue
 			}
-			w, fine := v.rewritten()
+			_, fine := v.rewritten()
 			ok = ok && fine && v.bad == ""
-			words = append(words, w)
+			tagged = append(tagged, v)
 		}
-		if !ok || len(words) == 0 {
+		if !ok || len(tagged) == 0 {
 			continue
 		}
-		for i, w := range words {
-			words[i] = u.lits[0] + " push " + w
+		for _, v := range tagged {
+			v.push = true
+		}
+		out[u] = tagged
+	}
+	return out
+}
+
+// pushEach replaces the commands that push all tags, which in the one repository
+// would push every local image, by a push of each tag that has stayed.
+func (r *run) pushEach(tagged map[*use][]*use) {
+	for u, list := range tagged {
+		var commands []string
+		for _, v := range list {
+			if w, ok := v.rewritten(); ok && v.bad == "" && !slices.Contains(r.cuts, v) {
+				commands = append(commands, u.lits[0]+" push "+w)
+			}
+		}
+		if len(commands) == 0 {
+			continue // it stays, and is reported
 		}
 		u.bad = ""
-		u.changes = []change{{span: u.cmd.at, with: strings.Join(words, " && ")}}
+		u.changes = []change{{span: u.cmd.at, with: strings.Join(commands, " && ")}}
 	}
 }
 

@@ -21,7 +21,7 @@ func (r *run) repository(u *use, prefix string) {
 		return // a cache needs no tag
 	case strings.Contains(u.lits[u.arg], "push-by-digest=true"):
 		return // the digest is the name
-	case strings.Contains(all, "--all-tags"), strings.Contains(all, "push -a "):
+	case pushesAllTags(u.lits):
 		u.bad = "all-tags"
 	case strings.Contains(all, "list-tags"), strings.Contains(all, "tag ls"), u.lits[0] == "crane":
 		u.bad = "registry-cleanup"

@@ -57,9 +57,10 @@ func (r *run) plan() []change {
 			break
 		}
 	}
-	r.allTags()
+	all := r.allTags()
 	r.registryCaches()
 	r.movingTags()
+	r.pushEach(all)
 	return r.collect()
 }
 

@@ -221,7 +221,7 @@ func argRole(lits []string, i int, arg string) role {
 	}
 	all := strings.Join(lits, " ")
 	switch {
-	case flag == "--cache-repo", strings.Contains(arg, "push-by-digest=true"), strings.Contains(all, "--all-tags"), strings.Contains(all, "push -a "):
+	case flag == "--cache-repo", strings.Contains(arg, "push-by-digest=true"), pushesAllTags(lits):
 		return repositoryRole
 	case lits[0] == "helm" && (strings.Contains(arg, "repository") || strings.Contains(arg, "image=") || strings.Contains(arg, "egistry=")):
 		return repositoryRole
