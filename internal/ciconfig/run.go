@@ -310,6 +310,11 @@ func (r *run) definitions() {
 		if s, ok := u.separator(); ok || s.src != nil {
 			covered[s] = true
 		}
+		if u.ref.own && u.ref.colon >= 0 {
+			if s, ok := u.ref.f.at(u.ref.colon); ok {
+				covered[s] = true
+			}
+		}
 		if !u.ref.own && u.ref.f.off[u.ref.start] >= 0 {
 			if s, ok := u.ref.f.at(u.ref.start); ok {
 				covered[s] = true
@@ -345,7 +350,12 @@ func (r *run) definitions() {
 					}
 					if ref.own && ref.sep >= 0 {
 						s, ok := ref.f.at(ref.sep)
-						if ok && covered[s] {
+						joins := false // a tag to a name that others use too, for nobody that is seen
+						if ref.colon >= 0 {
+							colon, ok := ref.f.at(ref.colon)
+							joins = ok && !covered[colon]
+						}
+						if ok && covered[s] && !joins {
 							continue
 						}
 						if ref.colon < 0 && ref.digest < 0 {
