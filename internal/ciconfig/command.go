@@ -240,10 +240,11 @@ func isVariable(w *syntax.Word) bool {
 	return ok
 }
 
-// file follows a script of the repository.
+// file follows a script of the repository. What a shell reads by its name is a
+// script, whatever it is called: sh build, . ci/settings.env.
 func (sh *shell) file(c *command, i int, sourced bool) bool {
 	src := sh.run.find(c.lit(i))
-	if src == nil || sh.depth >= maxCalls || sh.run.following[src] || !isShell(src) {
+	if src == nil || sh.depth >= maxCalls || sh.run.following[src] || !isShell(src) && (i == 0 || otherLanguage(src.path)) {
 		return false
 	}
 	if !sourced && sh.silent(src, c, i) {

@@ -21,7 +21,7 @@ func (r *run) documents() {
 		for _, u := range r.uses[mark:] {
 			u.document, u.filled = true, true
 		}
-		if r.visited[f.Path] || !r.mayMention(s) || isMakefile(f.Path) {
+		if r.visited[f.Path] || !r.mayMention(s) || isMakefile(f.Path) || scriptless(s) {
 			continue
 		}
 		mark = len(r.uses)

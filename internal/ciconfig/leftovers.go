@@ -39,7 +39,7 @@ func (r *run) leftovers(names *run, changed bool) {
 	}
 	for _, f := range r.in.Files {
 		s := r.files[f.Path]
-		if s == nil || !s.editable || prose(f.Path) || len(s.data) > maxFile || !mayBeLeft(s.data) {
+		if s == nil || !s.editable || prose(f.Path) || scriptless(s) && !names.visited[f.Path] || len(s.data) > maxFile || !mayBeLeft(s.data) {
 			continue
 		}
 		for start := 0; start < len(s.data); {

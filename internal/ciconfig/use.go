@@ -293,12 +293,22 @@ func isShell(s *source) bool {
 	switch path.Ext(s.path) {
 	case ".sh", ".bash", ".envrc", ".ksh":
 		return true
-	case ".py", ".js", ".ts", ".rb", ".go", ".pl", ".php", ".yml", ".yaml", ".json", ".hcl", ".toml":
+	}
+	if otherLanguage(s.path) {
 		return false
 	}
 	first, _, _ := strings.Cut(string(s.data[:min(len(s.data), 200)]), "\n")
 	if strings.HasPrefix(first, "#!") {
 		return strings.Contains(first, "sh")
+	}
+	return false
+}
+
+// otherLanguage says whether a file's name shows that it is no shell script.
+func otherLanguage(p string) bool {
+	switch path.Ext(p) {
+	case ".py", ".js", ".ts", ".rb", ".go", ".pl", ".php", ".yml", ".yaml", ".json", ".hcl", ".toml":
+		return true
 	}
 	return false
 }
