@@ -90,6 +90,15 @@ type node struct {
 	err  error
 }
 
+func (n *node) wait(ctx context.Context) error {
+	select {
+	case <-n.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
 // start sets a goroutine going for each manifest, which waits for what it needs.
 func (r *run) start(ctx context.Context) {
 	for _, m := range r.plan.Manifests {
@@ -136,17 +145,13 @@ func (r *run) write(ctx context.Context, n *node) {
 	}
 }
 
-// needs waits until everything that the manifest refers to is at the target.
+// needs waits until everything that the manifest refers to is at the target, and
+// until what refers to it is, or will not be.
 func (r *run) needs(ctx context.Context, n *node) error {
-	var after []*node
+	var children []*node
 	for _, d := range n.Children {
 		if child := r.nodes[d]; child != nil && !n.There {
-			after = append(after, child)
-		}
-	}
-	for _, d := range n.After {
-		if subject := r.nodes[d]; subject != nil {
-			after = append(after, subject)
+			children = append(children, child)
 		}
 	}
 	for _, d := range n.Blobs {
@@ -160,14 +165,19 @@ func (r *run) needs(ctx context.Context, n *node) error {
 			return t.err
 		}
 	}
-	for _, other := range after {
-		select {
-		case <-other.done:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+	for _, child := range children {
+		if err := child.wait(ctx); err != nil {
+			return err
 		}
-		if other.err != nil {
-			return fmt.Errorf("%s was not written: %w", other.Digest, other.err)
+		if child.err != nil {
+			return fmt.Errorf("%s was not written: %w", child.Digest, child.err)
+		}
+	}
+	for _, d := range n.After {
+		if referrer := r.nodes[d]; referrer != nil {
+			if err := referrer.wait(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return ctx.Err()

@@ -256,14 +256,19 @@ func (p *planner) referrersOf(ctx context.Context, repository, subject string) (
 	return list, err
 }
 
-// subjects sets what each manifest must not precede: what it is about, by its
-// subject field or by the tag that leads to it.
+// subjects sets what each manifest must not precede: what is about it, by a
+// subject field or by the tag that leads there. An image shows when that is
+// there too: whoever is killed in between does not leave an image behind that
+// looks complete, and whose signatures nobody would ask for again. Registries
+// take either order:
+// https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests-with-subject
 func (p *planner) subjects(manifests []Manifest, at map[string]int) {
 	after := func(i int, subject string) {
 		j, ok := at[subject]
+		digest := manifests[i].Digest
 		// Tags can be set so that two manifests are about each other.
-		if ok && j != i && !slices.Contains(manifests[i].After, subject) && !reaches(manifests, at, j, i, make(map[int]bool)) {
-			manifests[i].After = append(manifests[i].After, subject)
+		if ok && j != i && !slices.Contains(manifests[j].After, digest) && !reaches(manifests, at, i, j, make(map[int]bool)) {
+			manifests[j].After = append(manifests[j].After, digest)
 		}
 	}
 	for i := range manifests {

@@ -18,7 +18,7 @@ import (
 type Plan struct {
 	Target    string     `json:"target"`    // name of the ECR repository
 	Images    []Image    `json:"images"`    // every row, in the order of sources and tags
-	Manifests []Manifest `json:"manifests"` // to be written, children before indexes, subjects before referrers
+	Manifests []Manifest `json:"manifests"` // to be written, children before indexes, referrers before what they are about
 	Blobs     []Blob     `json:"blobs"`     // what these need, the widest shared first
 	Forecast  Forecast   `json:"forecast"`
 
@@ -34,7 +34,7 @@ type Manifest struct {
 	Tags       []string `json:"tags,omitempty"`     // target tags; without one it is written by digest
 	Blobs      []string `json:"blobs,omitempty"`    // that must be there before it
 	Children   []string `json:"children,omitempty"` // of an index
-	After      []string `json:"after,omitempty"`    // subjects, which it must not precede
+	After      []string `json:"after,omitempty"`    // referrers, which it must not precede
 	There      bool     `json:"there,omitempty"`    // only tags are missing
 }
 
