@@ -1,13 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -163,18 +163,10 @@ func (f *copyFlags) run(cmd *cobra.Command, getenv func(string) string) error {
 // copy does the lines of one target repository. Passing trouble is planned
 // anew: what has arrived is seen as present.
 func (f *copyFlags) copy(ctx context.Context, p *ports, g *group, bar *bar) error {
-	engine, err := p.engine(ctx, g.sourceHost, g.targetHost)
-	if err != nil {
-		g.fail(err)
-		return err
-	}
-	req := imagecopy.Request{Target: g.repository, Trust: !f.deep, Soon: !f.dryRun}
-	for _, l := range g.lines {
-		req.Pairs = append(req.Pairs, l.pair)
-	}
 	written := make(map[int]bool) // lines copied by an earlier try
+	var err error
 	for try := 1; ; try++ {
-		err = f.once(ctx, engine, req, g, bar, written)
+		err = f.once(ctx, p, g, bar, written)
 		if err == nil || ctx.Err() != nil || fault.ClassOf(err) != fault.Transient || try == copyTries {
 			break
 		}
@@ -189,15 +181,19 @@ func (f *copyFlags) copy(ctx context.Context, p *ports, g *group, bar *bar) erro
 	return err
 }
 
-func (f *copyFlags) once(ctx context.Context, engine *imagecopy.Engine, req imagecopy.Request, g *group, bar *bar, written map[int]bool) error {
-	plan, err := engine.Plan(ctx, req)
+func (f *copyFlags) once(ctx context.Context, p *ports, g *group, bar *bar, written map[int]bool) error {
+	engine, err := p.engine(ctx, g.sourceHost, g.targetHost)
+	if err != nil {
+		return err
+	}
+	plan, err := engine.Plan(ctx, g.request(!f.deep, !f.dryRun))
 	if err != nil {
 		return err
 	}
 	// The rows of the pairs come first, in their order.
 	at := make(map[string][]int)
 	key := func(i imagecopy.Image) string {
-		return cmp.Or(i.SourceTag, i.SourceDigest) + "\t" + i.SourceRepository + "\t" + i.TargetTag
+		return i.SourceRepository + ":" + i.SourceTag + "@" + i.SourceDigest + "\t" + i.TargetTag
 	}
 	note := func(place int, i imagecopy.Image) {
 		if i.State == imagecopy.Copied {
@@ -208,7 +204,7 @@ func (f *copyFlags) once(ctx context.Context, engine *imagecopy.Engine, req imag
 			g.lines[place].State, g.lines[place].Reason = imagecopy.Copied, ""
 		}
 	}
-	g.along = plan.Images[len(g.lines):]
+	g.alongside(plan.Images[len(g.lines):])
 	for place, i := range plan.Images[:len(g.lines)] {
 		note(place, i)
 		at[key(i)] = append(at[key(i)], place)
@@ -227,12 +223,37 @@ func (f *copyFlags) once(ctx context.Context, engine *imagecopy.Engine, req imag
 			}
 			return
 		}
-		for n := range g.along {
-			if g.along[n].SourceDigest == i.SourceDigest {
-				g.along[n] = i
-			}
-		}
+		g.alongside([]imagecopy.Image{i})
 	}, func(pr imagecopy.Progress) { bar.update(g, pr) })
+}
+
+// request asks for the lines, and for what an earlier try meant to bring along:
+// once an image is at the target, its referrers are not asked for again.
+func (g *group) request(trust, soon bool) imagecopy.Request {
+	req := imagecopy.Request{Target: g.repository, Trust: trust, Soon: soon}
+	for _, l := range g.lines {
+		req.Pairs = append(req.Pairs, l.pair)
+	}
+	for _, i := range g.along {
+		if i.State == imagecopy.Planned || i.State == imagecopy.Failed {
+			req.Pairs = append(req.Pairs, imagecopy.Pair{Repository: i.SourceRepository, Digest: i.SourceDigest})
+		}
+	}
+	return req
+}
+
+// alongside takes note of what is copied along with the lines. What has been
+// copied once stays so, also where a later try finds it present.
+func (g *group) alongside(images []imagecopy.Image) {
+	for _, i := range images {
+		n := slices.IndexFunc(g.along, func(o imagecopy.Image) bool { return o.SourceDigest == i.SourceDigest })
+		switch {
+		case n < 0:
+			g.along = append(g.along, i)
+		case g.along[n].State != imagecopy.Copied:
+			g.along[n] = i
+		}
+	}
 }
 
 // fail gives the lines that are still open the reason.

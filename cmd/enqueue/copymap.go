@@ -20,6 +20,7 @@ import (
 
 	imagecopy "gitlab.sikt.no/platon/ecrferry/internal/copy"
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
+	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/naming"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 )
@@ -179,10 +180,16 @@ func (p *ports) source(ctx context.Context, host string) (*registry.Client, erro
 	if err != nil {
 		return nil, err
 	}
+	at, err := address(ctx, host)
+	if err != nil {
+		return nil, err
+	}
 	c, err := registry.New(registry.Options{
-		Name: host, URL: address(ctx, host), User: user, Password: password, Log: p.log, Observe: p.count("source"),
+		Name: host, URL: at, User: user, Password: password, Log: p.log, Observe: p.count("source"),
 	})
-	p.sources[host] = c
+	if err == nil {
+		p.sources[host] = c
+	}
 	return c, err
 }
 
@@ -208,7 +215,9 @@ func (p *ports) door(ctx context.Context, host string) (*door, error) {
 	}
 	at := "https://" + host
 	if m == nil {
-		at = address(ctx, host)
+		if at, err = address(ctx, host); err != nil {
+			return nil, err
+		}
 	} else {
 		token, err := api.Token(ctx)
 		if err != nil {
@@ -249,15 +258,16 @@ func (p *ports) requests() map[string]int {
 }
 
 // address returns where a registry is reached: by https, but one on this very
-// machine may speak plain HTTP, as Docker has it.
-func address(ctx context.Context, host string) string {
+// machine may speak plain HTTP, as Docker has it. Which of them it is cannot be
+// told as long as nothing answers there.
+func address(ctx context.Context, host string) (string, error) {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
 	ip, err := netip.ParseAddr(strings.Trim(name, "[]"))
 	if name != "localhost" && (err != nil || !ip.IsLoopback()) {
-		return "https://" + host
+		return "https://" + host, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -269,10 +279,13 @@ func address(ctx context.Context, host string) string {
 	conn, err := d.DialContext(ctx, "tcp", at)
 	if err == nil {
 		_ = conn.Close()
-		return "https://" + host
+		return "https://" + host, nil
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return "http://" + host
+		return "http://" + host, nil
 	}
-	return "https://" + host
+	if _, ok := errors.AsType[*net.OpError](err); ok {
+		return "", fault.New(fault.Transient, "registry-unavailable", "%s: %w", host, err).WithRemedy("wait until " + host + " answers again")
+	}
+	return "https://" + host, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -47,6 +48,13 @@ func (o *outcome) print(w io.Writer, asJSON bool) error {
 		// What went well is only counted, so that what did not is seen.
 		if o.DryRun || !l.there(false) {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", l.State, l.Source, l.Target, l.Reason)
+		}
+	}
+	for _, t := range o.Targets {
+		for _, i := range t.Along {
+			if i.State == imagecopy.Invalid || i.State == imagecopy.Failed || i.State == imagecopy.Gone {
+				fmt.Fprintf(table, "%s\t%s@%s\t%s\t%s\n", i.State, i.SourceRepository, i.SourceDigest, t.Target, cmp.Or(i.Reason, "a referrer"))
+			}
 		}
 	}
 	if err := table.Flush(); err != nil {
