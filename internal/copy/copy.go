@@ -153,6 +153,7 @@ type Engine struct {
 	puts     chan struct{} // of manifests on their way
 	homes    homes
 	noAPI    atomic.Int64 // when the old registry was seen to have no referrers API, Unix time
+	api      atomic.Bool  // it was seen to have one
 	patience time.Duration
 	moved    func(bytes int64)
 	log      *slog.Logger

@@ -249,7 +249,12 @@ func (p *planner) referrersOf(ctx context.Context, repository, subject string) (
 	}
 	defer release()
 	list, err := e.source.Referrers(ctx, repository, subject)
-	if errors.Is(err, registry.ErrNoReferrers) {
+	switch {
+	case err == nil:
+		e.api.Store(true)
+	case errors.Is(err, registry.ErrNoReferrers) && e.api.Load():
+		return nil, nil // this repository alone is not known there
+	case errors.Is(err, registry.ErrNoReferrers):
 		e.noAPI.Store(time.Now().Unix())
 		return nil, nil
 	}

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,8 @@ type blobReader struct {
 	// after the request has failed and its caller closes the body's source.
 	mu       sync.Mutex
 	offset   int64
-	failures int // since the last byte
+	skip     int64 // of this answer, what has been read before
+	failures int   // since the last byte
 
 	body   io.ReadCloser
 	cancel context.CancelCauseFunc
@@ -89,13 +91,13 @@ func (b *blobReader) open() error {
 			return err
 		}
 		b.body, b.cancel = resp.Body, cancel
+		// A storage that knows no ranges, or not this one, sends more than was
+		// asked for: what is there already is read over.
+		b.skip = b.offset - begins(resp, b.offset)
 		switch {
-		case b.offset > 0 && resp.StatusCode != http.StatusPartialContent:
-			// The storage knows no ranges: read over what is there already.
-			if _, err := io.CopyN(io.Discard, resp.Body, b.offset); err != nil {
-				b.shut()
-				return c.classifyTransport(ctx, err)
-			}
+		case b.skip < 0:
+			b.shut()
+			return b.corrupt(fmt.Sprintf("is answered with %q instead of from byte %d", resp.Header.Get("Content-Range"), b.offset))
 		case b.offset == 0 && resp.ContentLength >= 0 && resp.ContentLength != b.want.Size:
 			b.shut()
 			return b.corrupt(fmt.Sprintf("has %d bytes instead of %d", resp.ContentLength, b.want.Size))
@@ -115,7 +117,11 @@ func (b *blobReader) Read(p []byte) (int, error) {
 			b.err = b.finish()
 			break
 		}
-		n, err := b.read(p[:min(int64(len(p)), b.want.Size-b.offset)])
+		n, err := b.read(p[:min(int64(len(p)), cmp.Or(b.skip, b.want.Size-b.offset))])
+		if b.skip > 0 {
+			b.skip -= int64(n)
+			n = 0
+		}
 		if n > 0 {
 			b.failures = 0
 			b.hash.Write(p[:n])
@@ -142,6 +148,18 @@ func (b *blobReader) Read(p []byte) (int, error) {
 		b.err = b.open()
 	}
 	return 0, b.err
+}
+
+// begins returns the byte that an answer begins with; one that does not say so
+// begins where it was asked to.
+func begins(resp *http.Response, asked int64) (first int64) {
+	if resp.StatusCode != http.StatusPartialContent {
+		return 0
+	}
+	if n, err := fmt.Sscanf(resp.Header.Get("Content-Range"), "bytes %d-", &first); n != 1 || err != nil {
+		return asked
+	}
+	return first
 }
 
 // read is one read that must not stand still.

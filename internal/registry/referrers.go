@@ -12,6 +12,8 @@ import (
 // through the tag sha256-<hex>, which is in the list of tags.
 var ErrNoReferrers = errors.New("registry has no referrers API")
 
+var errNoIndex = errors.New("the answer is not an index")
+
 // Referrers lists the manifests whose subject is this digest.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers
 func (c *Client) Referrers(ctx context.Context, repository, subject string) (list []Descriptor, err error) {
@@ -19,7 +21,7 @@ func (c *Client) Referrers(ctx context.Context, repository, subject string) (lis
 	err = c.pages(ctx, c.at(repository+"/referrers/"+subject), "referrers", pull(repository), func(body []byte) (bool, error) {
 		m := ParseManifest("application/vnd.oci.image.index.v1+json", body)
 		if m.Kind != KindIndex {
-			return false, errors.New("the answer is not an index")
+			return false, errNoIndex
 		}
 		for _, d := range m.Children {
 			// The subject itself has been seen in such lists.
@@ -29,6 +31,10 @@ func (c *Client) Referrers(ctx context.Context, repository, subject string) (lis
 		}
 		return true, nil
 	})
+	// What answers everything with a page of its own has no such API either.
+	if errors.Is(err, errNoIndex) {
+		return nil, ErrNoReferrers
+	}
 	if e, ok := errors.AsType[*StatusError](err); ok {
 		switch e.Status {
 		case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusBadRequest, http.StatusNotImplemented:
