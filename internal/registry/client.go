@@ -81,6 +81,7 @@ type Client struct {
 	ecr     bool
 	http    *http.Client
 	auth    *authority
+	gate    *gate
 	tries   int
 	timeout time.Duration
 	stall   time.Duration
@@ -127,7 +128,7 @@ func New(o Options) (*Client, error) {
 		transport = o.Around(transport)
 	}
 	c.http = &http.Client{Transport: transport, CheckRedirect: c.checkRedirect}
-	c.auth = newAuthority(c, o)
+	c.auth, c.gate = newAuthority(c, o), newGate(c.delay)
 	return c, nil
 }
 

@@ -122,7 +122,11 @@ func (c *Client) seen(ctx context.Context, method, route string, resp *http.Resp
 // small sends a request that may be repeated, and reads its whole answer of at
 // most limit bytes.
 func (c *Client) small(ctx context.Context, r request, limit int64) (header http.Header, body []byte, err error) {
-	err = c.again(ctx, func() error {
+	again := c.again
+	if r.method == http.MethodPost {
+		again = c.repeat // what is written is paced by the caller
+	}
+	err = again(ctx, func() error {
 		once, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
 		defer cancel()
 		resp, err := c.send(once, r)
@@ -150,8 +154,34 @@ var errTimeout = errors.New("timeout")
 // for more gets a rest by the caller, who can give up its place meanwhile.
 const longestWait = 10 * time.Second
 
-// again calls act until it succeeds, fails for good or has had its tries.
+// again repeats a read. Refusals for too many requests are no failures as long
+// as others get through.
 func (c *Client) again(ctx context.Context, act func() error) error {
+	return c.repeat(ctx, func() error {
+		for {
+			waited, err := c.gate.wait(ctx)
+			if err != nil {
+				return err
+			}
+			if c.waited != nil && waited > time.Millisecond {
+				c.waited(waited)
+			}
+			sent := time.Now()
+			err = act()
+			if !errors.Is(err, ErrThrottled) {
+				c.gate.pass()
+				return err
+			}
+			after := fault.RetryAfter(err)
+			if after > longestWait || c.gate.refuse(sent, after) > c.tries {
+				return err
+			}
+		}
+	})
+}
+
+// repeat calls act until it succeeds, fails for good or has had its tries.
+func (c *Client) repeat(ctx context.Context, act func() error) error {
 	for try := 1; ; try++ {
 		err := act()
 		if err == nil || try >= c.tries || ctx.Err() != nil || fault.ClassOf(err) != fault.Transient || errors.Is(err, ErrNoLogin) {
