@@ -213,7 +213,7 @@ func (f *copyFlags) once(ctx context.Context, p *ports, g *group, bar *bar, writ
 		g.forecast = plan.Forecast
 	}
 	if f.dryRun || len(plan.Manifests) == 0 {
-		return nil
+		return plan.Err()
 	}
 	bar.plan(g, plan.Forecast)
 	return engine.Watch(ctx, plan, func(i imagecopy.Image) {

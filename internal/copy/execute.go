@@ -61,7 +61,10 @@ func (e *Engine) Watch(ctx context.Context, plan Plan, report func(Image), progr
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return r.err
+	if r.err != nil {
+		return r.err
+	}
+	return plan.trouble
 }
 
 // run is one call of Execute.

@@ -173,7 +173,7 @@ func (f *follower) referrers(ctx context.Context, subjects []string) error {
 			if i, ok := f.held[d.Digest]; ok {
 				r.Bytes = i.Bytes
 				r.settle(Present, "refers to "+subject)
-			} else if err := f.weigh(ctx, r); err != nil {
+			} else if err := f.excused(ctx, r, f.weigh); err != nil {
 				return err
 			} else if r.State == Planned {
 				r.Reason = "refers to " + subject
@@ -198,7 +198,7 @@ func (f *follower) refer(ctx context.Context, subjects []string) (map[string][]r
 		mu.Lock()
 		defer mu.Unlock()
 		found[subject] = list
-		return err
+		return f.blame(ctx, subject, err)
 	}
 	// What has been asked early is the first, wherever it stands.
 	f.early.wait.Wait()

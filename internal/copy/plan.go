@@ -22,7 +22,8 @@ type Plan struct {
 	Blobs     []Blob     `json:"blobs"`     // what these need, the widest shared first
 	Forecast  Forecast   `json:"forecast"`
 
-	mover *mover // with what is on its way already, of a plan made Soon
+	mover   *mover // with what is on its way already, of a plan made Soon
+	trouble error
 }
 
 // Manifest is a manifest to be written.
@@ -75,7 +76,8 @@ type Requests struct {
 
 // Plan looks at both registries and says what a copy would do. It changes
 // nothing. The error is about the registries; what is wrong with an image is
-// the state of its row.
+// the state of its row. Of pairs also what the old registry does not give of one
+// of them is: see Plan.Err.
 func (e *Engine) Plan(ctx context.Context, req Request) (plan Plan, err error) {
 	defer fault.Wrap(&err, "planning the copy to %s", req.Target)
 	p := &planner{
@@ -106,6 +108,7 @@ func (e *Engine) Plan(ctx context.Context, req Request) (plan Plan, err error) {
 		}
 	}
 	plan = p.assemble()
+	plan.trouble = p.excuses.first
 	if p.mover != nil {
 		plan.mover, err = p.mover, p.mover.rest(plan.Blobs)
 	} else {
@@ -131,6 +134,7 @@ type planner struct {
 
 	mover      *mover // of what is sent ahead, or nil
 	early      early
+	excuses    excuses
 	remembered map[string]bool // digests that Request.Known answered for
 
 	rows  []*row

@@ -23,10 +23,7 @@ func (p *planner) resolve(ctx context.Context) error {
 	}
 	var open []*row
 	for _, r := range p.rows {
-		if r.settled || r.digestTag {
-			continue
-		}
-		if rivals[r.TargetTag] == 1 && p.trust(r) {
+		if r.settled || r.digestTag || p.untagged(r) || rivals[r.TargetTag] == 1 && p.trust(r) {
 			continue
 		}
 		open = append(open, r)
@@ -34,8 +31,8 @@ func (p *planner) resolve(ctx context.Context) error {
 	if p.req.Soon && slices.ContainsFunc(open, func(r *row) bool { return p.tags[r.TargetTag] == "" }) {
 		go p.engine.target.Login(context.WithoutCancel(ctx))
 	}
-	return each(ctx, p.limit, open, func(ctx context.Context, r *row) error {
-		if err := p.ask(ctx, r); err != nil || r.settled || named[r.TargetTag] > 1 || p.tags[r.TargetTag] != "" {
+	return p.eachRow(ctx, open, func(ctx context.Context, r *row) error {
+		if err := p.ask(ctx, r); err != nil || r.settled || r.TargetTag != "" && named[r.TargetTag] > 1 || p.tags[r.TargetTag] != "" {
 			return err
 		}
 		// Nothing can come between this image and the target: its children are
@@ -52,6 +49,16 @@ func (p *planner) resolve(ctx context.Context) error {
 		}
 		return err
 	})
+}
+
+// untagged settles a row that goes to the target by digest, and is there.
+func (p *planner) untagged(r *row) bool {
+	i, there := p.held[r.SourceDigest]
+	if there = there && r.TargetTag == ""; there {
+		r.MediaType, r.Bytes = i.MediaType, i.Bytes
+		r.settle(Present, "")
+	}
+	return there
 }
 
 // trust settles a row whose target tag exists, if the request says that this
@@ -133,6 +140,7 @@ func (p *planner) collisions(ctx context.Context) error {
 		}
 	}
 	rows, unknown = p.tagged(rows), p.tagged(unknown)
+	unknown = doubt(rows, unknown)
 	err := each(ctx, p.limit, unknown, func(ctx context.Context, r *row) error {
 		d, err := p.reader.head(ctx, r.SourceRepository, r.SourceTag)
 		if err != nil && !registry.IsGone(err) {
@@ -152,6 +160,23 @@ func (p *planner) collisions(ctx context.Context) error {
 // tagged drops the rows that go to the target by digest.
 func (p *planner) tagged(rows []*row) []*row {
 	return slices.DeleteFunc(rows, func(r *row) bool { return r.TargetTag == "" })
+}
+
+// doubt settles the rows that want the target tag of one that could not be read,
+// and drops the latter: which image the tag would mean is not known.
+func doubt(rows, unknown []*row) []*row {
+	unread := make(map[string]*row)
+	for _, r := range unknown {
+		if r.State == Failed {
+			unread[r.TargetTag] = r
+		}
+	}
+	for _, r := range rows {
+		if o := unread[r.TargetTag]; o != nil && !r.settled {
+			r.settle(Failed, fmt.Sprintf("%s:%s wants the target tag too, and could not be read: %s", o.SourceRepository, o.SourceTag, o.Reason))
+		}
+	}
+	return slices.DeleteFunc(unknown, func(r *row) bool { return r.State == Failed })
 }
 
 // clash settles rows of different digests on one target tag, where that tag was
@@ -207,7 +232,7 @@ func (p *planner) compare(ctx context.Context) error {
 			open = append(open, r)
 		}
 	}
-	return each(ctx, p.limit, open, p.weigh)
+	return p.eachRow(ctx, open, p.weigh)
 }
 
 // weigh decides about one row whose digest is known.
@@ -222,9 +247,7 @@ func (p *planner) weigh(ctx context.Context, r *row) error {
 		r.settle(Conflict, fmt.Sprintf("the target tag holds %s, the old registry has %s", held, r.SourceDigest))
 		return nil
 	}
-	if i, ok := p.held[r.SourceDigest]; ok && r.TargetTag == "" {
-		r.MediaType, r.Bytes = i.MediaType, i.Bytes
-		r.settle(Present, "")
+	if p.untagged(r) {
 		return nil
 	}
 	t, err := p.grow(ctx, r.SourceRepository, r.SourceDigest, 0)
