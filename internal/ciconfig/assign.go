@@ -48,7 +48,7 @@ func (sh *shell) read(c *command) {
 		for _, v := range c.input {
 			list := []text{v}
 			if len(names) > 1 {
-				list = apart(v)
+				list = fieldsOf(v)
 			}
 			switch {
 			case k >= len(list):
@@ -66,8 +66,8 @@ func (sh *shell) read(c *command) {
 	}
 }
 
-// apart is a text split at its white space.
-func apart(t text) []text {
+// fieldsOf is a text split at its white space.
+func fieldsOf(t text) []text {
 	out := make(text, len(t))
 	for i, p := range t {
 		p.split = true

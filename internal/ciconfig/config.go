@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -25,7 +26,13 @@ type document struct {
 	docs   []*yaml.Node
 	root   *yaml.Node
 	spec   *yaml.Node
-	inputs map[string][]text
+	inputs map[string][]given
+}
+
+// given is a value that an include gives to a file.
+type given struct {
+	value text
+	by    *choice
 }
 
 func (t *tree) kid(key string) *tree {
@@ -145,7 +152,7 @@ func (c *config) read(src *source, with *yaml.Node, from *document) *tree {
 		if c.entry == "" {
 			c.entry = src.path
 		}
-		d = &document{src: src, inputs: map[string][]text{}}
+		d = &document{src: src, inputs: map[string][]given{}}
 		known := c.elsewhere(src.path)
 		if known != nil {
 			d.docs = known.docs
@@ -182,23 +189,33 @@ func (c *config) read(src *source, with *yaml.Node, from *document) *tree {
 	return merged(under, self, 0)
 }
 
-// fill records the values that an include gives to a file's inputs.
+// fill records the values that an include gives to a file's inputs. A default that
+// it overrides, and other options, have to keep the form of the value.
 func (c *config) fill(d *document, with *yaml.Node, from *document) {
 	for _, e := range entries(child(d.spec, "inputs"), 0) {
 		name := e.key.Value
-		var given *yaml.Node
-		owner := from
-		if with != nil {
-			given = child(with, name)
+		put := func(n *yaml.Node, owner *document, by choice) {
+			if n = deref(n); n == nil || n.Kind != yaml.ScalarNode || owner == nil {
+				return
+			}
+			by.among, by.name, by.value = d.spec, name, n
+			if ch := owner.src.scalar(n); ch != nil {
+				v := ch.pieces(0, len(ch.text))
+				if !slices.ContainsFunc(d.inputs[name], func(g given) bool { return g.by.one == by.one && g.value.same(v) }) {
+					d.inputs[name] = append(d.inputs[name], given{v, &by})
+				}
+			}
 		}
-		if given == nil {
-			given, owner = child(e.value, "default"), d
+		value, standard := child(with, name), child(e.value, "default")
+		if value != nil {
+			put(value, from, choice{one: with})
+		} else {
+			put(standard, d, choice{one: with})
 		}
-		if given == nil || given.Kind != yaml.ScalarNode || owner == nil {
-			continue
-		}
-		if ch := owner.src.scalar(given); ch != nil {
-			d.inputs[name] = union(d.inputs[name], []text{ch.pieces(0, len(ch.text))})
+		for _, n := range append(slices.Clone(items(child(e.value, "options"))), standard) {
+			if n = deref(n); c.namesImage(n) && (value != nil || n != standard) {
+				put(n, d, choice{spare: true})
+			}
 		}
 	}
 }

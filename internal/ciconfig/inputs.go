@@ -35,12 +35,12 @@ func (sh *shell) interpolated(ch *chunk, i, j int, split bool) []text {
 	for _, m := range interpolation.FindAllStringSubmatchIndex(ch.text[i:j], -1) {
 		out = product(out, []text{ch.pieces(last, i+m[0])})
 		last = i + m[1]
-		name := ch.text[i+m[2] : i+m[3]]
+		name, at := ch.text[i+m[2]:i+m[3]], ch.span(i+m[0], last)
 		var vals []text
 		if d != nil {
-			vals = sh.env.inputs(d, name)
+			vals = sh.env.whole(sh.env.inputs(d, name), at)
 		}
-		out = product(out, expanded(vals, "inputs."+name, ch.span(i+m[0], last), split))
+		out = product(out, expanded(vals, "inputs."+name, at, split))
 	}
 	return product(out, []text{ch.pieces(last, j)})
 }

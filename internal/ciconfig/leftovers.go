@@ -5,6 +5,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // The last net: text that still joins a name to the registry's variable after
@@ -52,13 +54,7 @@ func (r *run) leftovers(names *run, changed bool) {
 				continue
 			}
 			text := uncommented(string(s.data[from:end]))
-			hit := -1
-			for _, re := range leftover {
-				if m := re.FindStringIndex(text); m != nil {
-					hit = m[0]
-					break
-				}
-			}
+			hit := leftIn(s, from, text)
 			if hit < 0 {
 				continue
 			}
@@ -77,6 +73,44 @@ func (r *run) leftovers(names *run, changed bool) {
 			r.reportAs(severity, "text-left", at, "")
 		}
 	}
+}
+
+// leftIn is the place of such text in a line, -1 without. Descriptions are for people.
+func leftIn(s *source, from int, line string) int {
+	for _, re := range leftover {
+		for _, m := range re.FindAllStringIndex(line, -1) {
+			if !describes(s, from+m[0]) {
+				return m[0]
+			}
+		}
+	}
+	return -1
+}
+
+// describes says whether a place in a YAML file lies in the value of description:.
+func describes(s *source, offset int) bool {
+	if !isYAML(s.path) || !bytes.Contains(s.data, []byte("description")) {
+		return false
+	}
+	docs, _ := s.documents()
+	found := false
+	var walk func(n *yaml.Node, depth int)
+	walk = func(n *yaml.Node, depth int) {
+		for i, x := range n.Content {
+			if n.Kind == yaml.MappingNode && i%2 == 1 && n.Content[i-1].Value == "description" && x.Kind == yaml.ScalarNode {
+				if ch := s.scalar(x); ch != nil && ch.span(0, len(ch.text)).start <= offset && offset < ch.span(0, len(ch.text)).end {
+					found = true
+				}
+			}
+			if depth < maxDepth && !found {
+				walk(x, depth+1)
+			}
+		}
+	}
+	for _, d := range docs {
+		walk(d, 0)
+	}
+	return found
 }
 
 // within says whether a line is a little behind one of the others.

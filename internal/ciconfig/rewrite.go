@@ -230,7 +230,7 @@ func (r *run) summary(res *Result) {
 			continue
 		}
 		target := u.target()
-		if (u.push && r.onDefault(u) || r.pushedByCompose(u)) && !pushed[target] && !strings.Contains(target, ":") {
+		if (u.push && r.onDefault(u) || r.pushedByCompose(u)) && !pushed[target] && !strings.Contains(target, ":") && !u.spare() {
 			pushed[target] = true
 			res.PushedTags = append(res.PushedTags, target)
 		}

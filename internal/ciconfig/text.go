@@ -14,7 +14,8 @@ type piece struct {
 	via    []span // the expansions that led here, outermost first
 	split  bool   // from an unquoted expansion: white space separates words
 	single bool   // written between single quotes: no expansion there
-	cut    bool   // a hole that a string operation has made of a text which names the registry
+	by     *choice
+	cut    bool // a hole that a string operation has made of a text which names the registry
 }
 
 // unknown is the hole of a value that no variable names, such as the output of
@@ -163,14 +164,13 @@ func product(left, right []text) []text {
 		}
 		return left
 	}
-	if len(left)*len(right) > most {
+	pairs := together(left, right)
+	if len(pairs) > most {
 		return product(left, []text{right[0].blot()})
 	}
-	out := make([]text, 0, len(left)*len(right))
-	for _, l := range left {
-		for _, r := range right {
-			out = append(out, append(l[:len(l):len(l)], r...))
-		}
+	out := make([]text, len(pairs))
+	for i, p := range pairs {
+		out[i] = append(p[0][:len(p[0]):len(p[0])], p[1]...)
 	}
 	return out
 }

@@ -13,6 +13,7 @@ import (
 type definition struct {
 	node *yaml.Node
 	doc  *document
+	by   *choice
 }
 
 // env are the variables that a job sees. Values are found when they are asked
@@ -48,7 +49,7 @@ func (c *config) gather(j *tree) *env {
 	inherit := j.kid("inherit").kid("variables")
 	switch {
 	case j == nil:
-		e.take(c.root.kid("variables"), false)
+		e.take(c.root.kid("variables"), nil)
 		e.rules(c.root.kid("workflow").kid("rules"))
 		return e
 	case inherit == nil:
@@ -57,23 +58,25 @@ func (c *config) gather(j *tree) *env {
 		e.defs = maps.Clone(c.env(nil).defs)
 		maps.DeleteFunc(e.defs, func(name string, _ []definition) bool { return !inherits(inherit, name) })
 	}
-	e.take(j.kid("variables"), false)
+	e.take(j.kid("variables"), nil)
 	e.rules(j.kid("rules"))
 	e.matrix(j.kid("parallel").kid("matrix"))
 	return e
 }
 
-// take sets the variables of a mapping; more adds to the values so far.
-func (e *env) take(t *tree, more bool) {
+// take sets the variables of a mapping; those of an alternative add to the values so
+// far.
+func (e *env) take(t *tree, by *choice) {
 	if t == nil {
 		return
 	}
 	if t.node != nil && t.node.Tag == "!reference" {
-		e.take(e.cfg.reference(t.node), more)
+		e.take(e.cfg.reference(t.node), by)
 		return
 	}
 	for _, name := range t.keys {
 		v := t.kids[name]
+		options := v.kid("options")
 		if v.kids != nil {
 			if v = v.kid("value"); v == nil {
 				continue
@@ -88,10 +91,20 @@ func (e *env) take(t *tree, more bool) {
 		if n == nil || n.Kind != yaml.ScalarNode {
 			continue
 		}
-		if more {
-			e.defs[name] = append(e.defs[name][:len(e.defs[name]):len(e.defs[name])], definition{n, d})
-		} else {
-			e.defs[name] = []definition{{n, d}}
+		if by != nil {
+			mine := *by
+			mine.name, mine.value = name, n
+			e.defs[name] = append(slices.Clip(e.defs[name]), definition{n, d, &mine})
+			continue
+		}
+		e.defs[name] = []definition{{n, d, nil}}
+		if options == nil {
+			continue
+		}
+		for _, o := range items(options.node) { // the value has to be one of them
+			if o = deref(o); e.cfg.namesImage(o) {
+				e.defs[name] = append(e.defs[name], definition{o, options.doc, &choice{spare: true}})
+			}
 		}
 	}
 }
@@ -110,18 +123,20 @@ func (e *env) rules(t *tree) {
 			continue
 		}
 		if v := child(n, "variables"); v != nil {
-			e.take(e.cfg.grow(t.doc, v, 0), true)
+			e.take(e.cfg.grow(t.doc, v, 0), &choice{among: t.node, one: n})
 		}
 	}
 }
 
-// matrix sets the values of parallel:matrix.
+// matrix sets the values of parallel:matrix. A variable that an entry leaves out
+// keeps its value there.
 func (e *env) matrix(t *tree) {
 	if t == nil {
 		return
 	}
 	found := map[string][]definition{}
-	doc := t.doc
+	entered := map[string]int{}
+	rows := 0
 	for _, n := range items(t.node) {
 		n = deref(n)
 		if n != nil && n.Tag == "!reference" {
@@ -130,16 +145,22 @@ func (e *env) matrix(t *tree) {
 			}
 			continue
 		}
+		rows++
 		for _, x := range entries(n, 0) {
+			name := x.key.Value
+			entered[name]++
 			for _, v := range items(x.value) {
 				if v = deref(v); v != nil && v.Kind == yaml.ScalarNode {
-					found[x.key.Value] = append(found[x.key.Value], definition{v, doc})
+					found[name] = append(found[name], definition{v, t.doc, &choice{among: t.node, one: n, name: name, value: v}})
 				}
 			}
 		}
 	}
-	for k, v := range found {
-		e.defs[k] = v
+	for name, list := range found {
+		if entered[name] < rows {
+			list = append(list, e.defs[name]...)
+		}
+		e.defs[name] = list
 	}
 }
 
@@ -182,7 +203,7 @@ func (e *env) lookup(name string) ([]text, bool) {
 		if ch == nil {
 			continue
 		}
-		out = union(out, e.expand(ch, d.doc))
+		out = union(out, chosen(e.expand(ch, d.doc), d.by))
 	}
 	delete(e.busy, name)
 	if !e.circular || len(e.busy) == 0 {
@@ -222,7 +243,7 @@ func (e *env) expand(ch *chunk, d *document) []text {
 			name := ch.text[m[6]:m[7]]
 			vals := []text(nil)
 			if d != nil {
-				vals = e.inputs(d, name)
+				vals = e.whole(e.inputs(d, name), at)
 			}
 			out = out.with(expanded(vals, "inputs."+name, at, false)...)
 		case m[2] < 0 && m[4] < 0:
@@ -236,10 +257,25 @@ func (e *env) expand(ch *chunk, d *document) []text {
 	return out.with(ch.pieces(last, len(ch.text)))
 }
 
+// whole are the values of an input that is put in, none where a function cuts them.
+// https://docs.gitlab.com/ci/inputs/#specify-functions-to-manipulate-input-values
+func (e *env) whole(vals []text, at span) []text {
+	if !strings.Contains(at.text(), "truncate") {
+		return vals
+	}
+	for _, v := range vals {
+		if s := v.String(); strings.Contains(s, "CI_REGISTRY") || strings.Contains(s, e.cfg.in.Project.OldHost) {
+			e.cfg.top().problems = append(e.cfg.top().problems, problem{"string-operation", at, s})
+		}
+	}
+	return nil
+}
+
 // inputs are the values of an input, themselves expanded.
 func (e *env) inputs(d *document, name string) []text {
 	var out []text
-	for _, raw := range d.inputs[name] {
+	for _, g := range d.inputs[name] {
+		raw := g.value
 		if len(raw) == 0 {
 			out = append(out, raw)
 			continue
@@ -251,7 +287,7 @@ func (e *env) inputs(d *document, name string) []text {
 			ch.add(&b, p.text, p.at.start, p.at.end)
 		}
 		ch.text = string(b)
-		out = append(out, e.expand(ch, nil)...)
+		out = append(out, chosen(e.expand(ch, nil), g.by)...)
 	}
 	return out
 }

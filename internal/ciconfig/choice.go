@@ -1,0 +1,85 @@
+package ciconfig
+
+import (
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// choice says of which alternative a value is a part: an entry of parallel:matrix,
+// a rule, an include with its inputs. Values of different alternatives never come
+// together in one job.
+type choice struct {
+	among *yaml.Node // what holds the alternatives
+	one   any        // the alternative, nil for a value that goes with each
+	name  string     // the variable or input
+	value *yaml.Node
+	spare bool // nothing takes the value by itself: an option, a default that is always given
+}
+
+// chosen are values as a part of an alternative.
+func chosen(vals []text, by *choice) []text {
+	if by == nil {
+		return vals
+	}
+	out := make([]text, len(vals))
+	for i, v := range vals {
+		out[i] = slices.Clone(v)
+		for k := range v {
+			if v[k].by == nil {
+				out[i][k].by = by
+			}
+		}
+	}
+	return out
+}
+
+// apart says whether two texts hold values of different alternatives.
+func apart(a, b text) bool {
+	for i := range a {
+		p := a[i].by
+		if p == nil {
+			continue
+		}
+		for k := range b {
+			if q := b[k].by; q != nil && q != p && q.among == p.among && (p.one != q.one && p.one != nil && q.one != nil || p.name == q.name && p.value != q.value) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// together are the pairs of left and right values that may come together.
+func together(left, right []text) (pairs [][2]text) {
+	for _, keep := range []func(l, r text) bool{func(l, r text) bool { return !apart(l, r) }, func(text, text) bool { return true }} {
+		for _, l := range left {
+			for _, r := range right {
+				if keep(l, r) {
+					pairs = append(pairs, [2]text{l, r})
+				}
+			}
+		}
+		if len(pairs) > 0 {
+			break
+		}
+	}
+	return pairs
+}
+
+// spare says whether the use's reference is made of a value that nothing takes by
+// itself. It has to follow the others, and no pipeline pushes it.
+func (u *use) spare() bool {
+	for i := u.ref.start; i < u.ref.end; i++ {
+		if by := u.ref.f.t[u.ref.f.piece[i]].by; by != nil && by.spare {
+			return true
+		}
+	}
+	return false
+}
+
+// namesImage is the cheap test whether a scalar may hold an image of the registry.
+func (c *config) namesImage(n *yaml.Node) bool {
+	return n != nil && n.Kind == yaml.ScalarNode && (strings.Contains(n.Value, "$") || strings.Contains(n.Value, c.in.Project.OldHost))
+}
