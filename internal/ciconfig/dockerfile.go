@@ -134,7 +134,7 @@ func (r *run) baseArg(u *use, s *source, first int) {
 		if at.src == nil || !at.src.editable || strings.Contains(string(at.src.data[at.start:at.end]), "$") {
 			return
 		}
-		c := change{span: span{at.src, at.end, at.end}, with: " --build-arg " + name + `="` + value + `"`}
+		c := change{span: span{at.src, at.end, at.end}, with: at.src.encoded(max(at.end-1, 0), " --build-arg "+name+`="`+value+`"`)}
 		if !slices.Contains(args, c) {
 			args = append(args, c)
 		}

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"bytes"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -20,7 +21,7 @@ func (c *config) nodeEnd(d *document, n *yaml.Node) (end int, ok bool) {
 			return start, n.Value == ""
 		}
 		if len(ch.segs) == 0 {
-			return start + len(emptyScalar(src, start)), true
+			return emptyScalar(src, start), true
 		}
 		end = ch.segs[len(ch.segs)-1].end
 		if n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
@@ -59,15 +60,17 @@ func (c *config) nodeEnd(d *document, n *yaml.Node) (end int, ok bool) {
 	return 0, false
 }
 
-// emptyScalar is how an empty value is written: nothing, or a pair of quotes.
-func emptyScalar(src *source, start int) string {
-	rest := string(src.data[min(start, len(src.data)):])
+// emptyScalar is the end of an empty value, which is written as nothing or as a pair
+// of quotes, behind a tag perhaps.
+func emptyScalar(src *source, start int) int {
+	d := &aligner{src: src, in: src.data, i: start}
+	d.properties()
 	for _, q := range []string{`""`, `''`} {
-		if strings.HasPrefix(rest, q) {
-			return q
+		if bytes.HasPrefix(src.data[d.i:], []byte(q)) {
+			return d.i + len(q)
 		}
 	}
-	return ""
+	return start
 }
 
 // keyed is a key of a block mapping with its lines.

@@ -16,7 +16,7 @@ func (r *run) login(c *command) {
 			e, _ := ref.f.at(ref.base - 1)
 			with := "$CI_REGISTRY"
 			if w := c.argSpan(i); w.text() == (span{s.src, s.start, e.end}).text() {
-				with = `"$CI_REGISTRY"`
+				with = s.src.encoded(s.start, `"$CI_REGISTRY"`)
 			}
 			r.after = append(r.after, change{span: span{s.src, s.start, e.end}, with: with})
 		}

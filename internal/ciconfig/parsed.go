@@ -33,6 +33,23 @@ func (s *source) scalar(n *yaml.Node) *chunk {
 	return ch
 }
 
+// encoded is text as it has to be written at a place, which may lie in a quoted
+// scalar.
+func (s *source) encoded(offset int, text string) string {
+	for n, ch := range s.scalars {
+		if ch == nil || len(ch.segs) == 0 || offset < ch.segs[0].start || offset >= ch.segs[len(ch.segs)-1].end {
+			continue
+		}
+		switch {
+		case n.Style&yaml.DoubleQuotedStyle != 0:
+			return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text)
+		case n.Style&yaml.SingleQuotedStyle != 0:
+			return strings.ReplaceAll(text, "'", "''")
+		}
+	}
+	return text
+}
+
 // whole is the file as one chunk.
 func (s *source) whole() *chunk {
 	if s.all == nil {

@@ -236,7 +236,7 @@ func (r *run) baseChange(u *use) bool {
 		with = "$(CI_REGISTRY_IMAGE)" // $C alone would be a variable
 	}
 	if first.single && u.shell {
-		with = `'"` + with + `"'`
+		with = from.src.encoded(from.start, `'"`+with+`"'`)
 	}
 	u.change(change{span: span{from.src, from.start, to.end}, with: with})
 	if literal && (u.away || u.document && !u.filled) && u.bad == "" {
@@ -269,21 +269,43 @@ func (u *use) change(c change) {
 
 // insertAfter puts text behind byte i, at the outermost place.
 func (u *use) insertAfter(i int, text string) {
-	f := u.ref.f
-	s := f.t[f.piece[i]].outer()
-	if len(f.via(i)) == 0 && f.off[i] >= 0 && s.start < s.end {
-		at, ok := f.at(i)
-		if !ok {
-			u.bad = "position-unknown"
-			return
-		}
-		s = at
-	}
-	if s.src == nil {
-		u.bad = "in-template"
+	s, why := u.behind(i)
+	if why != "" {
+		u.bad = why
 		return
 	}
 	u.change(change{span: span{s.src, s.end, s.end}, with: text})
+}
+
+// behind is what stands at byte i, seen from the outermost place: text can be put
+// behind it. why says that there is no such place, or that more comes out of the same
+// expansion.
+func (u *use) behind(i int) (s span, why Code) {
+	f := u.ref.f
+	s = f.t[f.piece[i]].outer()
+	if len(f.via(i)) == 0 && f.off[i] >= 0 && s.start < s.end {
+		at, ok := f.at(i)
+		if !ok {
+			return s, "position-unknown"
+		}
+		return at, ""
+	}
+	switch {
+	case s.src == nil:
+		return s, "in-template"
+	case i+1 < len(f.s) && f.t[f.piece[i+1]].outer() == s, u.fieldBehind(s):
+		return s, "uses-disagree"
+	}
+	return s, ""
+}
+
+// fieldBehind says whether an expansion gives the word behind the use's, too.
+func (u *use) fieldBehind(s span) bool {
+	if u.cmd == nil || u.index+1 >= len(u.cmd.args) {
+		return false
+	}
+	c, k := u.cmd, u.index+1
+	return c.words[k] == c.words[u.index] && c.alt[k] == c.alt[u.index] && len(c.args[k]) > 0 && c.args[k][0].outer() == s
 }
 
 // insertInTag puts text before the tag, in the variable that holds the tag.

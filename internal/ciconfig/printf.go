@@ -17,7 +17,7 @@ func fillFormat(args []text) (out text, ok bool) {
 	if len(args) == 0 {
 		return nil, false
 	}
-	format, rest := args[0], args[1:]
+	format, rest := pairsOf(args[0]), args[1:]
 	for range most {
 		verbs := 0
 		for _, p := range format {
@@ -59,6 +59,23 @@ func fillFormat(args []text) (out text, ok bool) {
 		}
 	}
 	return nil, false // a format for more arguments than are followed
+}
+
+// pairsOf is a text in which a backslash and what it escapes are one piece: YAML may
+// have escaped the backslash itself.
+func pairsOf(t text) (out text) {
+	for _, p := range t {
+		n := len(out)
+		if n == 0 || p.text == "" || out[n-1].text != `\` || out[n-1].at.src != p.at.src {
+			out = append(out, p)
+			continue
+		}
+		out[n-1].text, out[n-1].at.end = `\`+p.text[:1], p.slice(0, 1).at.end
+		if len(p.text) > 1 {
+			out = append(out, p.slice(1, len(p.text)))
+		}
+	}
+	return out
 }
 
 // echoFlag is an option of echo, which prints all else.

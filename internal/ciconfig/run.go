@@ -212,6 +212,9 @@ func (r *run) add(u *use) {
 	if u.job == nil {
 		u.job = r.now
 	}
+	if ref := u.ref; u.role == imageRole && ref.end < len(ref.f.s) && strings.IndexByte("!~^*?+", ref.f.s[ref.end]) >= 0 {
+		ref.open = true // no image has such a name
+	}
 	if u.ref.host {
 		if !u.ref.f.t[u.ref.f.piece[u.ref.start]].exact() {
 			return // $CI_REGISTRY alone

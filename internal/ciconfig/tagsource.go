@@ -167,11 +167,8 @@ func (u *use) tagChange(with string) (change, bool) {
 		if ref.sep >= 0 {
 			return change{}, false
 		}
-		s := f.t[f.piece[ref.end-1]].outer()
-		if len(f.via(ref.end-1)) == 0 && f.off[ref.end-1] >= 0 {
-			s, _ = f.at(ref.end - 1)
-		}
-		if s.src == nil || !s.src.editable {
+		s, why := u.behind(ref.end - 1)
+		if why != "" || !s.src.editable {
 			return change{}, false
 		}
 		return change{span: span{s.src, s.end, s.end}, with: ":" + with}, true

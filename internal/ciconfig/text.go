@@ -78,7 +78,7 @@ func (t text) chunk() *chunk {
 	}
 	ch, b := &chunk{src: t[0].at.src}, []byte(nil)
 	for i, p := range t {
-		if !p.exact() || p.at.src != ch.src || i > 0 && (p.at.start < t[i-1].at.end || strings.TrimSpace(string(ch.src.data[t[i-1].at.end:p.at.start])) != "") {
+		if p.hole != "" || p.at.src != ch.src || ch.src == nil || i > 0 && (p.at.start < t[i-1].at.end || strings.TrimSpace(string(ch.src.data[t[i-1].at.end:p.at.start])) != "") {
 			return nil
 		}
 		ch.add(&b, p.text, p.at.start, p.at.end)

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -55,24 +56,38 @@ func (sh *shell) parts(ch *chunk, parts []syntax.WordPart, raw, quoted bool) []t
 	return out
 }
 
-// unescape drops the backslashes of the shell.
+// unescape drops the backslashes of the shell. A backslash may be a piece of its own,
+// where YAML has escaped it.
 func unescape(t text, quoted bool) text {
-	has := false
-	for _, p := range t {
-		has = has || strings.Contains(p.text, `\`)
-	}
-	if !has {
+	if !slices.ContainsFunc(t, func(p piece) bool { return strings.Contains(p.text, `\`) }) {
 		return t
 	}
 	var out text
+	var last *piece // ends with a backslash of which it is not known yet what it escapes
 	for _, p := range t {
-		start := 0
-		for i := 0; i < len(p.text); i++ {
-			if p.text[i] != '\\' || i+1 >= len(p.text) {
+		start, i := 0, 0
+		if last != nil && p.text != "" {
+			if quoted && !strings.ContainsRune(escapable, rune(p.text[0])) {
+				out = append(out, *last)
+			} else if p.text[0] == '\n' {
+				start = 1
+			}
+			i, last = 1, nil
+		}
+		for ; i < len(p.text); i++ {
+			if p.text[i] != '\\' {
 				continue
 			}
+			if i+1 == len(p.text) {
+				if i > start {
+					out = append(out, p.slice(start, i))
+				}
+				b := p.slice(i, i+1)
+				last, start = &b, i+1
+				break
+			}
 			next := p.text[i+1]
-			if quoted && !strings.ContainsRune("$`\"\\\n", rune(next)) {
+			if quoted && !strings.ContainsRune(escapable, rune(next)) {
 				i++
 				continue
 			}
@@ -90,8 +105,14 @@ func unescape(t text, quoted bool) text {
 			out = append(out, p.slice(start, len(p.text)))
 		}
 	}
+	if last != nil {
+		out = append(out, *last)
+	}
 	return out
 }
+
+// escapable is what a backslash escapes between double quotes.
+const escapable = "$`\"\\\n"
 
 // param gives the values of a parameter expansion.
 func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -195,6 +196,9 @@ func (r *run) keyIndent(d *document, m *yaml.Node) (string, string) {
 	return indent, ""
 }
 
+// plainName is a name that YAML takes as it is.
+var plainName = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+
 // extendDocker adds .docker to what the job extends. Without extends: the
 // change is empty and the caller writes the key.
 func (r *run) extendDocker(d *document, m *yaml.Node) (change, string) {
@@ -215,8 +219,13 @@ func (r *run) extendDocker(d *document, m *yaml.Node) (change, string) {
 		return change{span: span{d.src, at, at}}, ""
 	}
 	switch {
-	case v.Kind == yaml.ScalarNode:
+	case v.Kind == yaml.ScalarNode && v.Style&(yaml.LiteralStyle|yaml.FoldedStyle) == 0:
 		return change{span: span{d.src, at, end}, with: "[" + string(d.src.data[at:end]) + ", .docker]"}, ""
+	case v.Kind == yaml.ScalarNode && plainName.MatchString(v.Value): // a block cannot stand in brackets
+		for ; end > at && lineBreak(d.src.data[end-1:]) > 0; end-- {
+			continue
+		}
+		return change{span: span{d.src, at, end}, with: "[" + v.Value + ", .docker]"}, ""
 	case v.Kind == yaml.SequenceNode && v.Style&yaml.FlowStyle != 0 && len(v.Content) > 0:
 		last, ok := r.cfg.nodeEnd(d, v.Content[len(v.Content)-1])
 		if ok {
