@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ type imageSpec struct {
 	hasEntry   bool
 	command    []string
 	user       string
+	platform   string
 	variables  []string // NAME=value
 	odd        string   // a key that is not understood
 	doc        *document
@@ -48,7 +50,7 @@ func (r *run) spec(t *tree) imageSpec {
 				s.variables = append(s.variables, n+"="+v.kids[n].value())
 			}
 		case "docker":
-			s.user = v.kid("user").value()
+			s.user, s.platform = v.kid("user").value(), v.kid("platform").value()
 		default:
 			s.odd = k
 		}
@@ -88,10 +90,8 @@ func (r *run) contain(s *site) (out []change, why string) {
 	if m == nil || m.Style&yaml.FlowStyle != 0 {
 		return nil, "the job is written in one line"
 	}
-	for _, key := range []string{"run", "secrets"} {
-		if t.kid(key) != nil {
-			return nil, "the job has " + key + ":"
-		}
+	if t.kid("run") != nil {
+		return nil, "the job has run:"
 	}
 	for _, j := range append([]*job{s.job}, s.users...) {
 		if tag := r.special(j); tag != "" {
@@ -106,11 +106,11 @@ func (r *run) contain(s *site) (out []change, why string) {
 	if k := s.job.own.kids["after_script"]; k != nil && !has(m, "after_script") {
 		return nil, "after_script: comes by a merge key"
 	}
-	script, why := r.commands(t.kid("before_script"), t.kid("script"))
+	script, tool, why := r.commands(t.kid("before_script"), t.kid("script"))
 	if why != "" {
 		return nil, why
 	}
-	after, why := r.commands(t.kid("after_script"))
+	after, cleaner, why := r.commands(t.kid("after_script"))
 	if why != "" {
 		return nil, why
 	}
@@ -124,11 +124,13 @@ func (r *run) contain(s *site) (out []change, why string) {
 		return nil, "the entrypoint of image: is not understood"
 	}
 	run := r.dockerRun(s)
-	lines, why := r.services(t.kid("services"), s, &run)
-	if why != "" {
+	if why := r.handDaemon(s, cmp.Or(tool, cleaner), append(slices.Clone(script), after...), &run); why != "" {
 		return nil, why
 	}
-	return r.layout(s, lines, run, script, after)
+	if why := r.services(t.kid("services"), s, &run); why != "" {
+		return nil, why
+	}
+	return r.layout(s, run, script, after)
 }
 
 // written says whether a value stands in a mapping itself, not in what it merges.
@@ -159,8 +161,9 @@ func (r *run) special(j *job) string {
 	return ""
 }
 
-// commands are the lines of a script as text; comments between entries stay.
-func (r *run) commands(parts ...*tree) (lines []string, why string) {
+// commands are the lines of a script as text, and the container tool that they
+// call; comments between entries stay.
+func (r *run) commands(parts ...*tree) (lines []string, tool, why string) {
 	for _, t := range parts {
 		var last *yaml.Node
 		for _, l := range r.cfg.lines(t) {
@@ -170,21 +173,23 @@ func (r *run) commands(parts ...*tree) (lines []string, why string) {
 			last = l.list
 			text := strings.TrimRight(l.node.Value, "\n")
 			if strings.Contains(text, "$[[") {
-				return nil, "the script uses inputs"
+				return nil, "", "the script uses inputs"
 			}
 			lines = append(lines, strings.Split(text, "\n")...)
 			ch := r.cfg.scalar(l.doc, l.node)
 			if ch == nil {
 				continue
 			}
-			if f := ch.shell(); f == nil {
-				return nil, "a line of the script is not understood by a shell parser"
-			} else if tool := r.callsDocker(f, 0); tool != "" {
-				return nil, "the script calls " + tool + " itself"
+			f := ch.shell()
+			if f == nil {
+				return nil, "", "a line of the script is not understood by a shell parser"
+			}
+			if t := r.callsDocker(f, 0); tool == "" || t != "" && !clientOfDocker(t) {
+				tool = t
 			}
 		}
 	}
-	return lines, ""
+	return lines, tool, ""
 }
 
 // commentsAbove are the comment lines directly above a script entry.
@@ -205,27 +210,38 @@ func (r *run) callsDocker(f *syntax.File, depth int) (tool string) {
 			return tool == ""
 		}
 		for i, a := range c.Args {
-			w := a.Lit()
-			switch w {
+			switch w := a.Lit(); w {
 			case "docker", "podman", "buildah", "docker-compose", "dockerd", "nerdctl", "kind", "k3d":
 				if (i == 0 || c.Args[0].Lit() == "sudo") && !onlyVersion(c.Args[i+1:]) {
 					tool = w
 				}
 			}
-			if i > 1 || !strings.Contains(w, ".") && !strings.Contains(w, "/") || depth >= maxCalls {
-				continue
-			}
-			if s := r.find(w); s != nil && isShell(s) {
-				if g := s.whole().shell(); g != nil {
-					if t := r.callsDocker(g, depth+1); t != "" {
-						tool = t + " (in " + s.path + ")"
-					}
+		}
+		for _, s := range r.calledScripts(c, depth) {
+			if g := s.whole().shell(); g != nil {
+				if t := r.callsDocker(g, depth+1); t != "" {
+					tool = t + " (in " + s.path + ")"
 				}
 			}
 		}
 		return tool == ""
 	})
 	return tool
+}
+
+// calledScripts are the shell scripts of the repository that a command runs.
+func (r *run) calledScripts(c *syntax.CallExpr, depth int) []*source {
+	var out []*source
+	for _, a := range c.Args[:min(len(c.Args), 2)] {
+		w := a.Lit()
+		if !strings.ContainsAny(w, "./") || depth >= maxCalls {
+			continue
+		}
+		if s := r.find(w); s != nil && isShell(s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // onlyVersion says whether a tool is only asked which one it is, which needs no
@@ -241,27 +257,12 @@ func onlyVersion(args []*syntax.Word) bool {
 	return false
 }
 
-var shellVariable = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
-
-// ambient are variables that every shell has by itself.
-var ambient = map[string]bool{"HOME": true, "PATH": true, "PWD": true, "OLDPWD": true, "RANDOM": true, "SHELL": true, "USER": true, "HOSTNAME": true, "IFS": true,
-	"UID": true, "EUID": true, "LINENO": true, "SECONDS": true, "BASH_SOURCE": true, "FUNCNAME": true, "PIPESTATUS": true, "REPLY": true, "OPTARG": true, "OPTIND": true, "PS1": true, "TERM": true}
-
-// steering says whether a variable steers the runner or the platform, not the
-// commands of a job.
-func steering(name string) bool {
-	for _, p := range []string{"GIT_", "DOCKER_", "FF_", "KUBE_", "CI_", "ARTIFACT_", "CACHE_", "TRANSFER_METER"} {
-		if strings.HasPrefix(name, p) {
-			return true
-		}
-	}
-	return name == "REPLICAS" || name == "HTTP_PORT"
-}
-
 // container is a docker run in the making.
 type container struct {
-	flags []string
-	image string
+	flags  []string
+	image  string
+	before []string // lines of the job before the container starts
+	first  []string // lines in the container before the job's own
 }
 
 func (r *run) dockerRun(s *site) container {
@@ -269,92 +270,74 @@ func (r *run) dockerRun(s *site) container {
 	if s.image.hasEntry {
 		c.flags = append(c.flags, `--entrypoint ""`)
 	}
-	if s.image.user != "" {
-		c.flags = append(c.flags, "--user "+s.image.user)
-	}
+	c.flags = append(c.flags, s.image.dockerFlags()...)
 	return c
 }
 
-// environment are the -e flags: what the pipeline defines and what the
-// commands name.
-func (r *run) environment(s *site, script []string) []string {
-	t := s.job.tree
-	e := r.cfg.env(t)
-	want := map[string]bool{"CI": true}
-	for name := range e.defs {
-		vals, _ := e.lookup(name)
-		if !steering(name) && !slices.ContainsFunc(vals, r.mentions) {
-			want[name] = true
-		}
-	}
-	for name, vals := range e.received {
-		if !steering(name) && !slices.ContainsFunc(vals, r.mentions) {
-			want[name] = true
-		}
-	}
-	for _, j := range s.users {
-		if v := j.tree.kid("variables"); v != nil {
-			for _, name := range v.keys {
-				if !steering(name) {
-					want[name] = true
-				}
-			}
-		}
-		if tok := j.tree.kid("id_tokens"); tok != nil {
-			for _, name := range tok.keys {
-				want[name] = true
-			}
-		}
-	}
-	if tok := t.kid("id_tokens"); tok != nil {
-		for _, name := range tok.keys {
-			want[name] = true
-		}
-	}
-	for name := range r.in.Project.Variables {
-		if !steering(name) {
-			want[name] = true
-		}
-	}
-	for _, name := range r.in.Project.Secrets {
-		if !steering(name) {
-			want[name] = true
-		}
-	}
-	for _, n := range named(script) {
-		if !n.assigned || len(e.defs[n.name]) > 0 {
-			want[n.name] = true
-		}
-	}
-	if reachesCluster(script) {
-		want["KUBECONFIG"] = true
-	}
+// dockerFlags are the flags of docker run for image:docker.
+func (s imageSpec) dockerFlags() []string {
 	var out []string
-	for _, n := range sortedKeys(want) {
-		out = append(out, "-e "+n)
+	if s.user != "" {
+		out = append(out, "--user "+quote(s.user))
+	}
+	if s.platform != "" {
+		out = append(out, "--platform "+quote(s.platform))
 	}
 	return out
 }
 
-// reachesCluster says whether a script calls a tool that reads $KUBECONFIG. The
-// runner writes that file beside the checkout, to $CI_PROJECT_DIR.tmp.
-// https://docs.gitlab.com/user/clusters/agent/ci_cd_workflow/
-func reachesCluster(script []string) bool {
-	found := false
-	f := parseText(script)
-	if f == nil {
-		return false
+// predefined is the line that makes $predefined of what GitLab and the platform set
+// for the job: a -e for each, by its name alone, so that a value with quotes or line
+// breaks arrives as it is. Programs read such variables by themselves.
+const predefinedLine = `predefined=$(env | sed -nE 's/^((CI|GITLAB|KUBE)[A-Z0-9_]*)=.*/-e \1/p')`
+
+// givenByName finds the variables that $predefined holds.
+var givenByName = regexp.MustCompile(`^(CI|GITLAB|KUBE)[A-Z0-9_]*$`)
+
+// steering says whether a variable steers the runner or docker itself, not the
+// commands of a job. What docker in the container needs is in handDaemon.
+func steering(name string) bool {
+	for _, p := range []string{"GIT_", "DOCKER_", "FF_", "ARTIFACT_", "CACHE_", "TRANSFER_METER"} {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
 	}
-	syntax.Walk(f, func(n syntax.Node) bool {
-		if c, ok := n.(*syntax.CallExpr); ok && len(c.Args) > 0 {
-			switch c.Args[0].Lit() {
-			case "kubectl", "helm", "helmfile", "helmwave", "oc", "flux", "kustomize", "kapp", "skaffold", "k9s":
-				found = true
+	return false
+}
+
+// environment are the -e flags for all other variables: what the pipeline and the
+// known settings define and what the commands name.
+func (r *run) environment(s *site, script []string) []string {
+	want := map[string]bool{}
+	put := func(names ...string) {
+		for _, n := range names {
+			if !steering(n) {
+				want[n] = true
 			}
 		}
-		return !found
-	})
-	return found
+	}
+	for _, j := range append([]*job{s.job}, s.users...) {
+		e := r.cfg.env(j.tree)
+		put(sortedKeys(e.defs)...)
+		put(sortedKeys(e.received)...)
+		for _, key := range []string{"id_tokens", "secrets"} {
+			if t := j.tree.kid(key); t != nil {
+				put(t.keys...)
+			}
+		}
+	}
+	put(sortedKeys(r.in.Project.Variables)...)
+	put(r.in.Project.Secrets...)
+	for _, n := range r.named(script, 0) {
+		want[n] = true
+	}
+	out := []string{"$predefined"}
+	for _, n := range sortedKeys(want) {
+		if !givenByName.MatchString(n) {
+			out = append(out, "-e "+n)
+		}
+	}
+	return out
 }
 
 // privileged are services that start containers or file systems of their own.
@@ -363,10 +346,11 @@ func reachesCluster(script []string) bool {
 var privileged = regexp.MustCompile(`(^|[/-])(k3s|k3d|kind|kindest|k0s|rke2|microk8s|minikube|buildkit|podman|buildah|systemd)([/:@-]|$)`)
 
 // services starts the job's services beside the container.
-func (r *run) services(t *tree, s *site, c *container) (lines []string, why string) {
+func (r *run) services(t *tree, s *site, c *container) (why string) {
 	if t == nil {
-		return nil, ""
+		return ""
 	}
+	started := false
 	network := "job"
 	for _, n := range items(t.node) {
 		n = deref(n)
@@ -376,23 +360,24 @@ func (r *run) services(t *tree, s *site, c *container) (lines []string, why stri
 		sp := r.spec(r.cfg.grow(t.doc, n, 0))
 		switch {
 		case sp.name == "" || sp.odd != "":
-			return nil, "an entry of services: is not understood"
-		case strings.Contains(sp.name, "dind"):
+			return "an entry of services: is not understood"
+		case sp.dind():
 			continue // .docker brings its own
 		case sp.hasEntry && len(sp.entrypoint) > 0 && strings.Join(sp.entrypoint, "") != "":
-			return nil, "a service has an entrypoint of its own"
+			return "a service has an entrypoint of its own"
 		}
-		if len(lines) == 0 {
+		if !started {
+			started = true
 			r.report("service-started", s.at, s.job.name)
-			lines = append(lines, "docker network create "+network)
+			c.before = append(c.before, "docker network create "+network)
 			c.flags = append([]string{"--network " + network}, c.flags...)
 		}
 		for _, alias := range serviceNames(sp) {
 			if strings.Contains(alias, "$") {
-				return nil, "a service is named by a variable"
+				return "a service is named by a variable"
 			}
 		}
-		flags := []string{}
+		flags := sp.dockerFlags()
 		if privileged.MatchString(sp.name) {
 			flags = append(flags, "--privileged")
 		}
@@ -403,11 +388,7 @@ func (r *run) services(t *tree, s *site, c *container) (lines []string, why stri
 				flags = append(flags, "--network-alias "+alias)
 			}
 		}
-		for _, e := range r.environment(s, nil) {
-			if e != "-e CI" {
-				flags = append(flags, e)
-			}
-		}
+		flags = append(flags, r.environment(s, nil)...)
 		for _, v := range sp.variables {
 			flags = append(flags, "-e "+quote(v))
 		}
@@ -418,9 +399,9 @@ func (r *run) services(t *tree, s *site, c *container) (lines []string, why stri
 		for _, w := range sp.command {
 			line += " " + quote(w)
 		}
-		lines = append(lines, line)
+		c.before = append(c.before, line)
 	}
-	return lines, ""
+	return ""
 }
 
 // serviceNames are the host names that a service gets from GitLab.
@@ -440,10 +421,11 @@ func serviceNames(s imageSpec) []string {
 	return []string{b, a}
 }
 
-// quote is a word in double quotes where it needs them; variables stay.
+// quote is a word in double quotes where it needs them. Variables are put in, as
+// the runner does; it runs no commands.
 func quote(s string) string {
-	if s != "" && !strings.ContainsAny(s, " \t\"'\\;&|<>()*?[]#~`!") {
+	if s != "" && !strings.ContainsAny(s, " \t\r\n\"'\\;&|<>()*?[]#~`!$") {
 		return s
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`").Replace(s) + `"`
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", "$(", `\$(`).Replace(s) + `"`
 }

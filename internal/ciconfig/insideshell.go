@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -8,7 +9,7 @@ import (
 )
 
 // This file looks at the commands that move into a container: which shell they
-// need, and which variables.
+// need, and which variables they name.
 
 // parseText parses the lines of a script, nil when they are no shell text.
 func parseText(lines []string) *syntax.File {
@@ -140,16 +141,16 @@ func backslash(w *syntax.Word) bool {
 	return found
 }
 
-// variableName is a variable that a script names; assigned when the script
-// gives it its value itself.
-type variableName struct {
-	name     string
-	assigned bool
-}
+var shellVariable = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
 
-// named are the variables that a script names, but for those that every shell
-// has by itself.
-func named(script []string) []variableName {
+// ambient are variables that every shell has by itself.
+var ambient = map[string]bool{"HOME": true, "PATH": true, "PWD": true, "OLDPWD": true, "RANDOM": true, "SHELL": true, "USER": true, "HOSTNAME": true, "IFS": true,
+	"UID": true, "EUID": true, "LINENO": true, "SECONDS": true, "BASH_SOURCE": true, "FUNCNAME": true, "PIPESTATUS": true, "REPLY": true, "OPTARG": true, "OPTIND": true, "PS1": true, "TERM": true}
+
+// named are the variables that a script, or one of the repository that it runs,
+// names and does not set itself, but for those that every shell has.
+func (r *run) named(script []string, depth int) []string {
+	var out []string
 	own := map[string]bool{}
 	if f := parseText(script); f != nil {
 		syntax.Walk(f, func(n syntax.Node) bool {
@@ -160,30 +161,18 @@ func named(script []string) []variableName {
 				}
 			case *syntax.WordIter:
 				own[n.Name.Value] = true
+			case *syntax.CallExpr:
+				for _, s := range r.calledScripts(n, depth) {
+					out = append(out, r.named(strings.Split(string(s.data), "\n"), depth+1)...)
+				}
 			}
 			return true
 		})
 	}
-	var out []variableName
-	seen := map[string]bool{}
 	for _, m := range shellVariable.FindAllStringSubmatch(strings.Join(script, "\n"), -1) {
-		if n := m[1]; !ambient[n] && !seen[n] {
-			seen[n] = true
-			out = append(out, variableName{n, own[n]})
+		if n := m[1]; !ambient[n] && !own[n] {
+			out = append(out, n)
 		}
 	}
 	return out
-}
-
-// namesSettings says whether a script names a variable that nothing in the
-// files sets: it may be one of the project's settings, and of type file, which
-// the runner writes beside the checkout.
-func (r *run) namesSettings(s *site, script []string) bool {
-	e := r.cfg.env(s.job.tree)
-	for _, n := range named(script) {
-		if !n.assigned && len(e.defs[n.name]) == 0 && !steering(n.name) && n.name != "CI" && !strings.HasPrefix(n.name, "GITLAB_") {
-			return true
-		}
-	}
-	return false
 }

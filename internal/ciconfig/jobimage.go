@@ -95,6 +95,8 @@ type site struct {
 	users []*job
 	// shared are values that come by a merge key and are taken out there.
 	shared []*yaml.Node
+	// ownDaemon says that its service docker:dind stays.
+	ownDaemon bool
 }
 
 // sites finds the jobs in own images and gathers those of one template.
@@ -156,9 +158,11 @@ func (r *run) ownImage(j *job) *site {
 			}
 		}
 	}
-	check(j.tree.kid("image"))
+	if !r.cfg.dockerSays("image", j.own, 0) {
+		check(j.tree.kid("image"))
+	}
 	s.image = r.spec(j.tree.kid("image"))
-	if sv := j.tree.kid("services"); sv != nil {
+	if sv := j.tree.kid("services"); sv != nil && !r.cfg.dockerSays("services", j.own, 0) {
 		for _, n := range items(sv.node) {
 			if n = deref(n); n != nil {
 				check(r.cfg.grow(sv.doc, n, 0))
@@ -169,6 +173,29 @@ func (r *run) ownImage(j *job) *site {
 		return nil
 	}
 	return s
+}
+
+// dockerSays says whether a key of a job is what .docker has for it, though .docker
+// is in no file that can be read: it wins over the templates before it in extends.
+func (c *config) dockerSays(key string, t *tree, depth int) bool {
+	if t.kid(key) != nil || t.kid("extends") == nil || depth > 11 {
+		return false
+	}
+	list := items(t.kid("extends").node)
+	for i := len(list) - 1; i >= 0; i-- {
+		n := deref(list[i])
+		if n == nil {
+			continue
+		}
+		parent := c.root.kid(n.Value)
+		switch {
+		case parent == nil && n.Value == ".docker", c.dockerSays(key, parent, depth+1):
+			return true
+		case c.extended(parent, &job{}, 0).kid(key) != nil:
+			return false
+		}
+	}
+	return false
 }
 
 // nameNode is the scalar that names an image.

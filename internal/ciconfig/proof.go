@@ -105,7 +105,7 @@ func sameTree(at string, b, a *tree, depth int) error {
 	if b == nil || a == nil || b.kids == nil || depth > 3 {
 		return nil
 	}
-	contained := depth == 0 && extendsDocker(a) && !extendsDocker(b)
+	contained := depth == 0 && extendsDocker(a) && (!extendsDocker(b) || b.kids["image"] != nil && a.kids["image"] == nil)
 	for _, k := range b.keys {
 		if contained && containerKeys[k] {
 			continue

@@ -10,7 +10,7 @@ import (
 
 // layout writes the changes of one job: extends in place of the image, the
 // script as a docker run.
-func (r *run) layout(s *site, before []string, c container, script, after []string) (out []change, why string) {
+func (r *run) layout(s *site, c container, script, after []string) (out []change, why string) {
 	d, m := s.job.own.doc, s.job.own.node
 	kind := shellFor(append(append([]string{}, script...), after...))
 	r.report("settings-not-passed", s.at, s.job.name)
@@ -30,46 +30,19 @@ func (r *run) layout(s *site, before []string, c container, script, after []stri
 			}
 		}
 	}
-	write := func(key string, before []string, cmds []string) string {
-		var b strings.Builder
-		b.WriteString(indent + key + ":" + eol)
-		for _, l := range before {
-			b.WriteString(indent + step + "- " + l + eol)
+	write := func(key string, before, cmds []string) string {
+		text := indent + key + ":" + eol
+		for _, l := range append(append([]string{predefinedLine}, before...), r.started(s, c, kind, cmds)) {
+			text += listEntry(indent+step, l, eol)
 		}
-		inner := indent + step + "  "
-		b.WriteString(indent + step + "- |" + eol)
-		head := "docker run --rm -i"
-		flags := append(append([]string{}, c.flags...), r.environment(s, cmds)...)
-		if slices.Contains(flags, "-e KUBECONFIG") || r.namesSettings(s, cmds) {
-			flags = append(flags, `-v "$CI_PROJECT_DIR.tmp:$CI_PROJECT_DIR.tmp"`)
-		}
-		shell, cmds := kind.wrapped(cmds)
-		flags = append(flags, `-v "$CI_PROJECT_DIR:$CI_PROJECT_DIR" -w "$CI_PROJECT_DIR"`, `"`+c.image+`"`, shell+" '")
-		line := inner + head
-		for _, f := range flags {
-			if len(line)+len(f) > 110 {
-				b.WriteString(line + " \\" + eol)
-				line = inner + " "
-			}
-			line += " " + f
-		}
-		b.WriteString(line + eol)
-		for _, l := range cmds {
-			if l = strings.TrimRight(strings.ReplaceAll(l, "'", `'\''`), "\r"); l == "" {
-				b.WriteString(eol)
-				continue
-			}
-			b.WriteString(inner + l + eol)
-		}
-		b.WriteString(inner + "'" + eol)
-		return b.String()
+		return text
 	}
 	out, placed, why := r.extendAndClear(s, m, eol)
 	if why != "" {
 		return nil, why
 	}
 	line := indent + "extends: .docker" + eol
-	text := write("script", before, script)
+	text := write("script", c.before, script)
 	if !placed {
 		text = line + text
 	}
@@ -93,7 +66,7 @@ func (r *run) layout(s *site, before []string, c container, script, after []stri
 		out = append(out, change{span: span{d.src, end, end}, with: text})
 	}
 	if len(after) > 0 {
-		text := write("after_script", nil, after)
+		text := write("after_script", c.login(), after)
 		k, ok := r.cfg.keyLines(d, m, "after_script")
 		if !ok && !has(m, "after_script") { // from a template: written anew beside the script
 			out[len(out)-1].with = strings.TrimSuffix(out[len(out)-1].with, eol) + eol + strings.TrimSuffix(text, eol) + eol
@@ -108,6 +81,48 @@ func (r *run) layout(s *site, before []string, c container, script, after []stri
 		out = append(out, change{span: k.lines, with: text})
 	}
 	return out, ""
+}
+
+// maxLine is how long a line of docker run may get before it is broken, without its
+// indentation.
+const maxLine = 104
+
+// started is the docker run of some commands.
+func (r *run) started(s *site, c container, kind shellKind, cmds []string) string {
+	flags := append(slices.Clone(c.flags), r.environment(s, cmds)...)
+	shell, cmds := kind.wrapped(append(slices.Clone(c.first), cmds...))
+	var b strings.Builder
+	line := "docker run --rm -i"
+	flags = append(flags, `-v "$CI_PROJECT_DIR.tmp:$CI_PROJECT_DIR.tmp"`, // variables of type file
+		`-v "$CI_PROJECT_DIR:$CI_PROJECT_DIR" -w "$CI_PROJECT_DIR"`, `"`+c.image+`"`, shell+" '")
+	for _, f := range flags {
+		if len(line)+len(f) > maxLine {
+			b.WriteString(line + " \\\n")
+			line = " "
+		}
+		line += " " + f
+	}
+	b.WriteString(line + "\n")
+	for _, l := range cmds {
+		b.WriteString(strings.TrimRight(strings.ReplaceAll(l, "'", `'\''`), "\r") + "\n")
+	}
+	return b.String() + "'"
+}
+
+// listEntry is a line of a script as an entry of its list, as a block where it has
+// several lines or YAML would read it otherwise.
+func listEntry(indent, command, eol string) string {
+	if !strings.Contains(command, "\n") && !strings.Contains(command, ": ") && !strings.Contains(command, " #") && !strings.HasSuffix(command, ":") {
+		return indent + "- " + command + eol
+	}
+	text := indent + "- |" + eol
+	for _, l := range strings.Split(command, "\n") {
+		if l != "" {
+			l = indent + "  " + l
+		}
+		text += l + eol
+	}
+	return text
 }
 
 // extendAndClear makes the job extend .docker and takes out what .docker
@@ -131,7 +146,7 @@ func (r *run) extendAndClear(s *site, m *yaml.Node, eol string) (out []change, p
 		out = append(out, ext)
 	}
 	for _, key := range []string{"image", "services", "before_script"} {
-		if s.job.own.kids[key] == nil {
+		if s.job.own.kids[key] == nil || key == "services" && s.ownDaemon {
 			continue
 		}
 		owner := mergeOwner(m, key, 0)
