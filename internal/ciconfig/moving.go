@@ -438,15 +438,21 @@ func (r *run) copied(g *movings) *use {
 // one which has its prefix already: api-latest.
 func prefixed(g *movings) bool { return g.name == "" && strings.Contains(g.tag, "-") }
 
-// sameImage says whether a push with a unique tag is of the same image. Where
-// names are prefixes already, that is the text before what makes it unique.
+// sameImage says whether a push with a unique tag is of the same image: one build
+// gives it both. Where names are prefixes already, the image is the text before
+// what makes the tag unique.
 func sameImage(g *movings, s *use) bool {
-	if g.name != "" {
+	if g.name != "" || slices.ContainsFunc(g.all, func(u *use) bool { return u.builtWith(s) }) {
 		return true
 	}
 	prefix, _, _ := strings.Cut(s.ref.tag(), "$")
 	rest, ok := strings.CutPrefix(g.tag, prefix)
 	return ok && !strings.Contains(rest, "-")
+}
+
+// builtWith says whether one build gives an image the tags of both uses.
+func (u *use) builtWith(s *use) bool {
+	return u.cmd != nil && s.cmd != nil && u.cmd.call == s.cmd.call && strings.Contains(u.command, " build") && u.tags() && s.tags() && u.ref.name() == s.ref.name()
 }
 
 // replaceMoving puts a unique tag in the place of the moving one, another than
