@@ -2,29 +2,280 @@ package ciconfig
 
 import (
 	"path"
-	"regexp"
 	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// bakeJoins is a function of a bake file that joins a name to a variable:
-// format("%s/api:%s", REG, TAG), join("/", [REG, "api"]).
-// https://docs.docker.com/build/bake/functions/
-var bakeJoins = regexp.MustCompile(`\b(?:format\(\s*"%s[/-][^"]*"\s*,|join\(\s*"[/-]"\s*,\s*\[)\s*([A-Za-z_][A-Za-z0-9_]*)`)
+// bakeFiles are the files of one call, as one.
+type bakeFiles struct {
+	hclEval
+	call      bakeCall
+	env       func(name string) ([]text, bool)
+	variables map[string]*hclsyntax.Block
+	globals   map[string]*hclsyntax.Attribute
+	groups    map[string]*hclsyntax.Block
+	targets   map[string]*hclsyntax.Block // one by its last definition
+	all       []*hclsyntax.Block          // targets, all definitions
+	cache     map[string]hclValue
+	busy      map[string]bool
+}
 
-// isHCL says whether a file is in HCL, where a string takes only variables that
-// the file declares itself: $CI_REGISTRY_IMAGE is none of them.
-func isHCL(p string) bool { return path.Ext(p) == ".hcl" }
-
-// bakeLine reports names that a function of a bake file joins to the base.
-func (r *run) bakeLine(ch *chunk, e *env) {
-	for _, m := range bakeJoins.FindAllStringSubmatchIndex(ch.text, -1) {
-		at := ch.span(m[0], m[1])
-		name := ch.text[m[2]:m[3]]
-		vals, _ := e.lookup(name)
-		if slices.ContainsFunc(expanded(vals, name, at, false), func(v text) bool {
-			return slices.ContainsFunc(r.references(v), func(ref *reference) bool { return ref.own || ref.host })
-		}) {
-			r.report("name-unknown", at, name)
+// bake looks at the images that the files of a call name.
+// https://docs.docker.com/build/bake/reference/
+func (r *run) bake(files []*source, call bakeCall, env func(string) ([]text, bool)) {
+	b := &bakeFiles{call: call, env: env, variables: map[string]*hclsyntax.Block{}, globals: map[string]*hclsyntax.Attribute{}, groups: map[string]*hclsyntax.Block{},
+		targets: map[string]*hclsyntax.Block{}, cache: map[string]hclValue{}, busy: map[string]bool{}}
+	b.hclEval = hclEval{run: r, look: b.lookup, functions: map[string]*hclsyntax.Block{}}
+	for _, s := range files {
+		for name, a := range s.hcl.Attributes {
+			b.globals[name] = a
+		}
+		for _, block := range s.hcl.Blocks {
+			if len(block.Labels) != 1 {
+				continue
+			}
+			kinds := map[string]map[string]*hclsyntax.Block{"variable": b.variables, "function": b.functions, "group": b.groups, "target": b.targets}
+			if kind := kinds[block.Type]; kind != nil {
+				kind[block.Labels[0]] = block
+			}
+			if block.Type == "target" {
+				b.all = append(b.all, block)
+			}
 		}
 	}
+	mark := len(r.uses)
+	pushed := b.pushed()
+	for _, t := range b.all {
+		b.target(t, pushed[t])
+	}
+	b.defaults(r.uses[mark:])
+}
+
+// lookup is what a name of the files stands for: a variable takes the value of
+// the environment, where it is set there.
+func (b *bakeFiles) lookup(name string) (hclValue, bool) {
+	if v, ok := b.cache[name]; ok {
+		return v, true
+	}
+	var x hclsyntax.Expression
+	if block := b.variables[name]; block != nil {
+		if vals, ok := b.env(name); ok {
+			b.cache[name] = hclValue{texts: vals}
+			return b.cache[name], true
+		}
+		if strings.HasPrefix(name, "CI_") {
+			return hclValue{}, false
+		}
+		if d := block.Body.Attributes["default"]; d != nil {
+			x = d.Expr
+		}
+	} else if a := b.globals[name]; a != nil {
+		x = a.Expr
+	} else if vals, ok := b.env(name); ok && b.call.job == nil {
+		return hclValue{texts: vals}, true // another file declares it, perhaps
+	}
+	if x == nil || b.busy[name] {
+		return hclValue{}, false
+	}
+	b.busy[name] = true
+	v := b.value(x, nil, 0)
+	delete(b.busy, name)
+	b.cache[name] = v
+	return v, true
+}
+
+// strings are the texts of an attribute's elements, as far as they are written out.
+func (b *bakeFiles) strings(t *hclsyntax.Block, attribute string) (out []string) {
+	if a := t.Body.Attributes[attribute]; a != nil {
+		for _, v := range b.value(a.Expr, nil, 0).leaves() {
+			out = append(out, v.String())
+		}
+	}
+	return out
+}
+
+// with is the target that an attribute of a target comes from: itself, or one
+// that it inherits from.
+func (b *bakeFiles) with(t *hclsyntax.Block, attribute string, depth int) *hclsyntax.Block {
+	if t == nil || depth > maxDepth || t.Body.Attributes[attribute] != nil {
+		return t
+	}
+	from := b.strings(t, "inherits")
+	for i := len(from) - 1; i >= 0; i-- {
+		if o := b.with(b.targets[from[i]], attribute, depth+1); o != nil && o.Body.Attributes[attribute] != nil {
+			return o
+		}
+	}
+	return t
+}
+
+// pushed are the targets whose tags the call pushes.
+func (b *bakeFiles) pushed() map[*hclsyntax.Block]bool {
+	out := map[*hclsyntax.Block]bool{}
+	if b.call.job == nil || slices.ContainsFunc(b.call.set, func(s string) bool { return strings.HasPrefix(s, "*.tags=") }) {
+		return out
+	}
+	for _, t := range b.built() {
+		push := b.call.push
+		if o := b.with(t, "output", 0); !push {
+			push = slices.ContainsFunc(b.strings(o, "output"), pushedOutput)
+		}
+		if push {
+			out[b.with(t, "tags", 0)] = true
+		}
+	}
+	return out
+}
+
+// built are the targets that the call builds; all where it names one that is not
+// known by its label.
+func (b *bakeFiles) built() []*hclsyntax.Block {
+	names := b.call.targets
+	if len(names) == 0 {
+		names = []string{"default"}
+	}
+	var out []*hclsyntax.Block
+	seen := map[string]bool{}
+	for i := 0; i < len(names); i++ {
+		n := names[i]
+		if seen[n] {
+			continue
+		}
+		seen[n] = true
+		switch g, t := b.groups[n], b.targets[n]; {
+		case g != nil:
+			names = append(slices.Clip(names), b.strings(g, "targets")...)
+		case t != nil:
+			out = append(out, t)
+		default:
+			return b.all
+		}
+	}
+	return out
+}
+
+// target looks at the images that a target names.
+func (b *bakeFiles) target(t *hclsyntax.Block, pushed bool) {
+	set := map[string]hclValue{}
+	if m := t.Body.Attributes["matrix"]; m != nil {
+		for name, v := range b.value(m.Expr, nil, 0).attrs {
+			set[name] = v.any()
+		}
+	}
+	for _, name := range sortedKeys(t.Body.Attributes) {
+		role := unclearRole
+		switch name {
+		case "tags", "cache-from", "cache-to", "contexts":
+			role = imageRole
+		case "labels", "annotations", "description":
+			role = textRole
+		}
+		for _, e := range b.elements(t.Body.Attributes[name]) {
+			for _, v := range b.value(e.expr, set, 0).leaves() {
+				for _, ref := range b.run.references(v) {
+					u := &use{ref: ref, at: b.place(e.expr.Range()), role: role, push: pushed && name == "tags"}
+					if u.push {
+						u.element = e.whole
+					}
+					b.add(u)
+					if name == "cache-to" && ref.own && !ref.host {
+						b.run.report("registry-cache", u.at, ref.String())
+					}
+				}
+			}
+		}
+	}
+}
+
+// element is an element of a list, with the comma that goes when it goes.
+type element struct {
+	expr  hclsyntax.Expression
+	whole span // nothing where it is the only one
+}
+
+// elements are the elements of a list that is written out, else the attribute.
+func (b *bakeFiles) elements(a *hclsyntax.Attribute) []element {
+	list, ok := a.Expr.(*hclsyntax.TupleConsExpr)
+	if !ok {
+		return []element{{expr: a.Expr}}
+	}
+	var out []element
+	for i, x := range list.Exprs {
+		e := element{expr: x}
+		at := b.place(x.Range())
+		switch {
+		case len(list.Exprs) == 1:
+		case i+1 < len(list.Exprs):
+			e.whole = span{at.src, at.start, list.Exprs[i+1].Range().Start.Byte}
+		default:
+			e.whole = span{at.src, list.Exprs[i-1].Range().End.Byte, at.end}
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// add records a use. A job that calls bake has the variables that names are made
+// of, if the file declares them.
+func (b *bakeFiles) add(u *use) {
+	u.command, u.job, u.document, u.filled, u.expands = "bake", b.call.job, true, true, b.call.job != nil
+	if u.push {
+		u.command = "bake --push"
+	}
+	b.run.add(u)
+}
+
+// defaults looks at what variables hold by default and no target was seen to take.
+func (b *bakeFiles) defaults(uses []*use) {
+	for _, name := range sortedKeys(b.variables) {
+		d := b.variables[name].Body.Attributes["default"]
+		if d == nil {
+			continue
+		}
+		at := b.place(d.Expr.Range())
+		if slices.ContainsFunc(uses, func(u *use) bool { return u.ref.own && u.madeOf(at) }) {
+			continue
+		}
+		for _, v := range b.value(d.Expr, nil, 0).leaves() {
+			for _, ref := range b.run.references(v) {
+				u := &use{ref: ref, at: at, role: unclearRole}
+				b.add(u)
+				u.expands = u.expands && name != "CI_REGISTRY_IMAGE"
+			}
+		}
+	}
+}
+
+// declarations adds the variable that a changed bake file has come to name: of the
+// environment HCL knows what it declares. The default is for developers.
+func (r *run) declarations(changes []change) (out []change) {
+	done := map[*source]bool{}
+	for _, c := range changes {
+		s := c.src
+		if !isHCL(s.path) || done[s] || !strings.Contains(c.with, "${CI_REGISTRY_IMAGE}") || s.parseHCL() == nil {
+			continue
+		}
+		done[s] = true
+		at, declared := 0, false
+		for _, b := range s.hcl.Blocks {
+			if b.Type == "variable" {
+				at = b.CloseBraceRange.End.Byte
+				declared = declared || slices.Equal(b.Labels, []string{"CI_REGISTRY_IMAGE"})
+			}
+		}
+		if declared {
+			continue
+		}
+		text, eol := "variable \"CI_REGISTRY_IMAGE\" {\n  default = \""+path.Base(r.in.Project.Path)+"\"\n}\n", s.eol()
+		if at > 0 {
+			_, at = s.line(at - 1)
+			text = "\n" + text
+		} else {
+			text += "\n"
+		}
+		out = append(out, change{span: span{s, at, at}, with: strings.ReplaceAll(text, "\n", eol)})
+	}
+	return out
 }

@@ -93,6 +93,8 @@ func (sh *shell) command(c *command) {
 		}
 	case "make", "gmake":
 		sh.run.makes = true
+	case "cd":
+		sh.dir = gone(sh.dir, c.lit(1))
 	case "shift":
 		if len(sh.args) > 0 {
 			sh.args = sh.args[1:]
@@ -186,6 +188,18 @@ func (sh *shell) command(c *command) {
 		}
 	}
 	sh.run.commandUses(sh, c, name)
+}
+
+// gone is where cd leads in the checkout, "" for its top or a place elsewhere.
+func gone(from, to string) string {
+	rest, top := strings.CutPrefix(to, "${CI_PROJECT_DIR}")
+	switch {
+	case top:
+		from = ""
+	case strings.HasPrefix(to, "/"), strings.HasPrefix(to, "-"), strings.Contains(to, "$"):
+		return ""
+	}
+	return strings.Trim(path.Join("/", from, rest), "/")
 }
 
 // inner follows the script that docker run or kubectl exec hands to a shell, and

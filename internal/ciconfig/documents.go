@@ -14,6 +14,7 @@ import (
 // Their variables may come from any job.
 func (r *run) documents() {
 	e := r.everyone()
+	baked := r.bakes(e)
 	for _, f := range r.in.Files {
 		s := r.files[f.Path]
 		mark := len(r.uses)
@@ -21,7 +22,7 @@ func (r *run) documents() {
 		for _, u := range r.uses[mark:] {
 			u.document, u.filled = true, true
 		}
-		if r.visited[f.Path] || !r.mayMention(s) || isMakefile(f.Path) || scriptless(s) {
+		if r.visited[f.Path] || baked[s] || !r.mayMention(s) || isMakefile(f.Path) || scriptless(s) {
 			continue
 		}
 		mark = len(r.uses)
@@ -361,9 +362,6 @@ func (r *run) plain(s *source, e *env) {
 
 func (r *run) textLine(s *source, e *env, from, end int) {
 	ch := whole(s, from, end)
-	if isHCL(s.path) {
-		r.bakeLine(ch, e)
-	}
 	if !strings.Contains(ch.text, "$") && !strings.Contains(ch.text, r.in.Project.OldHost) {
 		return
 	}

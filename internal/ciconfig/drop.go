@@ -87,6 +87,10 @@ func (r *run) cut(drops []*use) *cutting {
 		in[u] = true
 	}
 	for _, u := range drops {
+		if u.element.src != nil && u.element.src.editable {
+			c.listed(u, in)
+			continue
+		}
 		if u.cmd == nil || u.at.src == nil || !u.at.src.editable {
 			c.bad = true
 			return c
@@ -129,12 +133,27 @@ func (r *run) cut(drops []*use) *cutting {
 	}
 	c.empty()
 	for _, u := range drops { // one that stands where nothing can go, as behind time or in $()
-		if c.calls[u.cmd.call] && !slices.ContainsFunc(c.changes, func(ch change) bool { return u.cmd.at.within(ch.span) }) {
+		if u.cmd != nil && c.calls[u.cmd.call] && !slices.ContainsFunc(c.changes, func(ch change) bool { return u.cmd.at.within(ch.span) }) {
 			c.bad = true
 		}
 	}
 	c.changes = append(c.changes, c.flags...)
 	return c
+}
+
+// listed takes an element out of a list of tags, at most one of each: all that the
+// element stands for has to go.
+func (c *cutting) listed(u *use, in map[*use]bool) {
+	ch := change{span: u.element}
+	for _, v := range c.run.uses {
+		c.bad = c.bad || v.at == u.at && v.ref.own && !in[v]
+	}
+	for _, other := range c.flags {
+		c.bad = c.bad || other != ch && other.src == ch.src && other.start <= ch.end && ch.start <= other.end
+	}
+	if !slices.Contains(c.flags, ch) {
+		c.flags = append(c.flags, ch)
+	}
 }
 
 // singlePurpose says whether a command does nothing but push, pull or tag one

@@ -172,3 +172,34 @@ func FuzzChart(f *testing.F) {
 		invariants(t, in, res)
 	})
 }
+
+// FuzzBake holds the same of a bake file.
+func FuzzBake(f *testing.F) {
+	seeds(f, func(path, content string) {
+		if isHCL(path) {
+			f.Add([]byte(content))
+		}
+	})
+	for _, s := range []string{
+		"variable \"A\" { default = \"${B}/x\" }\nvariable \"B\" { default = \"${A}/y\" }\ntarget \"default\" {\n  tags = [\"${A}:${T}\", \"${R}/z:latest\", format(\"%s%s\", R, \"/q\")]\n}\n",
+		"function \"f\" {\n params = [x]\n result = f(\"${x}${x}\")\n}\ntarget \"default\" {\n tags = [f(R), R, \"${~ R ~}/y:1\"]\n}\n",
+		"target \"default\" {\n matrix = { a = [for k, v in {x = 1, y = [2]} : \"${R}/${k}\"] }\n name = a\n tags = [for t in a : \"${t}:${T}\" if t != \"\"]\n inherits = [\"default\"]\n}\r\ngroup \"default\" { targets = [\"default\", \"\xff\"] }\n",
+		"target \"default\" {\n tags = [<<E\n${R}/here:1\nE\n, \"registry.uninett.no/group/project/a:${T}\", join(\"/\", [R, \"b\", \"c:1\"])]\n}\n",
+	} {
+		f.Add([]byte(s))
+	}
+	ci := []byte("build:\n  variables: {R: $CI_REGISTRY_IMAGE, T: $CI_COMMIT_SHA}\n  script:\n    - docker buildx bake --push\n    - docker push $CI_REGISTRY_IMAGE/b:$CI_COMMIT_SHA\n")
+	f.Fuzz(func(t *testing.T, data []byte) {
+		in := input([]File{{".gitlab-ci.yml", ci}, {"docker-bake.hcl", data}}, rule{Project: "group/project"})
+		res, err := Rewrite(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		invariants(t, in, res)
+		for _, e := range res.Edits {
+			if f := newSource(e.Path, e.Before, false); isHCL(e.Path) && f.parseHCL() != nil && newSource(e.Path, e.After, false).parseHCL() == nil {
+				t.Fatalf("no bake file any more:\n%s", e.After)
+			}
+		}
+	})
+}

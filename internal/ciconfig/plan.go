@@ -93,7 +93,8 @@ func (r *run) collect() []change {
 	for _, j := range cut.jobs {
 		r.report("job-dropped", j.at(r.cfg), j.name)
 	}
-	return append(out, cut.changes...)
+	out = append(out, cut.changes...)
+	return append(out, r.declarations(out)...)
 }
 
 // otherStyle moves the definitions of contradicting uses to their next style.
@@ -228,8 +229,12 @@ func (r *run) baseChange(u *use) bool {
 		u.bad = "literal-in-file"
 		return false
 	}
+	if isHCL(from.path()) && !u.expands {
+		u.bad = "base-composed"
+		return false
+	}
 	with := "$CI_REGISTRY_IMAGE"
-	if strings.Contains((span{from.src, from.start, to.end}).text(), "{") {
+	if strings.Contains((span{from.src, from.start, to.end}).text(), "{") || isHCL(from.path()) {
 		with = "${CI_REGISTRY_IMAGE}"
 	}
 	if isMakefile(from.path()) {
@@ -256,6 +261,12 @@ func (u *use) replace(i int, with string, base []span) {
 		u.bad = "joined-elsewhere"
 		return
 	}
+	for k := u.ref.start; k < u.ref.base; k++ {
+		if o, ok := u.ref.f.at(k); ok && o == s {
+			u.bad = "uses-disagree" // one separator for this place and for the base
+			return
+		}
+	}
 	u.change(change{span: s, with: with})
 }
 
@@ -263,6 +274,12 @@ func (u *use) change(c change) {
 	if c.src == nil || !c.src.editable {
 		u.bad = "in-template"
 		return
+	}
+	for s := range c.src.bare {
+		if c.within(s) {
+			u.bad = "joined-elsewhere" // a name or a call, behind which no text can stand
+			return
+		}
 	}
 	u.changes = append(u.changes, c)
 }

@@ -52,6 +52,7 @@ type run struct {
 	filled         []string        // files and directories in which variables are put in
 	kustomize      kustomizing
 	helms          []helmCall
+	bakeCalls      []bakeCall
 }
 
 type declared struct {

@@ -20,6 +20,7 @@ type shell struct {
 	funcs *table[function]
 	depth int
 	piped bool    // what is printed goes to a file or another command
+	dir   string  // what cd has gone to, "" for the checkout or a place that is not known
 	away  bool    // on another machine, which does not have the job's variables
 	local bool    // the text is expanded here, before it goes there
 	print *[]text // what echo prints, inside a command substitution

@@ -5,6 +5,7 @@ import (
 	"sort"
 	"unicode/utf8"
 
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"go.yaml.in/yaml/v3"
 	"mvdan.cc/sh/v3/syntax"
 )
@@ -24,6 +25,9 @@ type source struct {
 	scalars map[*yaml.Node]*chunk
 	all     *chunk
 	bash    *syntax.Parser
+	hclRead bool
+	hcl     *hclsyntax.Body
+	bare    map[span]bool // expressions outside of HCL's strings
 }
 
 var bom = []byte("\xef\xbb\xbf")

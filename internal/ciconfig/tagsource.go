@@ -151,8 +151,14 @@ func (r *run) platform() bool {
 	return false
 }
 
-// tagChange replaces the tag of a use where name and tag are joined.
+// tagChange replaces the tag of a use where name and tag are joined. HCL knows no
+// variable but its own.
 func (u *use) tagChange(with string) (change, bool) {
+	c, ok := u.tagPlace(with)
+	return c, ok && !isHCL(c.path())
+}
+
+func (u *use) tagPlace(with string) (change, bool) {
 	ref, f := u.ref, u.ref.f
 	if u.style == thirdStyle {
 		return change{}, false

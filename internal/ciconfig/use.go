@@ -25,6 +25,7 @@ type use struct {
 	retagged string // what takes the place of its moving tag
 	style    int
 	changes  []change
+	element  span // in a list of tags, with its comma
 	cluster  int  // the moving tags that hang together with its own, 0 for none
 	bare     bool // a tag that stands alone, its image before it
 	away     bool // runs on another machine, which does not have the job's variables
@@ -43,6 +44,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordSubstitution(sh, c, lits)
 	r.recordSets(lits)
 	r.recordHelm(c, lits)
+	r.recordBake(sh, lits)
 	r.registryCalls(c, lits)
 	r.patched(c, lits)
 	r.recordCompared(c, lits)

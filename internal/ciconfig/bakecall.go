@@ -1,0 +1,123 @@
+package ciconfig
+
+import (
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// bakeCall is a run of docker buildx bake by a script.
+type bakeCall struct {
+	job     *job
+	shell   *shell // with the variables as they were
+	files   []string
+	targets []string
+	set     []string // --set PATTERN.KEY=VALUE
+	push    bool
+}
+
+// bakeValued are bake's flags that take a value.
+// https://docs.docker.com/reference/cli/docker/buildx/bake/
+var bakeValued = map[string]bool{"-f": true, "--file": true, "--set": true, "--builder": true, "--metadata-file": true, "--progress": true, "--allow": true,
+	"--call": true, "--list": true, "--provenance": true, "--sbom": true, "--var": true}
+
+// recordBake remembers a run of bake.
+func (r *run) recordBake(sh *shell, lits []string) {
+	at := slices.Index(lits, "bake")
+	if at < 1 || lits[0] != "docker" && lits[0] != "buildx" && lits[0] != "docker-buildx" {
+		return
+	}
+	call := bakeCall{job: r.now, shell: sh.clone()}
+	for i := at + 1; i < len(lits); i++ {
+		flag, value, joined := strings.Cut(lits[i], "=")
+		switch {
+		case !strings.HasPrefix(flag, "-"):
+			call.targets = append(call.targets, lits[i])
+			continue
+		case bakeValued[flag] && !joined && i+1 < len(lits):
+			i++
+			value = lits[i]
+		}
+		switch flag {
+		case "-f", "--file":
+			call.files = append(call.files, value)
+		case "--set":
+			call.set = append(call.set, value)
+			call.push = call.push || strings.Contains(value, "output=") && pushedOutput(value)
+		case "--push":
+			call.push = call.push || value != "false"
+		}
+	}
+	r.bakeCalls = append(r.bakeCalls, call)
+}
+
+// pushedOutput says whether a build's output is the registry.
+func pushedOutput(s string) bool {
+	return strings.Contains(s, "type=registry") || strings.Contains(s, "push=true")
+}
+
+// bakes looks at the images of bake files: with the variables of each call that
+// reads them and, where none is seen, with those of any job.
+func (r *run) bakes(e *env) (read map[*source]bool) {
+	read = map[*source]bool{}
+	for _, call := range r.bakeCalls {
+		names := call.files
+		if len(names) == 0 {
+			names = []string{"docker-bake.hcl", "docker-bake.override.hcl"}
+		}
+		var files []*source
+		for _, n := range names {
+			if s := r.bakeFile(n, call); s != nil {
+				files = append(files, s)
+				read[s] = true
+			}
+		}
+		if len(files) > 0 {
+			r.bake(files, call, call.shell.lookup)
+		}
+	}
+	for _, f := range r.in.Files {
+		s := r.files[f.Path]
+		if !isHCL(f.Path) || read[s] || s.parseHCL() == nil || !slices.ContainsFunc(s.hcl.Blocks, func(b *hclsyntax.Block) bool { return b.Type == "target" }) {
+			continue
+		}
+		read[s] = true
+		r.bake([]*source{s}, bakeCall{}, e.lookup)
+	}
+	return read
+}
+
+// bakeFile is the file that a call names: in the directory that it was made in, or
+// of several files of one name the one that has the call's targets.
+func (r *run) bakeFile(name string, call bakeCall) *source {
+	if s := r.files[path.Join(call.shell.dir, name)]; s != nil && call.shell.dir != "" {
+		return bakeable(s)
+	}
+	var all []*source
+	for _, f := range r.in.Files {
+		s := r.files[f.Path]
+		if path.Base(f.Path) != path.Base(name) || bakeable(s) == nil || slices.ContainsFunc(call.targets, func(t string) bool {
+			return !slices.ContainsFunc(s.hcl.Blocks, func(b *hclsyntax.Block) bool { return slices.Equal(b.Labels, []string{t}) })
+		}) {
+			continue
+		}
+		all = append(all, s)
+	}
+	if s := r.find(name); s != nil && (len(all) == 0 || slices.Contains(all, s)) {
+		return bakeable(s)
+	}
+	if len(all) == 1 {
+		return all[0]
+	}
+	return nil
+}
+
+// bakeable is a file, where it is one in HCL.
+func bakeable(s *source) *source {
+	if !isHCL(s.path) || s.parseHCL() == nil {
+		return nil
+	}
+	return s
+}

@@ -1,0 +1,143 @@
+package ciconfig
+
+import (
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+)
+
+// call evaluates a function: those of bake that join or hand on texts, and the
+// file's own. What another makes of an own name is told.
+// https://docs.docker.com/build/bake/stdlib/
+func (h *hclEval) call(x *hclsyntax.FunctionCallExpr, set map[string]hclValue, depth int) hclValue {
+	var args []hclValue
+	for _, a := range x.Args {
+		args = append(args, h.value(a, set, depth+1))
+	}
+	if f := h.functions[x.Name]; f != nil {
+		return h.own(f, args, depth)
+	}
+	switch x.Name {
+	case "format":
+		if out := h.format(args); out != nil {
+			return hclValue{texts: out}
+		}
+	case "join":
+		if out := h.join(args); out != nil {
+			return hclValue{texts: out}
+		}
+	case "concat", "setunion", "flatten", "compact", "distinct", "reverse", "sort", "tolist", "toset":
+		out := hclValue{}
+		for _, a := range args {
+			out.elems = append(out.elems, a.flat()...)
+		}
+		return out
+	case "values", "keys":
+		out, of := hclValue{}, hclValue{elems: args}.any().attrs
+		for _, k := range sortedKeys(of) {
+			v := of[k]
+			if x.Name == "keys" {
+				v = hclValue{texts: []text{{{text: k, at: h.place(x.Range())}}}}
+			}
+			out.elems = append(out.elems, v)
+		}
+		return out
+	case "coalesce", "coalescelist", "try", "tostring", "trimspace", "merge":
+		return hclValue{elems: args}.any()
+	case "lower":
+		if len(args) == 1 && lowerCase(args[0].texts) {
+			return args[0]
+		}
+	}
+	at := h.place(x.Range()).bare()
+	mentions := false
+	for _, t := range (hclValue{elems: args}).leaves() {
+		mentions = mentions || h.run.mentions(t)
+	}
+	if mentions {
+		h.run.report("name-unknown", at, x.Name)
+	}
+	return hclValue{texts: []text{{{hole: unknown, at: at, cut: mentions}}}}
+}
+
+// own evaluates a function that the file declares.
+func (h *hclEval) own(f *hclsyntax.Block, args []hclValue, depth int) hclValue {
+	set := map[string]hclValue{}
+	names := func(attribute string) (out []string) {
+		if a := f.Body.Attributes[attribute]; a != nil {
+			list, _ := a.Expr.(*hclsyntax.TupleConsExpr)
+			if list == nil {
+				return []string{hcl.ExprAsKeyword(a.Expr)}
+			}
+			for _, e := range list.Exprs {
+				out = append(out, hcl.ExprAsKeyword(e))
+			}
+		}
+		return out
+	}
+	for i, n := range names("params") {
+		if i < len(args) {
+			set[n] = args[i]
+		}
+	}
+	for _, n := range names("variadic_params") {
+		set[n] = hclValue{elems: args[min(len(names("params")), len(args)):]}
+	}
+	result := f.Body.Attributes["result"]
+	if result == nil {
+		return hclValue{}
+	}
+	return h.value(result.Expr, set, depth+10) // a function may call itself
+}
+
+// format puts texts into a format, nil where it has other verbs than those for
+// whole values.
+func (h *hclEval) format(args []hclValue) []text {
+	if len(args) == 0 || len(args[0].texts) != 1 || len(args[0].texts[0]) != 1 || args[0].texts[0][0].hole != "" {
+		return nil
+	}
+	layout := args[0].texts[0][0]
+	out, last, n := strand{{}}, 0, 1
+	for i := 0; i+1 < len(layout.text); i++ {
+		if layout.text[i] != '%' {
+			continue
+		}
+		if verb := layout.text[i+1]; verb != 's' && verb != 'v' && verb != 'd' || n >= len(args) {
+			return nil
+		}
+		if i > last {
+			out = out.with(text{layout.slice(last, i)})
+		}
+		vals := args[n].texts
+		if len(vals) == 0 {
+			vals = []text{{{hole: unknown, at: layout.at}}}
+		}
+		out = out.with(vals...)
+		last, n = i+2, n+1
+		i++
+	}
+	if last < len(layout.text) {
+		out = out.with(text{layout.slice(last, len(layout.text))})
+	}
+	return out
+}
+
+// join puts the elements of lists together, nil where they are not known.
+func (h *hclEval) join(args []hclValue) []text {
+	if len(args) < 2 {
+		return nil
+	}
+	out, n := strand{{}}, 0
+	for _, e := range (hclValue{elems: args[1:]}).flat() {
+		if len(e.texts) == 0 {
+			return nil
+		}
+		if n++; n > 1 {
+			out = out.with(args[0].texts...)
+		}
+		out = out.with(e.texts...)
+	}
+	if n == 0 {
+		return nil
+	}
+	return out
+}
