@@ -16,6 +16,7 @@ import (
 
 	imagecopy "gitlab.sikt.no/platon/ecrferry/internal/copy"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 )
 
 // Exit codes of enqueue copy, beside those of all commands.
@@ -36,6 +37,7 @@ type copyFlags struct {
 	deep         bool
 	streams      int
 	putRate      float64
+	patience     time.Duration
 	verbose      bool
 }
 
@@ -80,6 +82,7 @@ a copy would do: 0 all lines can be copied, 4 some, 5 none.`,
 	o.BoolVar(&f.deep, "deep", false, "compare the digests of tags that the target has (a HEAD each)")
 	o.IntVar(&f.streams, "streams", 32, "blobs to move side by side")
 	o.Float64Var(&f.putRate, "put-rate", 0, "manifests a second at most; 0 goes freely until ECR asks for less")
+	o.DurationVar(&f.patience, "patience", 10*time.Minute, "how long to wait for a registry that refuses every request as one too many, or for a turn")
 	o.BoolVar(&f.verbose, "verbose", false, "log each request")
 	return cmd
 }
@@ -109,8 +112,8 @@ func (l *line) take(i imagecopy.Image) {
 }
 
 func (f *copyFlags) run(cmd *cobra.Command, getenv func(string) string) error {
-	if f.file == "" || f.streams < 1 || f.putRate < 0 {
-		return &coded{exitUsage, fmt.Errorf("copy needs --map FILE, --streams above 0 and --put-rate of 0 or more; see %s --help", cmd.CommandPath())}
+	if f.file == "" || f.streams < 1 || f.putRate < 0 || f.patience <= 0 {
+		return &coded{exitUsage, fmt.Errorf("copy needs --map FILE, --streams and --patience above 0 and --put-rate of 0 or more; see %s --help", cmd.CommandPath())}
 	}
 	in := io.Reader(cmd.InOrStdin())
 	if f.file != "-" {
@@ -167,7 +170,8 @@ func (f *copyFlags) copy(ctx context.Context, p *ports, g *group, bar *bar) erro
 	var err error
 	for try := 1; ; try++ {
 		err = f.once(ctx, p, g, bar, written)
-		if err == nil || ctx.Err() != nil || fault.ClassOf(err) != fault.Transient || try == copyTries {
+		// What was refused as one request too many has been waited for already.
+		if err == nil || ctx.Err() != nil || fault.ClassOf(err) != fault.Transient || errors.Is(err, pace.ErrThrottled) || fault.RetryAfter(err) > f.patience || try == copyTries {
 			break
 		}
 		select {

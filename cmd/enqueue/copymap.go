@@ -22,6 +22,7 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/naming"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 )
 
@@ -115,8 +116,6 @@ type ports struct {
 	getenv func(string) string
 	log    *slog.Logger
 	logins *logins
-	pace   imagecopy.Pacer
-	layers imagecopy.Pacer
 
 	mu      sync.Mutex
 	sources map[string]*registry.Client
@@ -136,11 +135,7 @@ type door struct {
 func newPorts(f *copyFlags, getenv func(string) string, stderr io.Writer) *ports {
 	p := &ports{
 		flags: f, getenv: getenv, logins: newLogins(getenv), log: slog.New(slog.DiscardHandler),
-		pace: imagecopy.NewAdaptivePacer(imagecopy.PutImageQuota), layers: imagecopy.NewAdaptivePacer(imagecopy.LayerQuota),
 		sources: map[string]*registry.Client{}, doors: map[string]*door{}, engines: map[[2]string]*imagecopy.Engine{}, counts: map[string]int{},
-	}
-	if f.putRate > 0 {
-		p.pace = imagecopy.NewPacer(f.putRate)
 	}
 	if f.verbose {
 		p.log = slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -165,7 +160,7 @@ func (p *ports) engine(ctx context.Context, source, target string) (*imagecopy.E
 		return nil, err
 	}
 	e := imagecopy.New(imagecopy.Options{
-		Source: from, Target: to.registry, ECR: to.api, Pace: p.pace, Uploads: p.layers,
+		Source: from, Target: to.registry, ECR: to.api,
 		Streams: p.flags.streams, Readers: max(32, p.flags.streams), Log: p.log,
 	})
 	p.engines[key] = e
@@ -185,7 +180,7 @@ func (p *ports) source(ctx context.Context, host string) (*registry.Client, erro
 		return nil, err
 	}
 	c, err := registry.New(registry.Options{
-		Name: host, URL: at, User: user, Password: password, Log: p.log, Observe: p.count("source"),
+		Name: host, URL: at, User: user, Password: password, Log: p.log, Observe: p.count("source"), Limits: p.limits(pace.OldRegistry()),
 	})
 	if err == nil {
 		p.sources[host] = c
@@ -209,7 +204,11 @@ func (p *ports) door(ctx context.Context, host string) (*door, error) {
 	if m != nil {
 		region = m[2]
 	}
-	api, err := ecr.New(ctx, ecr.Options{Region: region, Log: p.log, Observe: func(operation string, _ error, _ time.Duration) { p.add("ecr " + operation) }})
+	limits := pace.ECR()
+	if p.flags.putRate > 0 {
+		limits.Pacers = map[string]pace.Pacer{"PutImage": pace.NewFixed(p.flags.putRate)}
+	}
+	api, err := ecr.New(ctx, ecr.Options{Region: region, Log: p.log, Limits: p.limits(limits), Observe: func(operation string, _ error, _ time.Duration) { p.add("ecr " + operation) }})
 	if err != nil {
 		return nil, err
 	}
@@ -232,13 +231,20 @@ func (p *ports) door(ctx context.Context, host string) (*door, error) {
 		}
 	}
 	c, err := registry.New(registry.Options{
-		Name: host, URL: at, ECR: true, Credentials: api.Credentials, Refused: api.Refused, Log: p.log, Observe: p.count("target"),
+		Name: host, URL: at, ECR: true, Credentials: api.Credentials, Refused: api.Refused, Log: p.log, Observe: p.count("target"), Limits: api.Limits(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	p.doors[host] = &door{api: api, registry: c}
 	return p.doors[host], nil
+}
+
+// limits makes those of one registry. Nobody takes up the copy later, so a long
+// turn is waited for as patiently as a registry that refuses all.
+func (p *ports) limits(o pace.Options) *pace.Limits {
+	o.Hold, o.Patience = p.flags.patience, p.flags.patience
+	return pace.New(o)
 }
 
 func (p *ports) count(side string) func(method, route string, status int, _ time.Duration) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	imagecopy "gitlab.sikt.no/platon/ecrferry/internal/copy"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 )
 
 // outcome is what enqueue copy prints.
@@ -73,7 +74,7 @@ func (o *outcome) print(w io.Writer, asJSON bool) error {
 		}
 	}
 	_, err := fmt.Fprintf(w, "%d lines: %s; %s in %d blobs, %d manifest writes (%.0f s at ECR's quota); %.1f s\n",
-		len(o.Lines), strings.Join(parts, ", "), size(f.Bytes), f.Blobs, f.Manifests, float64(f.Manifests)/imagecopy.PutImageQuota, o.Seconds)
+		len(o.Lines), strings.Join(parts, ", "), size(f.Bytes), f.Blobs, f.Manifests, float64(f.Manifests)/pace.PutImageQuota, o.Seconds)
 	return err
 }
 

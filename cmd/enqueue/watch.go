@@ -150,21 +150,21 @@ func (v view) settled() bool {
 // paceLooks is over how many looks the pace is taken.
 const paceLooks = 60
 
-// pace is how fast things go, by the looks so far; zero when that is not known.
-type pace struct {
+// speed is how fast things go, by the looks so far; zero when that is not known.
+type speed struct {
 	projects float64 // ended a minute
 	bytes    float64 // a second
 	left     time.Duration
 }
 
-func paceOf(past []view) pace {
+func paceOf(past []view) speed {
 	first, last := past[0], past[len(past)-1]
 	took := last.at.Sub(first.at)
 	if took <= 0 {
-		return pace{}
+		return speed{}
 	}
 	ended := float64(last.ended + last.failed + last.human - first.ended - first.failed - first.human)
-	p := pace{
+	p := speed{
 		projects: max(0, ended/took.Minutes()),
 		bytes:    max(0, float64(last.bytesThere-first.bytesThere)/took.Seconds()),
 	}
@@ -186,7 +186,7 @@ type screen struct {
 // lineEvery is the least time between two lines where there is no terminal.
 const lineEvery = 2 * time.Second
 
-func (s *screen) show(v view, p pace) {
+func (s *screen) show(v view, p speed) {
 	if !s.bars {
 		// A line that only counts bytes comes now and then.
 		if text := v.line(); text != s.last && (v.at.Sub(s.at) > lineEvery || v.settled()) {
@@ -235,7 +235,7 @@ func (u underWay) tell() string {
 }
 
 // picture is the view for a terminal of that many columns.
-func (v view) picture(p pace, columns int) []string {
+func (v view) picture(p speed, columns int) []string {
 	const label = 11
 	bar := func(name string, part, whole int64, text string) string {
 		width := max(10, columns-label-len(text)-8)

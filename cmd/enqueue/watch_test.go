@@ -92,7 +92,7 @@ func TestWatchCopies(t *testing.T) {
 	if want := "2 copies under way: 20.0 MiB of 80.0 MiB, 4.0 MiB a second"; !strings.Contains(v.line(), want) {
 		t.Errorf("line %q, want %q", v.line(), want)
 	}
-	if all := strings.Join(v.picture(pace{}, 72), "\n"); !strings.Contains(all, "on its way") || !strings.Contains(all, " 25% 20.0 MiB/80.0 MiB, 4.0 MiB/s") {
+	if all := strings.Join(v.picture(speed{}, 72), "\n"); !strings.Contains(all, "on its way") || !strings.Contains(all, " 25% 20.0 MiB/80.0 MiB, 4.0 MiB/s") {
 		t.Errorf("picture:\n%s", all)
 	}
 	if v := look(store.Selection{Group: "b"}); v.copying.projects != 1 {

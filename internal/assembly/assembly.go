@@ -20,6 +20,7 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
 	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
 	"gitlab.sikt.no/platon/ecrferry/internal/metrics"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/postgres"
 	"gitlab.sikt.no/platon/ecrferry/internal/probe"
 	"gitlab.sikt.no/platon/ecrferry/internal/reconcile"
@@ -82,13 +83,13 @@ func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, st *store.
 	}
 	out.Old, err = registry.New(registry.Options{
 		Name: c.OldRegistry, URL: c.OldRegistryURL, User: c.OldRegistryUser, Password: c.OldRegistryPassword.Reveal(),
-		Log: log, Observe: m.HTTP("old-registry"), Around: around("old-registry", nil, m), Waited: m.Waits("old-registry"),
+		Log: log, Observe: m.HTTP("old-registry"), Around: around("old-registry", nil, m), Limits: limits(pace.OldRegistry(), m),
 	})
 	if err != nil {
 		return out, jobs.Settings{}, err
 	}
 	aws.Region, aws.Log, aws.Observe = c.AWSRegion, log, m.AWS()
-	aws.Around, aws.Waited = around("ecr", nil, m), m.Waits("ecr")
+	aws.Around, aws.Limits = around("ecr", nil, m), limits(ecrPaces(c, st), m)
 	out.ECR, err = ecr.New(ctx, aws)
 	if err != nil {
 		return out, jobs.Settings{}, err
@@ -106,7 +107,7 @@ func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, st *store.
 		name = door.Host
 	}
 	target, err := registry.New(registry.Options{
-		Name: name, URL: token.Endpoint, Log: log, Observe: m.HTTP("ecr-registry"), Around: around("ecr-registry", nil, m), Waited: m.Waits("ecr-registry"),
+		Name: name, URL: token.Endpoint, Log: log, Observe: m.HTTP("ecr-registry"), Around: around("ecr-registry", nil, m), Limits: out.ECR.Limits(),
 		Credentials: func(ctx context.Context) (string, string, error) {
 			t, err := out.ECR.Token(ctx)
 			return t.User, t.Password, err
@@ -116,13 +117,7 @@ func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, st *store.
 	if err != nil {
 		return out, jobs.Settings{}, err
 	}
-	engine := imagecopy.Options{Source: out.Old, Target: target, ECR: out.ECR, Log: log, Moved: m.Copied}
-	engine.Uploads = imagecopy.Timed(imagecopy.NewAdaptivePacer(imagecopy.LayerQuota), m.Waits("layer-uploads"))
-	if st != nil {
-		quota := float64(c.PutImageRate)
-		engine.Pace = imagecopy.Timed(imagecopy.NewSharedPacer(st.Pace("PutImage", quota), quota), m.Waits("put-image"))
-	}
-	out.Engine = imagecopy.New(engine)
+	out.Engine = imagecopy.New(imagecopy.Options{Source: out.Old, Target: target, ECR: out.ECR, Log: log, Moved: m.Copied})
 	if c.Configure == config.ConfigureConsole {
 		out.Console, err = console.New(console.Options{
 			URL: c.ConsoleURL, Method: c.ConsoleMethod, Token: c.ConsoleToken.Reveal(),
@@ -153,6 +148,24 @@ func ClientsOf(ctx context.Context, c config.Config, aws ecr.Options, st *store.
 		MergeDeadline: c.MergeDeadline, ProductionPoll: c.ProductionInterval, PipelinesPerHour: c.PipelinesPerHour,
 		Calendar: c.Calendar,
 	}, nil
+}
+
+// limits makes those of one registry, which count how long they hold back.
+func limits(o pace.Options, m *metrics.Metrics) *pace.Limits {
+	o.Waited = func(action string, d time.Duration) { m.Waited(o.Name+" "+action, d) }
+	return pace.New(o)
+}
+
+// ecrPaces is the paces of ECR's actions. That of PutImage is shared by all
+// processes through the database; without one it is this process' own.
+func ecrPaces(c config.Config, st *store.Store) pace.Options {
+	o, quota := pace.ECR(), float64(c.PutImageRate)
+	if st == nil {
+		o.Pacers = map[string]pace.Pacer{"PutImage": pace.NewFixed(quota * 0.98)}
+	} else {
+		o.Pacers = map[string]pace.Pacer{"PutImage": pace.NewShared(st.Pace("PutImage", quota), quota)}
+	}
+	return o
 }
 
 // Reports are the choices that reconciliations are made with.

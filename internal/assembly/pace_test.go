@@ -15,6 +15,7 @@ import (
 	imagecopy "gitlab.sikt.no/platon/ecrferry/internal/copy"
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/postgres/postgrestest"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 	standin "gitlab.sikt.no/platon/ecrferry/internal/sandbox/ecr"
@@ -77,7 +78,9 @@ func (f *fleet) engine(quota float64) *imagecopy.Engine {
 	}
 	f.Cleanup(pool.Close)
 	id, secret := f.aws.WorkerKey()
-	api, err := ecr.New(f.Context(), ecr.Options{Region: "eu-north-1", Endpoint: f.aws.URL, Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")})
+	limits := pace.ECR()
+	limits.Pacers = map[string]pace.Pacer{"PutImage": pace.NewShared(store.New(pool).Pace("PutImage", quota), quota)}
+	api, err := ecr.New(f.Context(), ecr.Options{Region: "eu-north-1", Endpoint: f.aws.URL, Limits: pace.New(limits), Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -87,7 +90,7 @@ func (f *fleet) engine(quota float64) *imagecopy.Engine {
 		f.Fatal(err)
 	}
 	door, err := registry.New(registry.Options{
-		Name: f.aws.Registry, URL: f.aws.URL, Credentials: api.Credentials, Refused: api.Refused,
+		Name: f.aws.Registry, URL: f.aws.URL, Credentials: api.Credentials, Refused: api.Refused, Limits: api.Limits(),
 		Observe: func(_, _ string, status int, _ time.Duration) {
 			if status == 429 {
 				f.refused.Add(1)
@@ -97,7 +100,7 @@ func (f *fleet) engine(quota float64) *imagecopy.Engine {
 	if err != nil {
 		f.Fatal(err)
 	}
-	return imagecopy.New(imagecopy.Options{Source: source, Target: door, ECR: api, Pace: imagecopy.NewSharedPacer(store.New(pool).Pace("PutImage", quota), quota)})
+	return imagecopy.New(imagecopy.Options{Source: source, Target: door, ECR: api})
 }
 
 // copy lets all workers copy at once, and answers with how long that took.
@@ -172,7 +175,7 @@ func TestWorkersSlowDownTogether(t *testing.T) {
 // begin where those of another end.
 func TestLeasesDoNotOverlap(t *testing.T) {
 	t.Parallel()
-	pace := store.New(postgrestest.New(t)).Pace("PutImage", 1000)
+	line := store.New(postgrestest.New(t)).Pace("PutImage", 1000)
 	ctx := t.Context()
 	var mu sync.Mutex
 	var wait sync.WaitGroup
@@ -181,7 +184,7 @@ func TestLeasesDoNotOverlap(t *testing.T) {
 	for range 8 {
 		wait.Go(func() {
 			for range 5 {
-				in, rate, ok, err := pace.Lease(ctx, 50, 50, time.Hour)
+				in, rate, ok, err := line.Lease(ctx, 50, 50, time.Hour)
 				if err != nil || !ok || rate != 1000 {
 					t.Error(in, rate, ok, err)
 					return
@@ -197,17 +200,17 @@ func TestLeasesDoNotOverlap(t *testing.T) {
 	if latest < 39*50*time.Millisecond {
 		t.Errorf("the last of 40 leases begins after %v", latest)
 	}
-	if err := pace.Refused(ctx, time.Minute); err != nil {
+	if err := line.Refused(ctx, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if err := pace.Refused(ctx, time.Minute); err != nil { // on its way with the first
+	if err := line.Refused(ctx, time.Minute); err != nil { // on its way with the first
 		t.Fatal(err)
 	}
-	in, rate, ok, err := pace.Lease(ctx, 1, 0, 30*time.Second)
+	in, rate, ok, err := line.Lease(ctx, 1, 0, 30*time.Second)
 	if err != nil || ok || in < 50*time.Second || rate != 700 {
 		t.Errorf("after a refusal: in %v at %v a second, %v, %v", in, rate, ok, err)
 	}
-	in, rate, ok, err = pace.Lease(ctx, 1, 10, 2*time.Minute)
+	in, rate, ok, err = line.Lease(ctx, 1, 10, 2*time.Minute)
 	if err != nil || !ok || in < 50*time.Second || rate != 800 {
 		t.Errorf("waiting for it: in %v at %v a second, %v, %v", in, rate, ok, err)
 	}
@@ -216,17 +219,20 @@ func TestLeasesDoNotOverlap(t *testing.T) {
 // TestALongWaitIsGivenBack: who holds a worker must not sleep for minutes.
 func TestALongWaitIsGivenBack(t *testing.T) {
 	t.Parallel()
-	pace := store.New(postgrestest.New(t)).Pace("PutImage", 10)
-	p := imagecopy.NewSharedPacer(pace, 10)
+	line := store.New(postgrestest.New(t)).Pace("PutImage", 10)
+	p := pace.NewShared(line, 10)
+	const hold = 30 * time.Second
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if err := p.Wait(ctx); err != nil {
+	if err := p.Wait(ctx, hold); err != nil {
 		t.Fatal(err)
 	}
-	p.Report(true, 5*time.Minute)
-	for _, p := range []imagecopy.Pacer{p, imagecopy.NewSharedPacer(pace, 10)} { // another process hears of it
-		err := p.Wait(ctx)
-		if !errors.Is(err, registry.ErrThrottled) || fault.RetryAfter(err) < 4*time.Minute || fault.ClassOf(err) != fault.Transient {
+	p.Refused(time.Now(), 5*time.Minute)
+	for _, p := range []pace.Pacer{p, pace.NewShared(line, 10)} { // another process hears of it
+		limits := pace.ECR()
+		limits.Pacers = map[string]pace.Pacer{"PutImage": p}
+		err := pace.New(limits).Of("PutImage").Do(ctx, func() error { t.Error("was sent"); return nil })
+		if !errors.Is(err, pace.ErrThrottled) || fault.RetryAfter(err) < 4*time.Minute || fault.ClassOf(err) != fault.Transient || fault.ReasonOf(err) != "ecr-throttled" {
 			t.Errorf("%v, again in %v", err, fault.RetryAfter(err))
 		}
 	}

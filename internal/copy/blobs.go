@@ -5,9 +5,8 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"time"
 
-	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 )
 
@@ -29,7 +28,6 @@ const quick = 1 << 20
 // move copies one blob from the old registry to the target, through memory only.
 // The first try goes on with what has been opened already, if anything.
 func (m *mover) move(ctx context.Context, b Blob, o *opening) error {
-	var refused time.Time // since when
 	for try := 1; ; try++ {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -40,22 +38,17 @@ func (m *mover) move(ctx context.Context, b Blob, o *opening) error {
 		err := m.send(ctx, b, o)
 		o.close()
 		o = nil
-		if errors.Is(err, registry.ErrThrottled) && fault.RetryAfter(err) <= longestHold {
-			// The pacer knows how long to wait, and refusals are no failures.
-			if refused.IsZero() {
-				refused = time.Now()
-			}
-			if m.meter.fruitless(refused) < m.engine.patience {
-				try--
-				continue
-			}
-		}
 		switch {
 		case err == nil || ctx.Err() != nil:
 			return err
+		case pace.IsRefused(err):
+			// Its limiter knows how long to wait and for how often, and refusals are
+			// no failures.
+			try--
+			continue
 		case errors.Is(err, registry.ErrCorrupt) && try >= corruptTries:
 			return permanent(err)
-		case errors.Is(err, registry.ErrNoLogin) || fault.ClassOf(err) != fault.Transient || try >= blobTries || fault.RetryAfter(err) > longestHold:
+		case !passing(err) || try >= blobTries:
 			return err
 		}
 		m.engine.log.Debug("blob is tried again", "digest", b.Digest, "try", try, "error", err)
@@ -84,9 +77,6 @@ func (o *opening) close() {
 // round trips that a small blob costs, two go side by side.
 func (m *mover) open(ctx context.Context, b Blob) *opening {
 	o := &opening{}
-	if o.err = m.engine.uploads.Wait(ctx); o.err != nil {
-		return o
-	}
 	d := b.descriptor()
 	if o.mounted, o.err = m.mount(ctx, d); o.mounted || o.err != nil {
 		return o
@@ -96,14 +86,8 @@ func (m *mover) open(ctx context.Context, b Blob) *opening {
 	wait.Go(func() { o.upload, place = m.engine.target.StartUpload(ctx, m.target, d, "") })
 	o.body, o.err = m.engine.source.Blob(ctx, b.Repository, d)
 	wait.Wait()
-	if o.err != nil {
-		if errors.Is(o.err, registry.ErrThrottled) { // not by ECR
-			o.err = pauseThen(ctx, o.err)
-		}
-		return o
-	}
-	if o.err = place; place != nil {
-		m.told(ctx, place)
+	if o.err == nil {
+		o.err = place
 	}
 	return o
 }
@@ -115,10 +99,7 @@ func (m *mover) send(ctx context.Context, b Blob, o *opening) error {
 	}
 	count := &counted{Reader: o.body, meter: &m.meter}
 	err := o.upload.Put(ctx, count)
-	sent, failed := count.end()
-	if !failed { // else the target has not answered
-		m.told(ctx, err)
-	}
+	sent := count.end()
 	if err != nil {
 		m.meter.bytes.Add(-sent)
 		return err
@@ -138,32 +119,12 @@ func (m *mover) mount(ctx context.Context, d registry.Descriptor) (done bool, er
 		return false, nil
 	}
 	u, err := m.engine.target.StartUpload(ctx, m.target, d, from)
-	m.told(ctx, err)
 	if err != nil || !u.Mounted {
 		return false, err
 	}
 	m.meter.blobs.Add(1)
 	m.meter.bytes.Add(d.Size)
 	return true, nil
-}
-
-// told lets the pacer of layers know how a request to the target went. It must
-// not hear of what the target did not say: a request that broke off carries the
-// reason for which the whole run ended, and that may be a quota of manifests
-// which is used up for the next hour.
-func (m *mover) told(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	m.engine.uploads.Report(errors.Is(err, registry.ErrThrottled), fault.RetryAfter(err))
-}
-
-// pauseThen waits as long as an error asks for, and gives it back.
-func pauseThen(ctx context.Context, err error) error {
-	if e := pause(ctx, 1, err); e != nil {
-		return e
-	}
-	return err
 }
 
 // heal sends again what the target says it does not have, although it was seen

@@ -17,7 +17,8 @@
 //
 // Tags at the target are immutable, so Execute never writes a tag that it has
 // seen there: the same digest is "present", another one is a "conflict".
-// The requests are few: a page of tags, a page of the target's images, one
+// Quotas are kept by the clients, whose every request has a limiter, see package
+// pace. The requests are few: a page of tags, a page of the target's images, one
 // manifest read per tag, one question per hundred blobs; two requests per
 // missing blob, whatever number of images share it, and one per manifest and tag.
 package copy
@@ -118,21 +119,11 @@ type Options struct {
 	Source *registry.Client // the old registry
 	Target *registry.Client // ECR's registry door, for writing
 	ECR    *ecr.Client      // ECR's API, for looking
-	// Pace holds back manifest writes. Engines of one process should share one,
-	// and those of several processes a ledger, see NewSharedPacer; without it an
-	// engine has its own, just below PutImage's published quota.
-	Pace Pacer
-	// Uploads holds back the writes of blobs likewise; without it they go
-	// freely until the first refusal, see NewAdaptivePacer.
-	Uploads Pacer
 	// Readers is how many small requests run side by side while planning; 0 means 32.
 	Readers int
 	// Streams is how many blobs move side by side, over all copies of the
 	// engine; 0 means 32. Each takes a connection at both ends and about 200 KiB.
 	Streams int
-	// Patience is how long refusals for too many requests are waited out before
-	// Execute returns them; 0 means 2 minutes.
-	Patience time.Duration
 	// Moved, if set, is told the size of each blob that has been brought over.
 	// What was there, or was mounted from another repository, moves nothing.
 	Moved func(bytes int64)
@@ -142,36 +133,27 @@ type Options struct {
 
 // Engine plans and executes copies. It is safe for concurrent use.
 type Engine struct {
-	source   *registry.Client
-	target   *registry.Client
-	ecr      *ecr.Client
-	pace     Pacer
-	uploads  Pacer
-	readers  int
-	streams  int
-	slots    chan struct{} // of the streams
-	puts     chan struct{} // of manifests on their way
-	homes    homes
-	noAPI    atomic.Int64 // when the old registry was seen to have no referrers API, Unix time
-	api      atomic.Bool  // it was seen to have one
-	patience time.Duration
-	moved    func(bytes int64)
-	log      *slog.Logger
-	now      func() time.Time
+	source  *registry.Client
+	target  *registry.Client
+	ecr     *ecr.Client
+	readers int
+	streams int
+	slots   chan struct{} // of the streams
+	puts    chan struct{} // of manifests on their way
+	homes   homes
+	noAPI   atomic.Int64 // when the old registry was seen to have no referrers API, Unix time
+	api     atomic.Bool  // it was seen to have one
+	moved   func(bytes int64)
+	log     *slog.Logger
+	now     func() time.Time
 }
 
 // New makes an engine.
 func New(o Options) *Engine {
 	e := &Engine{
-		source: o.Source, target: o.Target, ecr: o.ECR, pace: o.Pace, uploads: o.Uploads,
-		readers: cmp.Or(o.Readers, 32), streams: cmp.Or(o.Streams, 32), patience: cmp.Or(o.Patience, 2*time.Minute),
+		source: o.Source, target: o.Target, ecr: o.ECR,
+		readers: cmp.Or(o.Readers, 32), streams: cmp.Or(o.Streams, 32),
 		moved: o.Moved, log: o.Log, now: o.Now,
-	}
-	if e.pace == nil {
-		e.pace = NewPacer(PutImageQuota * 0.98)
-	}
-	if e.uploads == nil {
-		e.uploads = NewAdaptivePacer(LayerQuota)
 	}
 	e.slots = make(chan struct{}, e.streams)
 	e.puts = make(chan struct{}, 16)

@@ -13,6 +13,7 @@ import (
 
 	"gitlab.sikt.no/platon/ecrferry/internal/copy"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	standin "gitlab.sikt.no/platon/ecrferry/internal/sandbox/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
 )
@@ -245,8 +246,9 @@ func TestQuotaOfLayers(t *testing.T) {
 	for n := range 40 {
 		w.push("group/app", fmt.Sprint("t", n), number(n))
 	}
-	o := w.options()
-	o.Uploads = copy.NewAdaptivePacer(40)
+	o := w.options(func(o *pace.Options) {
+		o.Quotas = map[string]float64{"InitiateLayerUpload": 40, "CompleteLayerUpload": 40}
+	})
 	for k, r := range w.run(copy.New(o), request()) {
 		if r.State != copy.Copied {
 			t.Errorf("%s: %s (%s)", k, r.State, r.Reason)
@@ -264,40 +266,14 @@ func TestWaitingIsNoRefusal(t *testing.T) {
 	for n := range 40 {
 		w.push("group/app", fmt.Sprint("t", n), oci.Build(oci.Spec{Annotations: map[string]string{"n": fmt.Sprint(n)}}))
 	}
-	o := w.options()
-	o.Pace, o.Patience = copy.NewAdaptivePacer(19), 1500*time.Millisecond // all of them take longer
+	o := w.options(func(o *pace.Options) {
+		o.Quotas["PutImage"], o.Patience = 19, 1500*time.Millisecond // all of them take longer
+	})
 	rows := w.run(copy.New(o), request())
 	for k, r := range rows {
 		if r.State != copy.Copied {
 			t.Errorf("%s: %s (%s)", k, r.State, r.Reason)
 		}
-	}
-}
-
-func TestAdaptivePacer(t *testing.T) {
-	t.Parallel()
-	p := copy.NewAdaptivePacer(50)
-	start := time.Now()
-	for range 1000 {
-		if err := p.Wait(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		p.Report(false, 0)
-	}
-	if d := time.Since(start); d > 20*time.Second {
-		t.Errorf("1000 without a refusal took %v", d)
-	}
-	p.Report(true, 0)
-	start = time.Now()
-	for range 20 {
-		if err := p.Wait(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		p.Report(false, 0)
-	}
-	// 300 ms of rest, then 20 at 50 a second.
-	if d := time.Since(start); d < 600*time.Millisecond {
-		t.Errorf("20 after a refusal took only %v", d)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 )
 
@@ -258,6 +259,17 @@ func permanent(err error) error {
 		return fault.New(fault.Permanent, f.Reason, "%w", err).WithRemedy(f.Remedy)
 	}
 	return err
+}
+
+// longestPause is how long a run sits out what a registry in trouble asks for.
+// Whoever would have to wait longer can give up its place meanwhile.
+const longestPause = 30 * time.Second
+
+// passing tells whether an error may be over at the next try. Who has no turn and
+// who has no login has been waited for already.
+func passing(err error) bool {
+	return fault.ClassOf(err) == fault.Transient && fault.RetryAfter(err) <= longestPause &&
+		!errors.Is(err, pace.ErrThrottled) && !errors.Is(err, registry.ErrNoLogin)
 }
 
 // pause waits between tries, longer each time.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 )
 
@@ -189,7 +190,7 @@ func (m *mover) strike(err error, began time.Time) {
 			m.outages = 0
 		}
 	}
-	if m.outages >= outage || errors.Is(err, registry.ErrThrottled) || errors.Is(err, registry.ErrNoLogin) {
+	if m.outages >= outage || errors.Is(err, pace.ErrThrottled) || errors.Is(err, registry.ErrNoLogin) {
 		m.end(err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 )
 
@@ -214,7 +215,7 @@ func (plan *Plan) count(held int) {
 	if f.Manifests > 0 {
 		f.Requests.DescribeImages = (held + 999) / 1000
 	}
-	f.Seconds = float64(f.Manifests) / PutImageQuota
+	f.Seconds = float64(f.Manifests) / pace.PutImageQuota
 }
 
 // assemble gathers what the planned rows need.

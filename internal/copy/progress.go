@@ -1,7 +1,6 @@
 package copy
 
 import (
-	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -38,25 +37,15 @@ func (m *meter) taken(err error) {
 // tookSince tells whether something was taken in after began.
 func (m *meter) tookSince(began time.Time) bool { return time.Unix(0, m.last.Load()).After(began) }
 
-// fruitless is for how long one has been refused while nobody else got through
-// either: as long as the far side takes something, waiting leads somewhere.
-func (m *meter) fruitless(refused time.Time) time.Duration {
-	if last := time.Unix(0, m.last.Load()); last.After(refused) {
-		refused = last
-	}
-	return time.Since(refused)
-}
-
 // counted counts the bytes of one try of a blob, and can take them back. A
 // transport may go on reading after its request has failed: that counts no more.
 type counted struct {
 	io.Reader
 	meter *meter
 
-	mu     sync.Mutex
-	n      int64
-	failed bool // the source ended before the blob did
-	over   bool
+	mu   sync.Mutex
+	n    int64
+	over bool
 }
 
 func (c *counted) Read(p []byte) (int, error) {
@@ -68,16 +57,15 @@ func (c *counted) Read(p []byte) (int, error) {
 	}
 	c.n += int64(n)
 	c.meter.bytes.Add(int64(n))
-	c.failed = err != nil && !errors.Is(err, io.EOF)
 	return n, err
 }
 
-// end ends the try, and tells how many bytes it took and whether the source failed.
-func (c *counted) end() (n int64, failed bool) {
+// end ends the try, and tells how many bytes it took.
+func (c *counted) end() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.over = true
-	return c.n, c.failed
+	return c.n
 }
 
 // tick is how often progress is told.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
@@ -39,7 +38,7 @@ func (r *run) put(ctx context.Context, n *node, reference string) (state State, 
 				return "", "", err
 			}
 			continue
-		case errors.Is(err, registry.ErrThrottled), errors.Is(err, registry.ErrNoLogin), fault.ClassOf(err) != fault.Transient, try >= putTries:
+		case !passing(err), try >= putTries:
 			return "", "", err
 		}
 		// The answer may have been lost after the manifest was taken in.
@@ -50,41 +49,22 @@ func (r *run) put(ctx context.Context, n *node, reference string) (state State, 
 	}
 }
 
-// post writes a manifest at the pace that the quota allows. Refusals for too
-// many requests are waited out for as long as patience lasts.
+// post writes a manifest at the pace that the quota allows.
 func (r *run) post(ctx context.Context, n *node, reference string) error {
-	var refused time.Time // since when
 	m := registry.Manifest{Descriptor: registry.Descriptor{MediaType: n.MediaType, Digest: n.Digest, Size: int64(len(n.Body))}, Body: n.Body}
-	for {
-		// Few at a time: of what is on its way when a quota ends, all is refused.
-		select {
-		case r.engine.puts <- struct{}{}:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		err := r.engine.pace.Wait(ctx)
-		if err != nil {
-			<-r.engine.puts
-			return err
-		}
-		err = r.engine.target.PutManifest(ctx, r.plan.Target, reference, m)
-		<-r.engine.puts
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		throttled := errors.Is(err, registry.ErrThrottled)
-		r.engine.pace.Report(throttled, fault.RetryAfter(err))
-		if !throttled {
-			r.meter.taken(err)
-			return err
-		}
-		if refused.IsZero() {
-			refused = time.Now()
-		}
-		if fault.RetryAfter(err) > longestHold || r.meter.fruitless(refused) > r.engine.patience {
-			return err
-		}
+	// Few at a time: of what is on its way when a quota ends, all is refused.
+	select {
+	case r.engine.puts <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
+	err := r.engine.target.PutManifest(ctx, r.plan.Target, reference, m)
+	<-r.engine.puts
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	r.meter.taken(err)
+	return err
 }
 
 // taken looks who holds a tag that could not be written. ECR refuses a second

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/copy"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
 )
@@ -31,12 +32,12 @@ func layerOf(t *testing.T, n int) string {
 
 // held is a pacer that lets one manifest go, and the others when it is opened.
 type held struct {
-	copy.Pacer
+	pace.Pacer
 	once   sync.Once
 	opened chan struct{}
 }
 
-func (h *held) Wait(ctx context.Context) error {
+func (h *held) Wait(ctx context.Context, hold time.Duration) error {
 	first := false
 	if h.once.Do(func() { first = true }); !first {
 		select {
@@ -45,7 +46,7 @@ func (h *held) Wait(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 	}
-	return h.Pacer.Wait(ctx)
+	return h.Pacer.Wait(ctx, hold)
 }
 
 // A storage that cannot read a few blobs any more answers with 500 for each,
@@ -63,10 +64,8 @@ func TestAFewUnreadableBlobsAreNoOutage(t *testing.T) {
 	for n := range good {
 		w.push("group/app", fmt.Sprint("good", n), number(bad+n))
 	}
-	o := w.options()
-	pace := &held{Pacer: copy.NewPacer(10_000), opened: make(chan struct{})}
-	o.Pace = pace
-	e := copy.New(o)
+	turns := &held{Pacer: pace.NewFixed(10_000), opened: make(chan struct{})}
+	e := copy.New(w.options(paced("PutImage", turns)))
 	plan := w.plan(e, request())
 
 	written := make(chan struct{})
@@ -94,7 +93,7 @@ func TestAFewUnreadableBlobsAreNoOutage(t *testing.T) {
 			once.Do(func() { close(written) })
 		case copy.Failed:
 			if failed++; failed == bad {
-				close(pace.opened)
+				close(turns.opened)
 			}
 		}
 	})
@@ -141,10 +140,10 @@ func TestRefusalsOfTheSourceAreNotThoseOfTheTarget(t *testing.T) {
 		}
 		mu.Lock()
 		again := r.Header.Get("Range") != ""
-		if again {
+		if again && refusals < 3 {
 			refusals++
 		} else {
-			opened++
+			opened, again = opened+1, false
 		}
 		cutting := opened == 1
 		mu.Unlock()
@@ -159,17 +158,16 @@ func TestRefusalsOfTheSourceAreNotThoseOfTheTarget(t *testing.T) {
 			w.old.ServeHTTP(rw, r)
 		}
 	})
-	o := w.options()
+	uploads := &listening{Pacer: pace.NewAdaptive(100)}
+	o := w.options(paced("InitiateLayerUpload", uploads), paced("CompleteLayerUpload", uploads))
 	user, password := w.old.Worker()
 	var err error
 	if o.Source, err = registry.New(registry.Options{Name: w.old.Name, URL: url, ECR: true, User: user, Password: password, Delay: time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
-	uploads := &listening{Pacer: copy.NewAdaptivePacer(copy.LayerQuota)}
-	o.Uploads = uploads
 	want(t, w.run(copy.New(o), request()), map[string]string{"group/app:1": "copied"})
 	w.same("1", image)
-	if refusals == 0 || opened < 2 {
+	if refusals != 3 || opened != 2 {
 		t.Errorf("%d refusals, opened %d times: this test shows nothing", refusals, opened)
 	}
 	if len(uploads.told) > 0 {

@@ -18,6 +18,7 @@ import (
 	"gitlab.sikt.no/platon/ecrferry/internal/copy"
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 	standin "gitlab.sikt.no/platon/ecrferry/internal/sandbox/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
@@ -31,8 +32,7 @@ func TestQuotaOfTenASecond(t *testing.T) {
 		// All on the same blobs, so that all manifests are ready at once.
 		w.push("group/app", fmt.Sprint("t", n), oci.Build(oci.Spec{Annotations: map[string]string{"n": fmt.Sprint(n)}}))
 	}
-	o := w.options()
-	o.Pace = copy.NewPacer(100) // ten times too fast
+	o := w.options(paced("PutImage", pace.NewFixed(100))) // ten times too fast
 	rows := w.run(copy.New(o), request())
 	for k, r := range rows {
 		if r.State != copy.Copied {
@@ -53,8 +53,7 @@ func TestThePaceKeepsWithinTheQuota(t *testing.T) {
 	for n := range 12 {
 		w.push("group/app", fmt.Sprint("t", n), number(n))
 	}
-	o := w.options()
-	o.Pace = nil // the default
+	o := w.options(paced("PutImage", pace.NewFixed(pace.PutImageQuota*0.98)))
 	w.run(copy.New(o), request())
 	if n := w.wrote("PUT manifests 429"); n > 0 || len(w.tags()) != 12 {
 		t.Errorf("%d refusals, %d tags", n, len(w.tags()))
@@ -413,33 +412,31 @@ func TestSourceRestarts(t *testing.T) {
 
 // listening is a pacer that keeps what it is told.
 type listening struct {
-	copy.Pacer
+	pace.Pacer
 	mu   sync.Mutex
 	told []time.Duration // of refusals
 }
 
-func (l *listening) Report(throttled bool, after time.Duration) {
-	if throttled {
-		l.mu.Lock()
-		l.told = append(l.told, after)
-		l.mu.Unlock()
-	}
-	l.Pacer.Report(throttled, after)
+func (l *listening) Refused(sent time.Time, after time.Duration) {
+	l.mu.Lock()
+	l.told = append(l.told, after)
+	l.mu.Unlock()
+	l.Pacer.Refused(sent, after)
 }
 
 // full is a pacer that has no turn until it is opened, and says so when ready.
 type full struct {
-	copy.Pacer
+	pace.Pacer
 	ready  <-chan struct{}
 	opened atomic.Bool
 }
 
-func (f *full) Wait(ctx context.Context) error {
+func (f *full) Wait(ctx context.Context, hold time.Duration) error {
 	if f.opened.Load() {
-		return f.Pacer.Wait(ctx)
+		return f.Pacer.Wait(ctx, hold)
 	}
 	<-f.ready
-	return fault.New(fault.Transient, "ecr-throttled", "%w: in an hour", registry.ErrThrottled).WithRetryAfter(time.Hour)
+	return &pace.Later{In: time.Hour}
 }
 
 // A run ends because the quota of manifests is used up for the next hour. The
@@ -451,7 +448,6 @@ func TestFullQuotaOfManifestsIsNotThatOfLayers(t *testing.T) {
 	there := w.push("group/app", "there", number(1))
 	w.pushTarget("of-a-pipeline", there) // only a tag is missing: its turn comes at once
 	w.push("group/app", "new", number(2))
-	o := w.options()
 	sending := make(chan struct{})
 	var once sync.Once
 	w.ecr.Inject(func(r *http.Request) (int, string, bool) {
@@ -464,16 +460,15 @@ func TestFullQuotaOfManifestsIsNotThatOfLayers(t *testing.T) {
 		}
 		return 0, "", false
 	})
-	uploads := &listening{Pacer: copy.NewAdaptivePacer(copy.LayerQuota)}
-	pace := &full{Pacer: copy.NewPacer(10_000), ready: sending}
-	o.Pace, o.Uploads = pace, uploads
-	e := copy.New(o)
-	if _, err := w.execute(e, w.plan(e, request())); !errors.Is(err, registry.ErrThrottled) || fault.RetryAfter(err) != time.Hour {
+	uploads := &listening{Pacer: pace.NewAdaptive(100)}
+	manifests := &full{Pacer: pace.NewFixed(10_000), ready: sending}
+	e := copy.New(w.options(paced("PutImage", manifests), paced("InitiateLayerUpload", uploads), paced("CompleteLayerUpload", uploads)))
+	if _, err := w.execute(e, w.plan(e, request())); !errors.Is(err, pace.ErrThrottled) || fault.RetryAfter(err) != time.Hour {
 		t.Fatalf("the run ended with %v, want it to say when there is a turn", err)
 	}
 	if len(uploads.told) > 0 {
 		t.Errorf("the pacer of layers was told of refusals for %v; ECR refused none", uploads.told)
 	}
-	pace.opened.Store(true)
+	manifests.opened.Store(true)
 	want(t, w.run(e, request()), map[string]string{"group/app:there": "copied", "group/app:new": "copied"})
 }

@@ -13,6 +13,7 @@ import (
 
 	"gitlab.sikt.no/platon/ecrferry/internal/copy"
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 	standin "gitlab.sikt.no/platon/ecrferry/internal/sandbox/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
@@ -104,9 +105,13 @@ func (w *world) pushTarget(tag string, image oci.Image) {
 }
 
 // options of an engine between the two, with clients of its own, as a freshly
-// started worker has them.
-func (w *world) options() copy.Options {
+// started worker has them. Changes are of the limits of ECR's actions.
+func (w *world) options(changes ...func(*pace.Options)) copy.Options {
 	w.t.Helper()
+	limits := pace.ECR()
+	for _, change := range changes {
+		change(&limits)
+	}
 	w.mu.Lock()
 	w.requests, w.written = map[string]int{}, map[string]int{}
 	w.mu.Unlock()
@@ -118,7 +123,7 @@ func (w *world) options() copy.Options {
 		}
 	}
 	id, secret := w.ecr.WorkerKey()
-	api, err := ecr.New(w.t.Context(), ecr.Options{Region: "eu-north-1", Endpoint: w.ecr.URL, Attempts: 2, Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")})
+	api, err := ecr.New(w.t.Context(), ecr.Options{Region: "eu-north-1", Endpoint: w.ecr.URL, Attempts: 2, Limits: pace.New(limits), Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -127,11 +132,21 @@ func (w *world) options() copy.Options {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	door, err := registry.New(registry.Options{Name: w.ecr.Registry, URL: w.ecr.URL, Credentials: api.Credentials, Refused: api.Refused, Delay: time.Millisecond, Observe: count(func() map[string]int { return w.written })})
+	door, err := registry.New(registry.Options{Name: w.ecr.Registry, URL: w.ecr.URL, Credentials: api.Credentials, Refused: api.Refused, Limits: api.Limits(), Delay: time.Millisecond, Observe: count(func() map[string]int { return w.written })})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return copy.Options{Source: source, Target: door, ECR: api, Pace: copy.NewPacer(10_000)}
+	return copy.Options{Source: source, Target: door, ECR: api}
+}
+
+// paced sets the pacer of an action.
+func paced(action string, p pace.Pacer) func(*pace.Options) {
+	return func(o *pace.Options) {
+		if o.Pacers == nil {
+			o.Pacers = map[string]pace.Pacer{}
+		}
+		o.Pacers[action] = p
+	}
 }
 
 func (w *world) engine() *copy.Engine { return copy.New(w.options()) }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -29,6 +30,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 )
 
 // Options adds to what the SDK finds by itself. All fields may be empty.
@@ -40,8 +42,9 @@ type Options struct {
 	HTTPClient  *http.Client
 	// Around, if set, is put around the transport that carries the requests.
 	Around func(http.RoundTripper) http.RoundTripper
-	// Waited, if set, is told of each wait after a throttled call.
-	Waited   func(time.Duration)
+	// Limits hold the calls back. They are those of the registry door too: give it
+	// the client's own, see Client.Limits, if none are given here.
+	Limits   *pace.Limits
 	Attempts int          // of one call before its error is returned; 0 means 5
 	Log      *slog.Logger // gets a debug line a call
 	// Observe, if set, is called after each operation with its last error.
@@ -54,6 +57,7 @@ type Client struct {
 	api     *sdk.Client
 	log     *slog.Logger
 	observe func(string, error, time.Duration)
+	limits  *pace.Limits
 
 	mu     sync.Mutex
 	token  Token
@@ -63,7 +67,7 @@ type Client struct {
 
 // New makes a client. It reads configuration; nothing is asked of ECR yet.
 func New(ctx context.Context, o Options) (*Client, error) {
-	load := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer { return &patient{retryer(cmp.Or(o.Attempts, 5)), o.Waited} })}
+	load := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer { return retryer(cmp.Or(o.Attempts, 5)) })}
 	if o.Region != "" {
 		load = append(load, config.WithRegion(o.Region))
 	}
@@ -87,7 +91,10 @@ func New(ctx context.Context, o Options) (*Client, error) {
 	if o.Around != nil {
 		cfg.HTTPClient = &http.Client{Transport: o.Around(door{cfg.HTTPClient}), CheckRedirect: never}
 	}
-	c := &Client{log: o.Log, observe: o.Observe}
+	c := &Client{log: o.Log, observe: o.Observe, limits: o.Limits}
+	if c.limits == nil {
+		c.limits = pace.New(pace.ECR())
+	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -119,64 +126,50 @@ func trusting() *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.TLSClientConfig.RootCAs = pool.Clone() })
 }
 
-// misspelt is how ECR's pages spell ThrottlingException.
-var misspelt = map[string]struct{}{"ThrottleException": {}}
-
-// retryer differs from the SDK's own in two codes. A full quota
-// (LimitExceededException) does not empty itself while we wait, and
-// ThrottleException is how ECR's pages spell what the SDK knows as
-// ThrottlingException.
+// retryer leaves the SDK the short blips: lost connections and 5xx. Refusals for
+// too many requests are for our limiters, which all callers share, and so is the
+// SDK's own limit of repetitions. A full quota (LimitExceededException) does not
+// empty itself while we wait.
 func retryer(attempts int) *retry.Standard {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = attempts
 		o.MaxBackoff = 8 * time.Second
+		o.RateLimiter = ratelimit.None
 		o.Retryables = append([]retry.IsErrorRetryable{
 			retry.IsErrorRetryableFunc(func(err error) aws.Ternary {
-				if _, ok := errors.AsType[*types.LimitExceededException](err); ok || distrusted(err) {
+				if _, ok := errors.AsType[*types.LimitExceededException](err); ok || distrusted(err) || throttled(err) {
 					return aws.FalseTernary
 				}
 				return aws.UnknownTernary
 			}),
-			retry.RetryableErrorCode{Codes: misspelt},
 		}, o.Retryables...)
-		o.Throttles = append(o.Throttles, retry.ThrottleErrorCode{Codes: misspelt})
 	})
 }
 
-var throttles = retry.IsErrorThrottles{
-	retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}, retry.ThrottleErrorCode{Codes: misspelt},
-}
-
-// patient tells of the waits after throttled calls.
-type patient struct {
-	*retry.Standard
-	waited func(time.Duration)
-}
-
-// RetryDelay implements aws.Retryer.
-func (p *patient) RetryDelay(attempt int, err error) (time.Duration, error) {
-	d, e := p.Standard.RetryDelay(attempt, err)
-	if p.waited != nil && e == nil && throttles.IsErrorThrottle(err).Bool() {
-		p.waited(d)
-	}
-	return d, e
-}
-
-// call does what every operation needs around it: a log line, a measurement
-// and the classification of its error.
-func call[In, Out any](ctx context.Context, c *Client, operation string, f func(context.Context, *In, ...func(*sdk.Options)) (*Out, error), in *In) (*Out, error) {
-	start := time.Now()
-	out, err := f(ctx, in)
-	d := time.Since(start)
-	c.log.LogAttrs(ctx, slog.LevelDebug, "ecr call", slog.String("operation", operation), slog.Duration("duration", d), slog.Bool("ok", err == nil))
-	if c.observe != nil {
-		c.observe(operation, err, d)
-	}
+// call does what every operation needs around it: a turn, a log line, a
+// measurement and the classification of its error.
+func call[In, Out any](ctx context.Context, c *Client, operation string, f func(context.Context, *In, ...func(*sdk.Options)) (*Out, error), in *In) (out *Out, err error) {
+	err = c.limits.Of(operation).Do(ctx, func() error {
+		start := time.Now()
+		out, err = f(ctx, in)
+		d := time.Since(start)
+		c.log.LogAttrs(ctx, slog.LevelDebug, "ecr call", slog.String("operation", operation), slog.Duration("duration", d), slog.Bool("ok", err == nil))
+		if c.observe != nil {
+			c.observe(operation, err, d)
+		}
+		if err != nil {
+			return classify(ctx, operation, err)
+		}
+		return nil
+	})
 	if err != nil {
-		return nil, classify(ctx, operation, err)
+		return nil, err
 	}
 	return out, nil
 }
+
+// Limits are those of the account, which its registry door shares.
+func (c *Client) Limits() *pace.Limits { return c.limits }
 
 // chunks cuts a list into pieces of at most n.
 func chunks[T any](list []T, n int) [][]T {

@@ -17,6 +17,7 @@ import (
 
 	"gitlab.sikt.no/platon/ecrferry/internal/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	standin "gitlab.sikt.no/platon/ecrferry/internal/sandbox/ecr"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
 )
@@ -33,7 +34,9 @@ func start(t *testing.T, o standin.Options) *standin.Server {
 
 func client(t *testing.T, s *standin.Server, id, secret string) *ecr.Client {
 	t.Helper()
-	c, err := ecr.New(t.Context(), ecr.Options{Region: "eu-north-1", Endpoint: s.URL, Attempts: 2, Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")})
+	limits := pace.ECR()
+	limits.Patience = 200 * time.Millisecond
+	c, err := ecr.New(t.Context(), ecr.Options{Region: "eu-north-1", Endpoint: s.URL, Attempts: 2, Limits: pace.New(limits), Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,6 +248,43 @@ func TestErrorsOfTheService(t *testing.T) {
 				t.Errorf("%d tries", n.Load())
 			}
 		})
+	}
+}
+
+// TestRefusalsAreForOneLimiter: the SDK does not repeat what was one call too
+// many, the limiter of the action does; another action goes on meanwhile.
+func TestRefusalsAreForOneLimiter(t *testing.T) {
+	t.Parallel()
+	for _, code := range []string{"ThrottlingException", "ThrottleException", "TooManyRequestsException"} {
+		s := start(t, standin.Options{})
+		if _, err := s.CreateRepository("group/app"); err != nil {
+			t.Fatal(err)
+		}
+		id, secret := s.WorkerKey()
+		limits := pace.ECR()
+		limits.Patience = time.Nanosecond
+		c, err := ecr.New(t.Context(), ecr.Options{Region: "eu-north-1", Endpoint: s.URL, Limits: pace.New(limits), Credentials: credentials.NewStaticCredentialsProvider(id, secret, "")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var n atomic.Int32
+		s.Inject(func(r *http.Request) (int, string, bool) {
+			refused := strings.HasSuffix(r.Header.Get("X-Amz-Target"), "DescribeImages")
+			if refused {
+				n.Add(1)
+			}
+			return 400, fmt.Sprintf(`{"__type":%q,"message":"Rate exceeded"}`, code), refused
+		})
+		_, err = c.Images(t.Context(), "group/app")
+		if !errors.Is(err, pace.ErrThrottled) || fault.RetryAfter(err) == 0 || fault.ReasonOf(err) != "ecr-throttled" || !strings.Contains(err.Error(), "ecr DescribeImages") {
+			t.Errorf("%s: %v (%s), again in %v", code, err, fault.ReasonOf(err), fault.RetryAfter(err))
+		}
+		if n.Load() != 2 {
+			t.Errorf("%s: asked %d times, want the refusal and the one with which patience ends", code, n.Load())
+		}
+		if _, err := c.Layers(t.Context(), "group/app", []string{oci.Digest(nil)}); err != nil {
+			t.Errorf("%s: another action: %v", code, err)
+		}
 	}
 }
 

@@ -5,14 +5,19 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 	"github.com/aws/smithy-go"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 )
 
 // Errors that callers act upon, found with errors.Is.
@@ -32,9 +37,6 @@ var codes = map[string]struct {
 	"RepositoryNotFoundException":          {fault.Attention, "ecr-repository-missing", "run \"Update configuration\" for the project in the PaaS console", ErrRepositoryNotFound},
 	"RepositoryAlreadyExistsException":     {fault.Permanent, "ecr-repository-exists", "", errRepositoryExists},
 	"ImageNotFoundException":               {fault.Permanent, "ecr-image-missing", "", errImageNotFound},
-	"ThrottlingException":                  {fault.Transient, "ecr-throttled", "wait; lower the configured rate if it goes on", nil},
-	"ThrottleException":                    {fault.Transient, "ecr-throttled", "wait; lower the configured rate if it goes on", nil},
-	"TooManyRequestsException":             {fault.Transient, "ecr-throttled", "wait; lower the configured rate if it goes on", nil},
 	"LimitExceededException":               {fault.Attention, "ecr-quota", "raise the quota that is full in the AWS service quotas console", nil},
 	"ServerException":                      {fault.Transient, "ecr-unavailable", "wait until ECR answers again", nil},
 	"InternalFailure":                      {fault.Transient, "ecr-unavailable", "wait until ECR answers again", nil},
@@ -59,6 +61,16 @@ var action = regexp.MustCompile(`not authorized to perform: ([a-z0-9-]+:[A-Za-z]
 func classify(ctx context.Context, operation string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if throttled(err) {
+		var after time.Duration
+		if r, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+			after = pace.RetryAfter(r.Response.Header)
+		}
+		if api, ok := errors.AsType[smithy.APIError](err); ok {
+			err = api
+		}
+		return &pace.Refused{After: after, Err: fault.New(fault.Transient, "ecr-throttled", "%s: %w", operation, err)}
 	}
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		code := api.ErrorCode()
@@ -90,6 +102,23 @@ func classify(ctx context.Context, operation string, err error) error {
 		return fault.New(fault.Transient, "ecr-unavailable", "%s: %w", operation, err).WithRemedy("wait until ECR answers again")
 	}
 	return fault.New(fault.Unclassified, "ecr-answer-unknown", "%s: %w", operation, err)
+}
+
+// throttles are the codes of refusals for too many requests. ECR's pages spell
+// what it is known to send as ThrottlingException.
+var throttles = retry.IsErrorThrottles{
+	retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes},
+	retry.ThrottleErrorCode{Codes: map[string]struct{}{"ThrottleException": {}}},
+}
+
+// throttled tells whether a call was one too many, by its code or its status. A
+// full quota is none: the SDK counts it among them.
+func throttled(err error) bool {
+	if _, full := errors.AsType[*types.LimitExceededException](err); full {
+		return false
+	}
+	r, ok := errors.AsType[*awshttp.ResponseError](err)
+	return ok && r.HTTPStatusCode() == http.StatusTooManyRequests || throttles.IsErrorThrottle(err).Bool()
 }
 
 // distrusted tells whether the other side's certificate was not accepted.

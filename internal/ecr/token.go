@@ -48,7 +48,8 @@ func (c *Client) Token(ctx context.Context) (Token, error) {
 		if fresh {
 			return token, nil
 		}
-		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		own, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), time.Minute,
+			fault.New(fault.Transient, "ecr-unavailable", "token: no answer within a minute"))
 		defer cancel()
 		return c.login(own)
 	})

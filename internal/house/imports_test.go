@@ -22,7 +22,7 @@ type room struct {
 var domain = []string{
 	"internal/naming", "internal/ciconfig", "internal/diagnose", "internal/deploy", "internal/copy",
 	"internal/gitlab", "internal/ecr", "internal/registry", "internal/cluster", "internal/console", "internal/probe", "internal/webhook",
-	"internal/store", "internal/fault", "internal/calendar", "internal/reconcile", "reports",
+	"internal/store", "internal/fault", "internal/pace", "internal/calendar", "internal/reconcile", "reports",
 }
 
 var rooms = map[string]room{
@@ -31,16 +31,17 @@ var rooms = map[string]room{
 	"cmd/sandbox":                    {[]string{"internal/sandbox/..."}, "the stand-ins know nothing of the domain"},
 	"cmd/bench":                      {[]string{"internal/sandbox/..."}, "measures programs from outside, ours like the others"},
 	"internal/jobs":                  {domain, "where pure rooms and clients meet"},
-	"internal/copy":                  {[]string{"internal/naming", "internal/registry", "internal/ecr", "internal/fault"}, "the engine stands on two client rooms"},
+	"internal/copy":                  {[]string{"internal/naming", "internal/registry", "internal/ecr", "internal/fault", "internal/pace"}, "the engine stands on two client rooms"},
 	"internal/naming":                {nil, "pure: the one mapping that copier, rewriter and reconciler share"},
 	"internal/ciconfig":              {[]string{"internal/naming", "internal/textdiff"}, "pure: files in, edits and findings out"},
 	"internal/diagnose":              {nil, "pure: a log in, a cause out"},
 	"internal/deploy":                {nil, "pure: evidence in, a verdict out"},
 	"internal/reconcile":             {[]string{"internal/naming"}, "pure: observed facts in, classes out"},
 	"internal/fault":                 {nil, "a leaf that everybody may import"},
+	"internal/pace":                  {[]string{"internal/fault"}, "the limiters of two client rooms, by action"},
 	"internal/gitlab":                {[]string{"internal/fault"}, "a client room"},
-	"internal/ecr":                   {[]string{"internal/fault"}, "a client room"},
-	"internal/registry":              {[]string{"internal/fault"}, "a client room"},
+	"internal/ecr":                   {[]string{"internal/fault", "internal/pace"}, "a client room"},
+	"internal/registry":              {[]string{"internal/fault", "internal/pace"}, "a client room"},
 	"internal/cluster":               {[]string{"internal/fault"}, "a client room"},
 	"internal/webhook":               {[]string{"internal/fault"}, "a client room"},
 	"internal/console":               {[]string{"internal/fault"}, "a client room"},

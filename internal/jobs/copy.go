@@ -10,7 +10,7 @@ import (
 	imagecopy "gitlab.sikt.no/platon/ecrferry/internal/copy"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
-	"gitlab.sikt.no/platon/ecrferry/internal/registry"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
 )
 
@@ -40,7 +40,7 @@ func (s *Copy) Run(ctx context.Context, t *Task) (Outcome, error) {
 		return Outcome{}, err
 	}
 	rows, err := s.copyImages(ctx, t, prop, vars)
-	if errors.Is(err, registry.ErrThrottled) {
+	if errors.Is(err, pace.ErrThrottled) {
 		// The quota is the account's: to wait for it is no failure.
 		o := Wait("a registry that asks for fewer requests", quotaPatience)
 		o.Reason, o.Every = fault.ReasonOf(err), max(fault.RetryAfter(err), quotaPause)

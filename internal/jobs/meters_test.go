@@ -112,7 +112,7 @@ func checkMeters(b *bench, a *arrivals) {
 	if got["ecrferry_rate_limit_wait_seconds_sum"]["gitlab"] == 0 {
 		b.Error("the wait after GitLab's 429 is not counted")
 	}
-	if got["ecrferry_rate_limit_wait_seconds_count"]["put-image"] == 0 {
+	if got["ecrferry_rate_limit_wait_seconds_count"]["ecr PutImage"] == 0 {
 		b.Error("no wait for a turn at PutImage is counted")
 	}
 }

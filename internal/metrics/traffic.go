@@ -31,7 +31,7 @@ func newTraffic() *traffic {
 		}),
 		waits: prometheus.NewSummaryVec(prometheus.SummaryOpts{
 			Name: "ecrferry_rate_limit_wait_seconds",
-			Help: "Waits for a rate limit: of requests and of jobs after a system's refusal (limiter gitlab, old-registry, ecr, ecr-registry), of requests for our own pace (put-image, layer-uploads, cluster), of jobs for the fleet's budget (pipelines).",
+			Help: "Waits for a rate limit: of requests for their turn at an action (limiter such as \"ecr PutImage\" or \"old-registry manifests\"), of requests and jobs after a system's refusal (gitlab, old-registry, ecr), of requests for our own pace (cluster), of jobs for the fleet's budget (pipelines).",
 		}, []string{"limiter"}),
 		retries: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "ecrferry_step_retries_total",

@@ -167,7 +167,9 @@ func (a *authority) renew(ctx context.Context, resp *http.Response, e *StatusErr
 func (a *authority) fetch(ctx context.Context, scope string) (string, error) {
 	// One waiter that gives up must not take the others along.
 	ch := a.flights.DoChan(scope, func() (any, error) {
-		own, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.client.timeout)
+		c := a.client
+		own, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), c.timeout,
+			fault.New(fault.Transient, c.reason("unavailable"), "%s: no token within %v", c.name, c.timeout))
 		defer cancel()
 		return a.request(own, scope)
 	})
@@ -214,7 +216,7 @@ func (a *authority) request(ctx context.Context, scope string) (string, error) {
 		ExpiresIn   int       `json:"expires_in"`
 		IssuedAt    time.Time `json:"issued_at"`
 	}
-	err = c.again(ctx, func() error {
+	err = c.again(ctx, c.limiter(http.MethodGet, "token"), func() error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 		if err != nil {
 			return err

@@ -75,7 +75,7 @@ type blobReader struct {
 // any small request.
 func (b *blobReader) open() error {
 	c := b.client
-	return c.again(b.ctx, func() error {
+	return c.again(b.ctx, c.limiter(http.MethodGet, "blobs"), func() error {
 		ctx, cancel := context.WithCancelCause(b.ctx)
 		timer := time.AfterFunc(c.timeout, func() { cancel(errTimeout) })
 		r := request{method: http.MethodGet, url: c.at(b.repository + "/blobs/" + b.want.Digest), route: "blobs", scope: pull(b.repository), header: http.Header{"Accept-Encoding": {"identity"}}}

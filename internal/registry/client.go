@@ -14,10 +14,11 @@
 // and ECR costs an anonymous 401 first; tokens are fetched under one lock and
 // without a context.
 //
-// Short blips are repeated here: a lost connection, 408, 429 or 5xx on a request
+// Short blips are repeated here: a lost connection, 408 or 5xx on a request
 // that may be sent twice, at most Tries times. What streams a body is tried once,
-// and whoever owns both ends repeats it. Errors carry a class and a reason, see
-// errors.go.
+// and whoever owns both ends repeats it. Every request goes through the limiter
+// of its action, which waits out refusals for too many of them, see package pace.
+// Errors carry a class and a reason, see errors.go.
 package registry
 
 import (
@@ -31,6 +32,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 )
 
 // Options says which registry a Client speaks to. Name and URL are required.
@@ -56,8 +59,9 @@ type Options struct {
 	HTTPClient *http.Client
 	// Around, if set, is put around the transport that carries the requests.
 	Around func(http.RoundTripper) http.RoundTripper
-	// Waited, if set, is told of each wait for a rate limit.
-	Waited func(time.Duration)
+	// Limits hold the requests back; for ECR they are those of its API too. Without
+	// them the client has its own, which all who use the registry should share.
+	Limits *pace.Limits
 	// Tries is how often a small request is sent before giving up; 0 means 4.
 	Tries int
 	// Timeout bounds a small request and its answer; 0 means 30 s.
@@ -81,14 +85,13 @@ type Client struct {
 	ecr     bool
 	http    *http.Client
 	auth    *authority
-	gate    *gate
 	tries   int
 	timeout time.Duration
 	stall   time.Duration
 	delay   time.Duration
 	log     *slog.Logger
 	observe func(method, route string, status int, d time.Duration)
-	waited  func(time.Duration)
+	limits  *pace.Limits
 	// ownPages: the registry refused our page size once.
 	ownPages atomic.Bool
 }
@@ -112,7 +115,14 @@ func New(o Options) (*Client, error) {
 		name: o.Name, base: base, ecr: o.ECR || ecrName.MatchString(o.Name),
 		tries: or(o.Tries, 4), timeout: or(o.Timeout, 30*time.Second),
 		stall: or(o.Stall, time.Minute), delay: or(o.Delay, 250*time.Millisecond),
-		log: o.Log, observe: o.Observe, waited: o.Waited,
+		log: o.Log, observe: o.Observe, limits: o.Limits,
+	}
+	switch {
+	case c.limits != nil:
+	case c.ecr:
+		c.limits = pace.New(pace.ECR())
+	default:
+		c.limits = pace.New(pace.OldRegistry())
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -128,7 +138,7 @@ func New(o Options) (*Client, error) {
 		transport = o.Around(transport)
 	}
 	c.http = &http.Client{Transport: transport, CheckRedirect: c.checkRedirect}
-	c.auth, c.gate = newAuthority(c, o), newGate(c.delay)
+	c.auth = newAuthority(c, o)
 	return c, nil
 }
 

@@ -9,11 +9,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 )
 
 // Errors that callers act upon. They are found with errors.Is beneath the
@@ -27,8 +27,6 @@ var (
 	// ErrBlobMissing: a manifest was refused because a blob or child manifest of
 	// it is not in the target repository.
 	ErrBlobMissing = errors.New("manifest refers to something that is missing")
-	// ErrThrottled: the registry asks for fewer requests.
-	ErrThrottled = errors.New("too many requests")
 	// ErrCorrupt: what came is not what its digest or length says.
 	ErrCorrupt = errors.New("content does not match its digest")
 	// ErrNoLogin: user and password could not be had, so nothing was sent.
@@ -63,7 +61,7 @@ func (e *StatusError) Error() string {
 // statusError reads an answer that is not a success.
 // https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes
 func statusError(resp *http.Response) *StatusError {
-	e := &StatusError{Method: resp.Request.Method, Path: resp.Request.URL.Path, Status: resp.StatusCode, After: retryAfter(resp.Header)}
+	e := &StatusError{Method: resp.Request.Method, Path: resp.Request.URL.Path, Status: resp.StatusCode, After: pace.RetryAfter(resp.Header)}
 	body, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 	var answer struct {
 		Errors []struct {
@@ -77,18 +75,6 @@ func statusError(resp *http.Response) *StatusError {
 		e.Message = text[:min(len(text), 200)]
 	}
 	return e
-}
-
-// retryAfter reads the header in either of its forms.
-func retryAfter(h http.Header) time.Duration {
-	v := h.Get("Retry-After")
-	if seconds, err := strconv.Atoi(v); err == nil && seconds > 0 {
-		return time.Duration(seconds) * time.Second
-	}
-	if t, err := http.ParseTime(v); err == nil {
-		return max(0, time.Until(t))
-	}
-	return 0
 }
 
 // tokenExpired tells ECR's expired password from a refusal: it is a 403 without
@@ -126,7 +112,8 @@ func (e *StatusError) missingPart() bool {
 		e.Code == "MANIFEST_UNKNOWN" && e.Method == http.MethodPut
 }
 
-// classify turns an answer into an error with a class, a reason and a remedy.
+// classify turns an answer into an error with a class, a reason and a remedy. A
+// refusal for too many requests is for the limiter of the request.
 func (c *Client) classify(e *StatusError) error {
 	wrap := func(class fault.Class, reason string, kind error, remedy string) error {
 		f := fault.New(class, reason, "%s: %w", c.name, e).WithRemedy(remedy).WithRetryAfter(e.After)
@@ -137,7 +124,7 @@ func (c *Client) classify(e *StatusError) error {
 	}
 	switch {
 	case e.throttled():
-		return wrap(fault.Transient, c.reason("throttled"), ErrThrottled, "wait; lower the configured rate if it goes on")
+		return &pace.Refused{After: e.After, Err: wrap(fault.Transient, c.reason("throttled"), nil, "wait; lower the configured rate if it goes on")}
 	case e.tokenExpired():
 		return wrap(fault.Transient, c.reason("token-expired"), nil, "try again; a fresh token is fetched")
 	case e.tagExists():

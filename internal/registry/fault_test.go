@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
 )
@@ -58,8 +59,8 @@ func TestAnswersBecomeReasons(t *testing.T) {
 		{"immutable tag", ecrName, 400, "TAG_INVALID", "The image tag '1' already exists in the 'g/p' repository and cannot be overwritten because the tag is immutable.", fault.Permanent, "tag-immutable", registry.ErrTagExists},
 		{"immutable repository", ecrName, 400, "TAG_INVALID", "The image tag '1' already exists in the 'g/p' repository and cannot be overwritten because the repository is immutable.", fault.Permanent, "tag-immutable", registry.ErrTagExists},
 		{"denied", ecrName, 403, "DENIED", "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: ecr:PutImage on resource: arn:aws:ecr:y because no identity-based policy allows the ecr:PutImage action", fault.Attention, "registry-denied", nil},
-		{"throttled", ecrName, 429, "TOOMANYREQUESTS", "Rate exceeded", fault.Transient, "ecr-throttled", registry.ErrThrottled},
-		{"throttled, no JSON", "old.no", 429, "", "", fault.Transient, "old-registry-throttled", registry.ErrThrottled},
+		{"throttled", ecrName, 429, "TOOMANYREQUESTS", "Rate exceeded", fault.Transient, "ecr-throttled", pace.ErrThrottled},
+		{"throttled, no JSON", "old.no", 429, "", "", fault.Transient, "old-registry-throttled", pace.ErrThrottled},
 		{"unavailable", "old.no", 503, "UNAVAILABLE", "down", fault.Transient, "old-registry-unavailable", nil},
 		{"disk full", "old.no", 507, "", "", fault.Transient, "old-registry-unavailable", nil},
 		{"missing blob", ecrName, 404, "MANIFEST_BLOB_UNKNOWN", "Layers with digests '[sha256:a]' required for pushing image do not exist", fault.Transient, "blob-missing", registry.ErrBlobMissing},
@@ -68,8 +69,8 @@ func TestAnswersBecomeReasons(t *testing.T) {
 		{"missing blob, the API's name as code", ecrName, 400, "LayersNotFoundException", "", fault.Transient, "blob-missing", registry.ErrBlobMissing},
 		{"the image is there", ecrName, 400, "UNKNOWN", "Image with digest 'sha256:a' and tag '1' already exists in the repository with name 'g/p' in registry with id '1'", fault.Permanent, "tag-immutable", registry.ErrTagExists},
 		{"the tag is there, as conflict", ecrName, 409, "CONFLICT", "", fault.Permanent, "tag-immutable", registry.ErrTagExists},
-		{"throttled, the API's name", ecrName, 400, "ThrottlingException", "Rate exceeded", fault.Transient, "ecr-throttled", registry.ErrThrottled},
-		{"throttled as unavailable", ecrName, 503, "UNKNOWN", "toomanyrequests: Rate exceeded", fault.Transient, "ecr-throttled", registry.ErrThrottled},
+		{"throttled, the API's name", ecrName, 400, "ThrottlingException", "Rate exceeded", fault.Transient, "ecr-throttled", pace.ErrThrottled},
+		{"throttled as unavailable", ecrName, 503, "UNKNOWN", "toomanyrequests: Rate exceeded", fault.Transient, "ecr-throttled", pace.ErrThrottled},
 		{"missing repository", ecrName, 404, "NAME_UNKNOWN", "The repository with name 'g/p' does not exist in the registry with id '1'", fault.Attention, "ecr-repository-missing", nil},
 		{"too many layers", ecrName, 405, "UNSUPPORTED", "Invalid parameter at 'ImageManifest' failed to satisfy constraint: 'Limit on number of layers per image exceeded'", fault.Permanent, "manifest-refused", nil},
 		{"nobody knows", ecrName, 418, "TEAPOT", "", fault.Unclassified, "registry-answer-unknown", nil},
@@ -84,7 +85,12 @@ func TestAnswersBecomeReasons(t *testing.T) {
 				}
 				refuse(w, tt.status, tt.code, tt.message)
 			})
-			c := client(t, registry.Options{Name: tt.name, URL: url})
+			limits := pace.OldRegistry()
+			if tt.name == ecrName {
+				limits = pace.ECR()
+			}
+			limits.Patience = time.Nanosecond
+			c := client(t, registry.Options{Name: tt.name, URL: url, Limits: pace.New(limits)})
 			image := oci.Build(oci.Spec{})
 			err := c.PutManifest(t.Context(), "g/p", "1", registry.ParseManifest(image.MediaType, image.Manifest))
 			if fault.ClassOf(err) != tt.class || fault.ReasonOf(err) != tt.reason {

@@ -208,10 +208,14 @@ func convert(list []descriptor.Descriptor) (out []Descriptor, ok bool) {
 }
 
 // PutManifest writes a manifest under a tag or, if reference is its digest,
-// without one. It does not wait when the registry asks for fewer requests: the
-// caller paces these, so ErrThrottled comes back at once.
+// without one. But for refusals for too many requests it is tried once, as its
+// answer may have been lost.
 func (c *Client) PutManifest(ctx context.Context, repository, reference string, m Manifest) (err error) {
 	defer fault.Wrap(&err, "writing manifest %s", join(repository, reference))
+	return c.limiter(http.MethodPut, "manifests").Do(ctx, func() error { return c.putManifest(ctx, repository, reference, m) })
+}
+
+func (c *Client) putManifest(ctx context.Context, repository, reference string, m Manifest) error {
 	once, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
 	defer cancel()
 	resp, err := c.send(once, request{

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 )
 
 // request is what to send. A body may be given as bytes, which can be sent
@@ -26,6 +27,23 @@ type request struct {
 	body   []byte
 	stream io.Reader
 	length int64 // of stream
+}
+
+// actions names what ECR counts a request of its registry door as: the quotas
+// are those of the API.
+var actions = map[string]string{
+	"GET manifests": "BatchGetImage", "HEAD manifests": "BatchGetImage", "PUT manifests": "PutImage",
+	"GET blobs": "GetDownloadUrlForLayer", "HEAD blobs": "BatchCheckLayerAvailability",
+	"POST blobs/uploads": "InitiateLayerUpload", "PUT blobs/uploads/put": "CompleteLayerUpload",
+	"GET tags/list": "ListImages", "GET referrers": "ListImageReferrers", "GET _catalog": "DescribeRepositories",
+}
+
+// limiter is the one of the requests to a route.
+func (c *Client) limiter(method, route string) *pace.Limiter {
+	if action := actions[method+" "+route]; c.ecr && action != "" {
+		return c.limits.Of(action)
+	}
+	return c.limits.Of(route)
 }
 
 // send sends a request once, and once more if only the authorization was stale.
@@ -122,11 +140,7 @@ func (c *Client) seen(ctx context.Context, method, route string, resp *http.Resp
 // small sends a request that may be repeated, and reads its whole answer of at
 // most limit bytes.
 func (c *Client) small(ctx context.Context, r request, limit int64) (header http.Header, body []byte, err error) {
-	again := c.again
-	if r.method == http.MethodPost {
-		again = c.repeat // what is written is paced by the caller
-	}
-	err = again(ctx, func() error {
+	err = c.again(ctx, c.limiter(r.method, r.route), func() error {
 		once, cancel := context.WithTimeoutCause(ctx, c.timeout, errTimeout)
 		defer cancel()
 		resp, err := c.send(once, r)
@@ -150,41 +164,18 @@ func (c *Client) small(ctx context.Context, r request, limit int64) (header http
 
 var errTimeout = errors.New("timeout")
 
-// longestWait is how long a request may be held back here. A registry that asks
-// for more gets a rest by the caller, who can give up its place meanwhile.
+// longestWait is how long a request is held back for a registry that does not
+// answer as it should. One that asks for more gets a rest by the caller, who can
+// give up its place meanwhile.
 const longestWait = 10 * time.Second
 
-// again repeats a read. Refusals for too many requests are no failures as long
-// as others get through.
-func (c *Client) again(ctx context.Context, act func() error) error {
-	return c.repeat(ctx, func() error {
-		for {
-			waited, err := c.gate.wait(ctx)
-			if err != nil {
-				return err
-			}
-			if c.waited != nil && waited > time.Millisecond {
-				c.waited(waited)
-			}
-			sent := time.Now()
-			err = act()
-			if !errors.Is(err, ErrThrottled) {
-				c.gate.pass()
-				return err
-			}
-			after := fault.RetryAfter(err)
-			if after > longestWait || c.gate.refuse(sent, after) > c.tries {
-				return err
-			}
-		}
-	})
-}
-
-// repeat calls act until it succeeds, fails for good or has had its tries.
-func (c *Client) repeat(ctx context.Context, act func() error) error {
+// again calls act, at the pace of its limiter, until it succeeds, fails for good
+// or has had its tries. Refusals for too many requests are no tries.
+func (c *Client) again(ctx context.Context, limiter *pace.Limiter, act func() error) error {
 	for try := 1; ; try++ {
-		err := act()
-		if err == nil || try >= c.tries || ctx.Err() != nil || fault.ClassOf(err) != fault.Transient || errors.Is(err, ErrNoLogin) {
+		err := limiter.Do(ctx, act)
+		if err == nil || try >= c.tries || ctx.Err() != nil || fault.ClassOf(err) != fault.Transient ||
+			errors.Is(err, pace.ErrThrottled) || errors.Is(err, ErrNoLogin) {
 			return err
 		}
 		wait := c.delay << (try - 1)
@@ -193,9 +184,6 @@ func (c *Client) repeat(ctx context.Context, act func() error) error {
 			return err
 		} else if after > wait {
 			wait = after
-		}
-		if c.waited != nil && errors.Is(err, ErrThrottled) {
-			c.waited(wait)
 		}
 		select {
 		case <-ctx.Done():

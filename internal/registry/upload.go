@@ -68,10 +68,15 @@ func (c *Client) StartUpload(ctx context.Context, repository string, d Descripto
 	return &Upload{client: c, repository: repository, blob: d, location: location}, nil
 }
 
-// Put sends the whole blob.
+// Put sends the whole blob. If the error is a pace.Refused, the blob was one
+// request too many, and it is worth to open it again.
 func (u *Upload) Put(ctx context.Context, body io.Reader) (err error) {
+	defer fault.Wrap(&err, "writing blob %s", join(u.repository, u.blob.Digest))
+	return u.client.limiter(http.MethodPut, "blobs/uploads/put").Once(ctx, func() error { return u.put(ctx, body) })
+}
+
+func (u *Upload) put(ctx context.Context, body io.Reader) error {
 	c, d, repository := u.client, u.blob, u.repository
-	defer fault.Wrap(&err, "writing blob %s", join(repository, d.Digest))
 	up, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w := newWatched(body, c.stall, func() { cancel(ErrStalled) })

@@ -1,7 +1,8 @@
-package copy
+package pace
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -19,14 +20,10 @@ type Ledger interface {
 	Refused(ctx context.Context, pause time.Duration) error
 }
 
-// longestHold is how long a request waits for its turn. Who would have to wait
-// longer is told so, and can give up its place meanwhile.
-const longestHold = 30 * time.Second
-
-// NewSharedPacer paces by a ledger. What waits in this process leases its turns
+// NewShared paces by a ledger. What waits in this process leases its turns
 // together, at most a second's worth: that costs the ledger a question a second
 // and process, and what a process that dies has leased is soon over.
-func NewSharedPacer(ledger Ledger, quota float64) Pacer {
+func NewShared(ledger Ledger, quota float64) Pacer {
 	return &sharedPacer{ledger: ledger, most: max(1, int(quota))}
 }
 
@@ -42,13 +39,16 @@ type sharedPacer struct {
 	asking  *asking
 }
 
+// answerTime is how long the ledger may take to answer.
+const answerTime = 30 * time.Second
+
 // asking is a lease on its way.
 type asking struct {
 	done chan struct{}
 	err  error
 }
 
-func (p *sharedPacer) Wait(ctx context.Context) error {
+func (p *sharedPacer) Wait(ctx context.Context, hold time.Duration) error {
 	p.mu.Lock()
 	p.waiting++
 	defer func() {
@@ -56,7 +56,7 @@ func (p *sharedPacer) Wait(ctx context.Context) error {
 		p.mu.Unlock()
 	}()
 	for {
-		turn, a := p.next(ctx)
+		turn, a := p.next(ctx, hold)
 		if a == nil {
 			if d := time.Until(turn); d > 0 && !await(ctx, &p.mu, time.After(d)) {
 				return context.Cause(ctx)
@@ -70,6 +70,10 @@ func (p *sharedPacer) Wait(ctx context.Context) error {
 		if !await(ctx, &p.mu, a.done) {
 			return context.Cause(ctx)
 		}
+		// Who asked may have less time than we have.
+		if later, ok := errors.AsType[*Later](a.err); ok && later.In <= hold {
+			continue
+		}
 		if a.err != nil {
 			return a.err
 		}
@@ -77,7 +81,7 @@ func (p *sharedPacer) Wait(ctx context.Context) error {
 }
 
 // next takes a turn, or else starts to lease some. mu is held.
-func (p *sharedPacer) next(ctx context.Context) (time.Time, *asking) {
+func (p *sharedPacer) next(ctx context.Context, hold time.Duration) (time.Time, *asking) {
 	for len(p.turns) > 0 {
 		turn := p.turns[0]
 		p.turns = p.turns[1:]
@@ -88,16 +92,16 @@ func (p *sharedPacer) next(ctx context.Context) (time.Time, *asking) {
 	}
 	if p.asking == nil {
 		p.asking = &asking{done: make(chan struct{})}
-		go p.lease(context.WithoutCancel(ctx), p.asking, min(p.waiting, p.most), p.went)
+		go p.lease(context.WithoutCancel(ctx), p.asking, hold, min(p.waiting, p.most), p.went)
 		p.went = 0
 	}
 	return time.Time{}, p.asking
 }
 
-func (p *sharedPacer) lease(ctx context.Context, a *asking, n, went int) {
-	ctx, cancel := context.WithTimeout(ctx, longestHold)
+func (p *sharedPacer) lease(ctx context.Context, a *asking, hold time.Duration, n, went int) {
+	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	in, rate, ok, err := p.ledger.Lease(ctx, n, went, longestHold)
+	in, rate, ok, err := p.ledger.Lease(ctx, n, went, hold)
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,7 +110,7 @@ func (p *sharedPacer) lease(ctx context.Context, a *asking, n, went int) {
 		a.err = fault.New(fault.Transient, "pace-unavailable", "asking for a turn: %w", err).
 			WithRemedy("wait until the database answers again")
 	case !ok:
-		a.err = tooLong(in)
+		a.err = &Later{in}
 	default:
 		for i := range n {
 			p.turns = append(p.turns, now.Add(in+time.Duration(float64(i)/rate*float64(time.Second))))
@@ -116,18 +120,20 @@ func (p *sharedPacer) lease(ctx context.Context, a *asking, n, went int) {
 	close(a.done)
 }
 
-func (p *sharedPacer) Report(throttled bool, after time.Duration) {
+func (p *sharedPacer) Passed() {
 	p.mu.Lock()
-	if !throttled {
-		p.went++
-		p.mu.Unlock()
-		return
-	}
-	pause := max(after, shortestPause)
-	// Those who were on their way with this one are refused too; they count once.
-	known := time.Now().Before(p.closed)
+	defer p.mu.Unlock()
+	p.went++
+}
+
+func (p *sharedPacer) Refused(sent time.Time, after time.Duration) {
+	p.mu.Lock()
+	pause, now := max(after, shortestPause), time.Now()
+	// Those who were on their way with this one are refused too; they count once,
+	// unless one of them asks for a longer pause.
+	known := sent.Before(p.closed) && (after == 0 || !now.Add(after).After(p.closed))
 	if !known {
-		p.closed = time.Now().Add(pause)
+		p.closed = now.Add(pause)
 		p.turns = nil
 	}
 	p.mu.Unlock()
