@@ -22,7 +22,7 @@ func (r *run) documents() {
 		for _, u := range r.uses[mark:] {
 			u.document, u.filled = true, true
 		}
-		if r.visited[f.Path] || baked[s] || !r.mayMention(s) || isMakefile(f.Path) || scriptless(s) {
+		if isSkaffold(f.Path) && r.skaffold(s, e) || r.visited[f.Path] || baked[s] || !r.mayMention(s) || isMakefile(f.Path) || scriptless(s) {
 			continue
 		}
 		mark = len(r.uses)

@@ -47,6 +47,8 @@ type run struct {
 	handed         map[string]bool // variables with an own image in a dotenv report
 	composes       bool            // a job builds what a compose or bake file says
 	makes          bool            // a job calls make
+	skaffolds      bool            // a job builds what skaffold's configuration says
+	skaffoldBases  []text          // the default repositories that it is given
 	pushesComposed bool            // a job for the default branch pushes what compose files build
 	tagged         []string        // images in the values of charts whose tag a command sets
 	filled         []string        // files and directories in which variables are put in

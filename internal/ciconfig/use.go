@@ -43,6 +43,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordBuild(c, lits)
 	r.recordSubstitution(sh, c, lits)
 	r.recordSets(lits)
+	r.recordSkaffold(c, lits)
 	r.recordHelm(c, lits)
 	r.recordBake(sh, lits)
 	r.registryCalls(c, lits)

@@ -154,6 +154,10 @@ var vocabulary = map[Code]kind{
 		"an image name without a tag is handed to something that is not understood",
 		`./publish.py "$CI_REGISTRY_IMAGE/api"`,
 		"find out where the tag is joined, then hand over $CI_REGISTRY_IMAGE and write name-tag as the tag"},
+	"skaffold": {Blocking, OwnerProject,
+		"skaffold gives each artifact a repository of its own, and one tag policy serves them all; in ECR the project has one repository",
+		"build:\n  artifacts:\n    - image: registry.uninett.no/group/project/api",
+		"build and push the images in the job by docker, as $CI_REGISTRY_IMAGE:name-tag, and hand them over: skaffold deploy --images name=$CI_REGISTRY_IMAGE:name-tag"},
 	"read-elsewhere": {Warning, OwnerProject,
 		"a program, or a container, reads a variable whose image name has another form now",
 		"yq '.image = env(IMAGE) + \":\" + env(TAG)' app.yaml   # IMAGE is $CI_REGISTRY_IMAGE:api now",
@@ -200,6 +204,6 @@ var vocabulary = map[Code]kind{
 // the image nor has another reference to it that is rewritten: then the place
 // is left as it is, and nothing else depends on it.
 var alone = map[Code]bool{
-	"tag-elsewhere": true, "text-left": true, "unseen-builder": true, "uses-disagree": true, "joined-elsewhere": true, "name-with-slash": true,
+	"tag-elsewhere": true, "text-left": true, "skaffold": true, "unseen-builder": true, "uses-disagree": true, "joined-elsewhere": true, "name-with-slash": true,
 	"in-template": true, "literal-in-file": true, "string-operation": true, "position-unknown": true, "base-composed": true, "name-unknown": true,
 }
