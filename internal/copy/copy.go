@@ -8,7 +8,7 @@
 // Nothing is stored in between: after a crash, plan again. What has arrived is
 // then seen as present, also single layers.
 //
-//	list → choose → read manifests → look at the target │ blobs → children → referrers → tag → verify
+//	list → choose → read manifests → look at the target │ blobs → children → image → referrers → tag → verify
 //	                      Plan                          │               Execute
 //
 // Who will execute a plan at once says so (Request.Soon): then blobs that are

@@ -86,27 +86,29 @@ type run struct {
 	err    error // the first that is worth another try
 }
 
-// node is a manifest on its way: done is closed when it is at the target, or
-// will not be.
+// node is a manifest on its way.
 type node struct {
 	Manifest
-	done chan struct{}
-	err  error
+	arrived chan struct{} // closed when it is at the target, or will not be
+	done    chan struct{} // closed when its tags are too, or will not be
+	err     error         // why it is not at the target
+	once    sync.Once
 }
 
-func (n *node) wait(ctx context.Context) error {
-	select {
-	case <-n.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+// arrive tells those who wait for the manifest itself.
+func (n *node) arrive(there bool, err error) {
+	n.once.Do(func() {
+		if !there {
+			n.err = err // what waits for this manifest does not mind a tag
+		}
+		close(n.arrived)
+	})
 }
 
 // start sets a goroutine going for each manifest, which waits for what it needs.
 func (r *run) start(ctx context.Context) {
 	for _, m := range r.plan.Manifests {
-		r.nodes[m.Digest] = &node{Manifest: m, done: make(chan struct{})}
+		r.nodes[m.Digest] = &node{Manifest: m, arrived: make(chan struct{}), done: make(chan struct{})}
 	}
 	for _, m := range r.plan.Manifests {
 		n := r.nodes[m.Digest]
@@ -114,10 +116,25 @@ func (r *run) start(ctx context.Context) {
 	}
 }
 
-// write brings one manifest to the target, under all its tags.
+// write brings one manifest to the target, under all its tags. One with referrers
+// is written by digest first: they follow it, and its tags follow them.
 func (r *run) write(ctx context.Context, n *node) {
 	err := r.needs(ctx, n)
 	there, began := n.There, time.Now()
+	bare := func() {
+		_, _, err = r.put(ctx, n, n.Digest)
+		r.mover.strike(err, began)
+		there = err == nil
+	}
+	if err == nil && len(n.Referrers) > 0 {
+		if !there {
+			bare()
+		}
+		n.arrive(there, err)
+		if err == nil {
+			err = r.referrers(ctx, n)
+		}
+	}
 	for _, tag := range n.Tags {
 		if err != nil {
 			break
@@ -133,58 +150,79 @@ func (r *run) write(ctx context.Context, n *node) {
 	}
 	// A child has no tag, and one whose tags were all taken is still needed.
 	if err == nil && !there {
-		_, _, err = r.put(ctx, n, n.Digest)
-		r.mover.strike(err, began)
-		there = err == nil
+		bare()
 	}
 	if err == nil {
 		r.settle(n.Digest, "", Copied, "")
 	}
-	if !there {
-		n.err = err // what waits for this manifest does not mind a tag
-	}
+	n.arrive(there, err)
 	close(n.done)
 	if err != nil {
 		r.fail(ctx, n.Digest, err)
 	}
 }
 
-// needs waits until everything that the manifest refers to is at the target, and
-// until what refers to it is, or will not be.
+// needs waits until everything that the manifest refers to is at the target.
 func (r *run) needs(ctx context.Context, n *node) error {
-	var children []*node
-	for _, d := range n.Children {
-		if child := r.nodes[d]; child != nil && !n.There {
-			children = append(children, child)
-		}
-	}
 	for _, d := range n.Blobs {
 		t := r.mover.transfer(d)
-		select {
-		case <-t.done:
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := closed(ctx, t.done); err != nil {
+			return err
 		}
 		if t.err != nil {
 			return t.err
 		}
 	}
-	for _, child := range children {
-		if err := child.wait(ctx); err != nil {
-			return err
-		}
-		if child.err != nil {
-			return fmt.Errorf("%s was not written: %w", child.Digest, child.err)
+	if !n.There {
+		for _, d := range n.Children {
+			if child := r.nodes[d]; child != nil {
+				if err := child.follow(ctx, child.done); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	for _, d := range n.After {
-		if referrer := r.nodes[d]; referrer != nil {
-			if err := referrer.wait(ctx); err != nil {
+		if subject := r.nodes[d]; subject != nil {
+			if err := subject.follow(ctx, subject.arrived); err != nil {
 				return err
 			}
 		}
 	}
 	return ctx.Err()
+}
+
+// follow waits for a manifest, and gives the reason why it is not at the target.
+func (n *node) follow(ctx context.Context, until <-chan struct{}) error {
+	if err := closed(ctx, until); err != nil {
+		return err
+	}
+	if n.err != nil {
+		return fmt.Errorf("%s was not written: %w", n.Digest, n.err)
+	}
+	return nil
+}
+
+// referrers waits until what refers to the manifest is at the target, or will not
+// be: one that is lost or damaged at the source holds no image back.
+func (r *run) referrers(ctx context.Context, n *node) error {
+	for _, d := range n.Referrers {
+		if referrer := r.nodes[d]; referrer != nil {
+			if err := closed(ctx, referrer.done); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func closed(ctx context.Context, until <-chan struct{}) error {
+	select {
+	case <-until:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // settle gives the rows of a digest and tag their state. Rows without a tag

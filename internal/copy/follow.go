@@ -151,9 +151,10 @@ func (f *follower) referrers(ctx context.Context, subjects []string) error {
 		f.asked = make(map[string]bool)
 	}
 	var open []string
+	begun := f.begun()
 	for _, subject := range subjects {
 		_, held := f.held[subject]
-		if !f.asked[subject] && !(held && (f.req.Trust || f.remembered[subject])) {
+		if !f.asked[subject] && !(held && !begun[subject] && (f.req.Trust || f.remembered[subject])) {
 			f.asked[subject] = true
 			open = append(open, subject)
 		}
@@ -182,6 +183,18 @@ func (f *follower) referrers(ctx context.Context, subjects []string) error {
 		}
 	}
 	return nil
+}
+
+// begun returns the digests that are at the target without a tag and are to get
+// one: an earlier run may have ended before their referrers came.
+func (f *follower) begun() map[string]bool {
+	list := make(map[string]bool)
+	for _, r := range f.rows {
+		if i, held := f.held[r.SourceDigest]; held && len(i.Tags) == 0 && r.State == Planned && r.TargetTag != "" {
+			list[r.SourceDigest] = true
+		}
+	}
+	return list
 }
 
 // forgetNoAPI is how long an engine remembers that the old registry has no API
@@ -261,49 +274,73 @@ func (p *planner) referrersOf(ctx context.Context, repository, subject string) (
 	return list, err
 }
 
-// subjects sets what each manifest must not precede: what is about it, by a
-// subject field or by the tag that leads there. An image shows when that is
-// there too: whoever is killed in between does not leave an image behind that
-// looks complete, and whose signatures nobody would ask for again. Registries
-// take either order:
-// https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests-with-subject
+// subjects sets what each manifest must not precede: what it is about, by its
+// subject field or by the tag that leads to it. Where only the old registry's API
+// names a referrer, also the tags of its subject wait for it: whoever is killed in
+// between must not leave an image behind that counts as done, and whose signatures
+// nobody would ask for again.
 func (p *planner) subjects(manifests []Manifest, at map[string]int) {
-	after := func(i int, subject string) {
-		j, ok := at[subject]
-		digest := manifests[i].Digest
-		// Tags can be set so that two manifests are about each other.
-		if ok && j != i && !slices.Contains(manifests[j].After, digest) && !reaches(manifests, at, i, j, make(map[int]bool)) {
-			manifests[j].After = append(manifests[j].After, digest)
-		}
-	}
-	for i := range manifests {
-		if s := p.trees[manifests[i].Digest].manifest.Subject; s != nil {
-			after(i, s.Digest)
-		}
-	}
+	bare := make(map[string]bool)
 	for _, r := range p.rows {
-		if naming.IsDigestTag(r.SourceTag) && r.State == Planned {
+		if r.State != Planned {
+			continue
+		}
+		if r.SourceTag == "" && r.TargetTag == "" {
+			bare[r.SourceDigest] = true
+		}
+		if naming.IsDigestTag(r.SourceTag) {
 			subject, _ := naming.Subject(r.SourceTag)
-			after(at[r.SourceDigest], subject)
+			precede(manifests, at, at[r.SourceDigest], subject)
+		}
+	}
+	for i, m := range manifests {
+		s := p.trees[m.Digest].manifest.Subject
+		if s == nil {
+			continue
+		}
+		precede(manifests, at, i, s.Digest)
+		if j, ok := at[s.Digest]; ok && bare[m.Digest] && !waits(manifests, at, moment{i, true}, moment{j, true}) {
+			manifests[j].Referrers = append(manifests[j].Referrers, m.Digest)
 		}
 	}
 }
 
-// reaches tells whether from has to wait for to.
-func reaches(manifests []Manifest, at map[string]int, from, to int, seen map[int]bool) bool {
-	if from == to {
-		return true
+// precede makes a manifest wait for its subject, unless that waits for it: tags
+// can be set so that two manifests are about each other.
+func precede(manifests []Manifest, at map[string]int, i int, subject string) {
+	j, ok := at[subject]
+	if ok && j != i && !slices.Contains(manifests[i].After, subject) && !waits(manifests, at, moment{j, false}, moment{i, false}) {
+		manifests[i].After = append(manifests[i].After, subject)
 	}
-	if seen[from] {
-		return false
-	}
-	seen[from] = true
-	for _, list := range [][]string{manifests[from].Children, manifests[from].After} {
-		for _, d := range list {
-			if j, ok := at[d]; ok && reaches(manifests, at, j, to, seen) {
-				return true
-			}
+}
+
+// moment is that of a manifest's arrival at the target, or of its completion
+// with all tags.
+type moment struct {
+	manifest int // its place in the plan
+	complete bool
+}
+
+// waits tells whether one moment has to wait for another, by what Execute does.
+func waits(manifests []Manifest, at map[string]int, one, other moment) bool {
+	seen := make(map[moment]bool)
+	var search func(moment) bool
+	search = func(from moment) bool {
+		if from == other || seen[from] {
+			return from == other
 		}
+		seen[from] = true
+		m := manifests[from.manifest]
+		follow := func(digests []string, complete bool) bool {
+			return slices.ContainsFunc(digests, func(d string) bool {
+				j, ok := at[d]
+				return ok && search(moment{j, complete})
+			})
+		}
+		if from.complete {
+			return search(moment{from.manifest, false}) || follow(m.Referrers, true)
+		}
+		return follow(m.Children, true) || follow(m.After, false)
 	}
-	return false
+	return search(one)
 }

@@ -19,7 +19,7 @@ import (
 type Plan struct {
 	Target    string     `json:"target"`    // name of the ECR repository
 	Images    []Image    `json:"images"`    // every row, in the order of sources and tags
-	Manifests []Manifest `json:"manifests"` // to be written, children before indexes, referrers before what they are about
+	Manifests []Manifest `json:"manifests"` // to be written, children before indexes, subjects before referrers
 	Blobs     []Blob     `json:"blobs"`     // what these need, the widest shared first
 	Forecast  Forecast   `json:"forecast"`
 
@@ -33,11 +33,12 @@ type Manifest struct {
 	MediaType  string   `json:"media_type"`
 	Repository string   `json:"repository"` // where it was read
 	Body       []byte   `json:"body"`
-	Tags       []string `json:"tags,omitempty"`     // target tags; without one it is written by digest
-	Blobs      []string `json:"blobs,omitempty"`    // that must be there before it
-	Children   []string `json:"children,omitempty"` // of an index
-	After      []string `json:"after,omitempty"`    // referrers, which it must not precede
-	There      bool     `json:"there,omitempty"`    // only tags are missing
+	Tags       []string `json:"tags,omitempty"`      // target tags; without one it is written by digest
+	Blobs      []string `json:"blobs,omitempty"`     // that must be there before it
+	Children   []string `json:"children,omitempty"`  // of an index
+	After      []string `json:"after,omitempty"`     // subjects, which it must not precede
+	Referrers  []string `json:"referrers,omitempty"` // which its tags must not precede
+	There      bool     `json:"there,omitempty"`     // only tags are missing
 }
 
 // Blob is a blob that a manifest of the plan needs.
@@ -205,7 +206,7 @@ func (plan *Plan) count(held int) {
 		}
 	}
 	for _, m := range plan.Manifests {
-		plan.Forecast.Manifests += max(len(m.Tags), 1)
+		plan.Forecast.Manifests += m.writes()
 		if !m.There {
 			held++
 		}
@@ -216,6 +217,16 @@ func (plan *Plan) count(held int) {
 		f.Requests.DescribeImages = (held + 999) / 1000
 	}
 	f.Seconds = float64(f.Manifests) / pace.PutImageQuota
+}
+
+// writes is how many requests write the manifest: one a tag. Without a tag, or
+// when referrers stand between it and its tags, it is written by digest first.
+func (m Manifest) writes() int {
+	n := len(m.Tags)
+	if n == 0 || len(m.Referrers) > 0 && !m.There {
+		n++
+	}
+	return n
 }
 
 // assemble gathers what the planned rows need.
