@@ -216,6 +216,9 @@ func (f *copyFlags) once(ctx context.Context, p *ports, g *group, bar *bar, writ
 	if g.forecast.Count == nil {
 		g.forecast = plan.Forecast
 	}
+	if f.dryRun && plan.Missing() {
+		g.note("the target repository does not exist yet")
+	}
 	if f.dryRun || len(plan.Manifests) == 0 {
 		return plan.Err()
 	}
@@ -256,6 +259,15 @@ func (g *group) alongside(images []imagecopy.Image) {
 			g.along = append(g.along, i)
 		case g.along[n].State != imagecopy.Copied:
 			g.along[n] = i
+		}
+	}
+}
+
+// note gives a reason to the lines that are to be copied.
+func (g *group) note(reason string) {
+	for _, l := range g.lines {
+		if l.State == imagecopy.Planned {
+			l.Reason = reason
 		}
 	}
 }

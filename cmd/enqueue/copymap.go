@@ -47,8 +47,9 @@ func readMap(in io.Reader) (groups []*group, lines []*line, err error) {
 	byKey := make(map[[3]string]*group)
 	taken := make(map[string]claim)
 	s := bufio.NewScanner(in)
-	for n := 1; s.Scan(); n++ {
-		text := strings.TrimSpace(s.Text())
+	n := 1
+	for ; s.Scan(); n++ {
+		text := strings.TrimSpace(strings.TrimPrefix(s.Text(), "\ufeff")) // editors of Windows begin files so
 		if text == "" || text[0] == '#' {
 			continue
 		}
@@ -94,7 +95,7 @@ func readMap(in io.Reader) (groups []*group, lines []*line, err error) {
 		lines = append(lines, l)
 	}
 	if err := s.Err(); err != nil {
-		problems = append(problems, err)
+		problems = append(problems, fmt.Errorf("line %d: %w", n, err))
 	}
 	if len(lines) == 0 && len(problems) == 0 {
 		problems = append(problems, errors.New("no line names an image"))

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -44,11 +46,19 @@ func (o *outcome) print(w io.Writer, asJSON bool) error {
 	}
 	table := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	count := map[imagecopy.State]int{}
+	alike := map[string]int{} // lines by their reason
 	for _, l := range o.Lines {
 		count[l.State]++
-		// What went well is only counted, so that what did not is seen.
-		if o.DryRun || !l.there(false) {
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", l.State, l.Source, l.Target, l.Reason)
+		// What went well is only counted, so that what did not is seen; and of
+		// thousands of lines that failed together the first few say it all.
+		if !o.DryRun && (l.there(false) || l.State == imagecopy.Failed && !few(alike, l.Reason)) {
+			continue
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", l.State, l.Source, l.Target, l.Reason)
+	}
+	for _, reason := range slices.Sorted(maps.Keys(alike)) {
+		if more := alike[reason] - fewest; more > 0 {
+			fmt.Fprintf(table, "%s\t%d more lines (--json shows them)\t\t%s\n", imagecopy.Failed, more, reason)
 		}
 	}
 	for _, t := range o.Targets {
@@ -76,6 +86,15 @@ func (o *outcome) print(w io.Writer, asJSON bool) error {
 	_, err := fmt.Fprintf(w, "%d lines: %s; %s in %d blobs, %d manifest writes (%.0f s at ECR's quota); %.1f s\n",
 		len(o.Lines), strings.Join(parts, ", "), size(f.Bytes), f.Blobs, f.Manifests, float64(f.Manifests)/pace.PutImageQuota, o.Seconds)
 	return err
+}
+
+// fewest is how many lines of one reason are shown.
+const fewest = 20
+
+// few counts a reason, and tells whether it has been shown few times.
+func few(shown map[string]int, reason string) bool {
+	shown[reason]++
+	return shown[reason] <= fewest
 }
 
 // verdict turns the outcome into an exit code.

@@ -66,3 +66,40 @@ func TestLinesOfOneTagAndTwoDigests(t *testing.T) {
 		t.Errorf("the lines are mixed up: %+v", out.Lines)
 	}
 }
+
+// A map may come from an editor of Windows; what is wrong with it is told by
+// line; and what would not work is told before it is tried.
+func TestMapsAsTheyCome(t *testing.T) {
+	p := newPort(t)
+	for k, v := range p.env {
+		t.Setenv(k, v)
+	}
+	p.push("1", oci.Build(oci.Spec{Layers: []oci.Layer{{"n": "1"}}}))
+	list := filepath.Join(p.dir, "map")
+	copyMap := func(lines string, args ...string) (int, string, string) {
+		t.Helper()
+		write(t, list, strings.NewReplacer("OLD", p.oldHost()+"/group/app", "ECR", p.ecrHost()+"/group").Replace(lines))
+		var stdout, stderr bytes.Buffer
+		code := run(t.Context(), append([]string{"copy", "--map", list}, args...), os.Getenv, &stdout, &stderr)
+		return code, stdout.String(), stderr.String()
+	}
+	if code, out, stderr := copyMap("\ufeffOLD:1\tECR/app:windows\r\n"); code != 0 {
+		t.Errorf("with a byte order mark: %d %s %s", code, out, stderr)
+	}
+	if code, _, stderr := copyMap("OLD:1\tECR/app:1\n" + strings.Repeat("x", 100_000)); code != exitUsage || !strings.Contains(stderr, "line 2: ") {
+		t.Errorf("a line that is too long: %d %s", code, stderr)
+	}
+	if code, out, _ := copyMap("OLD:none\tECR/app:none\n"); code != exitNone || !strings.Contains(out, "not in the old registry") {
+		t.Errorf("a tag that is not there: %d %s", code, out)
+	}
+	if code, out, _ := copyMap("OLD:1\tECR/none:1\n", "--dry-run"); code != 0 || !strings.Contains(out, "repository does not exist yet") {
+		t.Errorf("dry run to a repository that is missing: %d %s", code, out)
+	}
+	var all strings.Builder
+	for range 500 {
+		all.WriteString("OLD:1\tECR/none:1\n")
+	}
+	if code, out, _ := copyMap(all.String()); code != exitNone || strings.Count(out, "\n") > 50 || !strings.Contains(out, "480 more lines") {
+		t.Errorf("what fails for one reason: %d, %d lines: %s", code, strings.Count(out, "\n"), out[:min(len(out), 500)])
+	}
+}

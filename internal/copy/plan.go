@@ -25,7 +25,12 @@ type Plan struct {
 
 	mover   *mover // with what is on its way already, of a plan made Soon
 	trouble error
+	missing bool
 }
+
+// Missing tells whether the target repository does not exist yet. ECR may be set
+// to create it with the first write.
+func (plan Plan) Missing() bool { return plan.missing }
 
 // Manifest is a manifest to be written.
 type Manifest struct {
@@ -110,7 +115,7 @@ func (e *Engine) Plan(ctx context.Context, req Request) (plan Plan, err error) {
 		}
 	}
 	plan = p.assemble()
-	plan.trouble = p.excuses.first
+	plan.trouble, plan.missing = p.excuses.first, p.missing
 	if p.mover != nil {
 		plan.mover, err = p.mover, p.mover.rest(plan.Blobs)
 	} else {
@@ -131,8 +136,9 @@ type planner struct {
 	reader *reader
 	limit  int
 
-	held map[string]ecr.Image // at the target, by digest
-	tags map[string]string    // at the target, tag to digest
+	held    map[string]ecr.Image // at the target, by digest
+	tags    map[string]string    // at the target, tag to digest
+	missing bool                 // the target is
 
 	mover      *mover // of what is sent ahead, or nil
 	early      early
@@ -163,7 +169,8 @@ func (p *planner) look(ctx context.Context) error {
 	if err != nil && !errors.Is(err, ecr.ErrRepositoryNotFound) {
 		return err
 	}
-	if err != nil && p.mover != nil {
+	p.missing = err != nil
+	if p.missing && p.mover != nil {
 		p.mover.cancel(nil) // there is nowhere to send anything
 		p.mover = nil
 	}

@@ -110,6 +110,10 @@ func (p *planner) read(ctx context.Context, r *row) error {
 func (r *row) broken(err error) error {
 	switch {
 	case errors.Is(err, registry.ErrNotFound):
+		if r.pinned {
+			r.settle(Gone, "not in the old registry")
+			break
+		}
 		r.settle(Gone, "deleted between listing and reading")
 	case errors.Is(err, registry.ErrCorrupt):
 		r.settle(Invalid, err.Error())

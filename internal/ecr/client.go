@@ -27,6 +27,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
+	"github.com/aws/smithy-go/logging"
 	"golang.org/x/sync/singleflight"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
@@ -79,6 +80,8 @@ func New(ctx context.Context, o Options) (*Client, error) {
 	} else {
 		load = append(load, config.WithHTTPClient(trusting()))
 	}
+	// What the SDK would write to the standard error by itself is in its errors too.
+	load = append(load, config.WithLogger(logging.Nop{}))
 	cfg, err := config.LoadDefaultConfig(ctx, load...)
 	if err != nil {
 		return nil, fault.New(fault.Attention, "aws-configuration", "aws configuration: %w", err).

@@ -163,6 +163,15 @@ func (a *authority) renew(ctx context.Context, resp *http.Response, e *StatusErr
 	return "", nil
 }
 
+// invalidToken tells a refusal of the token itself, as opposed to what it
+// allows. Of a fresh one it comes from clocks that differ, or from a registry of
+// several machines of which one has started anew: it may pass.
+// https://datatracker.ietf.org/doc/html/rfc6750#section-3.1
+func invalidToken(resp *http.Response) bool {
+	_, params := challenge(resp.Header.Values("WWW-Authenticate"))
+	return resp.StatusCode == http.StatusUnauthorized && params["error"] == "invalid_token"
+}
+
 // fetch gets a token for a scope, once for all who wait for it.
 func (a *authority) fetch(ctx context.Context, scope string) (string, error) {
 	// One waiter that gives up must not take the others along.
@@ -238,7 +247,10 @@ func (a *authority) request(ctx context.Context, scope string) (string, error) {
 		if resp.StatusCode != http.StatusOK {
 			return c.classify(statusError(resp))
 		}
-		return json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&answer)
+		if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(&answer); err != nil && ctx.Err() == nil {
+			return fault.New(fault.Transient, c.reason("unavailable"), "%s: the token server's answer is not readable: %w", c.name, err)
+		}
+		return ctx.Err()
 	})
 	if err != nil {
 		return "", err

@@ -215,6 +215,56 @@ func TestExpiredTokenIsRenewedOnce(t *testing.T) {
 	}
 }
 
+// A fresh token that is refused as such may be young for the registry's clock,
+// or unknown to one of its machines yet. One that does not allow enough is not.
+func TestAFreshTokenIsRefused(t *testing.T) {
+	t.Parallel()
+	for why, class := range map[string]fault.Class{"invalid_token": "", "insufficient_scope": fault.Attention} {
+		var refused atomic.Int32
+		url := ""
+		url = serve(t, func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path == "/token":
+				fmt.Fprint(w, `{"token":"fresh"}`)
+			case refused.Add(1) <= 4:
+				w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token",service="s",error="%s"`, url, why))
+				refuse(w, 401, "UNAUTHORIZED", "authentication required")
+			default:
+				fmt.Fprint(w, `{"tags":["1"]}`)
+			}
+		})
+		_, err := client(t, registry.Options{Name: "old.no", URL: url, Delay: time.Millisecond}).Tags(t.Context(), "g/p")
+		if class == "" && err != nil || class != "" && fault.ClassOf(err) != class {
+			t.Errorf("%s: %v (%s)", why, err, fault.ClassOf(err))
+		}
+	}
+}
+
+// A token server whose answer is cut is asked again.
+func TestTokenAnswerIsCut(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	url := ""
+	url = serve(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == "/token" && asked.Add(1) == 1:
+			w.Header().Set("Content-Length", "100")
+			fmt.Fprint(w, `{"tok`)
+			panic(http.ErrAbortHandler)
+		case r.URL.Path == "/token":
+			fmt.Fprint(w, `{"token":"fresh"}`)
+		case r.Header.Get("Authorization") != "Bearer fresh":
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="%s/token",service="s"`, url))
+			refuse(w, 401, "UNAUTHORIZED", "authentication required")
+		default:
+			fmt.Fprint(w, `{"tags":["1"]}`)
+		}
+	})
+	if _, err := client(t, registry.Options{Name: "old.no", URL: url, Delay: time.Millisecond}).Tags(t.Context(), "g/p"); err != nil {
+		t.Errorf("%v (%s)", err, fault.ClassOf(err))
+	}
+}
+
 func TestRefusedForGood(t *testing.T) {
 	t.Parallel()
 	var n atomic.Int32

@@ -74,6 +74,10 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 		refused := failure.Status == http.StatusUnauthorized || failure.tokenExpired()
 		// A challenge of the storage behind a redirect is not for us to answer.
 		if !refused || renewed || resp.Request.URL.Host != c.base.Host {
+			if renewed && invalidToken(resp) {
+				return nil, fault.New(fault.Transient, c.reason("token-expired"), "%s: a fresh token is refused: %w", c.name, failure).
+					WithRemedy("wait; if it stays, compare the clocks of " + c.name + " and of the server of its tokens")
+			}
 			return nil, c.classify(failure)
 		}
 		used := authorization
