@@ -99,7 +99,8 @@ type site struct {
 	ownDaemon bool
 }
 
-// sites finds the jobs in own images and gathers those of one template.
+// sites finds the jobs in own images and gathers those that say no more of it than
+// one template, or one job, which they extend.
 func (r *run) sites() []*site {
 	jobs := r.cfg.jobs()
 	affected := map[string]*site{}
@@ -122,11 +123,15 @@ func (r *run) sites() []*site {
 			out = append(out, s)
 			continue
 		}
-		if t := done[top.name]; t != nil {
+		t := affected[top.name] // a job that others extend
+		if t == nil {
+			t = done[top.name]
+		}
+		if t != nil {
 			t.users = append(t.users, j)
 			continue
 		}
-		t := &site{job: top, at: s.at, image: s.image, users: []*job{j}}
+		t = &site{job: top, at: s.at, image: s.image, users: []*job{j}}
 		done[top.name] = t
 		out = append(out, t)
 	}
@@ -219,7 +224,7 @@ func (t *tree) nameNode(c *config) (*yaml.Node, *document) {
 
 var decisive = []string{"image", "services", "before_script", "script", "after_script"}
 
-// climb finds the template that says all about the job's image and script, nil
+// climb finds the template, or the job, that says all about the job's image and script, nil
 // when the job itself has a say or others who extend the template differ.
 func (r *run) climb(j *job, jobs []*job, affected map[string]*site) *job {
 	var top *job
@@ -238,10 +243,10 @@ func (r *run) climb(j *job, jobs []*job, affected map[string]*site) *job {
 		}
 		name := deref(list[0]).Value
 		parent := r.cfg.root.kid(name)
-		if parent == nil || !parent.doc.src.editable || !strings.HasPrefix(name, ".") {
+		if parent == nil || !parent.doc.src.editable {
 			break
 		}
-		same := true
+		same := strings.HasPrefix(name, ".") || affected[name] != nil
 		for _, other := range jobs {
 			if !other.hidden && slices.Contains(other.chain, name) && (affected[other.name] == nil || other.tree.kid("inherit") != nil) {
 				same = false
@@ -256,6 +261,9 @@ func (r *run) climb(j *job, jobs []*job, affected map[string]*site) *job {
 	}
 	if top == nil || top.tree.kid("script") == nil || top.tree.kid("image") == nil {
 		return nil
+	}
+	if s := affected[top.name]; s != nil {
+		return s.job
 	}
 	top.tree = r.cfg.withDefaults(top.tree) // its jobs have them, and .docker would take their place
 	return top
@@ -336,7 +344,15 @@ func (r *run) includeHelpers() ([]change, string) {
 		if dash < 0 {
 			break
 		}
-		return []change{{span: span{d.src, from, from}, with: item(string(d.src.data[from : from+dash]))}}, ""
+		indent := string(d.src.data[from : from+dash])
+		for from > 0 { // the first item's comments stay with it
+			above, _ := d.src.line(from - 1)
+			if !strings.HasPrefix(strings.TrimSpace(string(d.src.data[above:from])), "#") {
+				break
+			}
+			from = above
+		}
+		return []change{{span: span{d.src, from, from}, with: item(indent)}}, ""
 	case v.Kind == yaml.ScalarNode:
 		at := d.src.offset(v.Line, v.Column)
 		end, _ := r.cfg.nodeEnd(d, v)
