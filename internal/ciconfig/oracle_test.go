@@ -49,6 +49,7 @@ var accepted = map[string]string{
 	"Ultimaker__um-kernel":                           "warn",
 	"USEPA__webcms":                                  "warn",
 	"CLOVIS-AI__Formulaide":                          "dropped",
+	"AAraKKe__mitup-telegram-bot":                    "warn",
 }
 
 // slow are accepted projects that the oracle needs more than four seconds for.

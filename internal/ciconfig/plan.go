@@ -45,7 +45,7 @@ func (r *run) plan() []change {
 	for round := 0; ; round++ {
 		for i, u := range r.uses {
 			u.bad, u.changes, u.style = was[i], nil, firstStyle
-			if s, shared := u.separator(); shared {
+			if s, _ := u.separator(); s.src != nil {
 				u.style = style[s]
 			}
 			if u.bad == "" && u.ref.own && !u.ref.host && !u.settled {
@@ -115,7 +115,7 @@ func (r *run) otherStyle(style map[span]int) bool {
 func (r *run) styles() map[span]int {
 	style := map[span]int{}
 	for _, u := range r.uses {
-		if s, shared := u.separator(); shared && (u.pair || u.role == repositoryRole && u.ref.colon < 0 || u.ref.digest >= 0 && u.ref.colon < 0) {
+		if s, shared := u.separator(); shared && (u.pair || u.ref.untagged() || u.role == repositoryRole && u.ref.colon < 0 || u.ref.digest >= 0 && u.ref.colon < 0) {
 			style[s] = secondStyle
 		}
 	}
@@ -436,6 +436,10 @@ func (r *run) prefixAtTag(u *use) {
 	case ref.colon >= 0 && u.style == thirdStyle:
 		u.insertInTag(prefix + "-")
 	case ref.colon >= 0:
+		if at, ok := f.at(ref.colon); ok && above(f.via(ref.colon), base) {
+			u.change(change{span: span{at.src, at.end, at.end}, with: prefix + "-"}) // where the colon is written
+			break
+		}
 		u.insertAfter(ref.colon, prefix+"-")
 	case ref.digest >= 0:
 	case u.role == repositoryRole:

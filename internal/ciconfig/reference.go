@@ -309,3 +309,6 @@ func (f *flat) via(i int) []span { return f.t[f.piece[i]].via }
 func above(a, b []span) bool {
 	return len(a) <= len(b) && slices.Equal(a, b[:len(a)])
 }
+
+// untagged says whether the name is of a reference whose tag was taken away.
+func (ref *reference) untagged() bool { return ref.f.t[ref.f.piece[ref.sep]].untagged }

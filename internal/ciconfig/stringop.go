@@ -89,9 +89,10 @@ func lowerCase(vals []text) bool {
 	return true
 }
 
-// lowered is what echo prints in a substitution that only makes lower case of it:
-// $(echo $CI_REGISTRY_IMAGE | tr A-Z a-z). It is nil for any other.
-func (sh *shell) lowered(ch *chunk, c *syntax.CmdSubst) []text {
+// filtered is what echo prints in a substitution that only makes lower case of it,
+// $(echo $CI_REGISTRY_IMAGE | tr A-Z a-z), or only takes the tag away:
+// $(echo $IMAGE | cut -d: -f1). It is nil for any other.
+func (sh *shell) filtered(ch *chunk, c *syntax.CmdSubst) []text {
 	if len(c.Stmts) != 1 {
 		return nil
 	}
@@ -103,20 +104,54 @@ func (sh *shell) lowered(ch *chunk, c *syntax.CmdSubst) []text {
 	if !ok {
 		return nil
 	}
+	printed := func() (out []text) {
+		left := sh.clone()
+		left.print, left.piped = &out, true
+		left.stmt(ch, pipe.X)
+		return out
+	}
 	from, to := int(call.Pos().Offset()), int(call.End().Offset())
 	switch strings.NewReplacer("'", "", `"`, "", "[:", "", ":]", "", "[", "", "]", "").Replace(strings.Join(strings.Fields(ch.text[from:to]), " ")) {
 	case "tr upper lower", "tr A-Z a-z", "awk {print tolower($0)}":
-	default:
-		return nil
+		if vals := printed(); lowerCase(vals) {
+			return vals
+		}
+	case "cut -d: -f1", "cut -d : -f 1", "cut -d: -f 1", "cut -d : -f1", "cut -f1 -d:", "awk -F: {print $1}", "awk -F : {print $1}", "sed s/:.*//", "sed s/:.*$//":
+		return untagged(printed())
 	}
-	left := sh.clone()
-	var printed []text
-	left.print, left.piped = &printed, true
-	left.stmt(ch, pipe.X)
-	if len(printed) == 0 || !lowerCase(printed) {
-		return nil
+	return nil
+}
+
+// untagged are values without their tags, nil where something else may be taken
+// away: a name that stands in the tag would be lost, so it has to be written before
+// the tag wherever one is joined again.
+func untagged(vals []text) []text {
+	var out []text
+	for _, v := range vals {
+		colons := 0
+		var name text
+		for _, p := range v {
+			i := strings.IndexByte(p.text, ':')
+			switch {
+			case colons > 0:
+			case p.hole == unknown:
+				return nil // it may have the colon
+			case i < 0:
+				p.untagged = true
+				name = append(name, p)
+			case i > 0:
+				first := p.slice(0, i)
+				first.untagged = true
+				name = append(name, first)
+			}
+			colons += strings.Count(p.text, ":")
+		}
+		if colons != 1 || len(name) == 0 {
+			return nil
+		}
+		out = union(out, []text{name})
 	}
-	return printed
+	return out
 }
 
 // patched reports the arguments of an image tool in which a name is joined to

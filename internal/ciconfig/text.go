@@ -8,14 +8,15 @@ import (
 // piece is a run of characters with its origin: text that was written
 // somewhere, or a hole, a value that is not known before the pipeline runs.
 type piece struct {
-	text   string // "" for a hole
-	hole   string // name of the variable, or unknown
-	at     span   // where it is written; for a hole the whole expansion
-	via    []span // the expansions that led here, outermost first
-	split  bool   // from an unquoted expansion: white space separates words
-	single bool   // written between single quotes: no expansion there
-	by     *choice
-	cut    bool // a hole that a string operation has made of a text which names the registry
+	text     string // "" for a hole
+	hole     string // name of the variable, or unknown
+	at       span   // where it is written; for a hole the whole expansion
+	via      []span // the expansions that led here, outermost first
+	split    bool   // from an unquoted expansion: white space separates words
+	single   bool   // written between single quotes: no expansion there
+	by       *choice
+	untagged bool // its tag was taken away, and another may be joined to it
+	cut      bool // a hole that a string operation has made of a text which names the registry
 }
 
 // unknown is the hole of a value that no variable names, such as the output of

@@ -174,6 +174,10 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 	case syntax.RemSmallSuffix, syntax.RemLargeSuffix:
 		if s, plain := word[0].literal(); plain && s == "/" && predefined(name) {
 			return expanded(vals, name, at, split) // it ends with none
+		} else if plain && s == ":*" {
+			if v := untagged(vals); v != nil {
+				return expanded(v, name, at, split)
+			}
 		}
 	}
 	return sh.operated(vals, name, at, split)
@@ -208,7 +212,7 @@ func (sh *shell) operated(vals []text, name string, at span, split bool) []text 
 // substitution follows $(...) and keeps what echo prints there.
 func (sh *shell) substitution(ch *chunk, c *syntax.CmdSubst, split bool) []text {
 	at := ch.span(int(c.Pos().Offset()), int(c.End().Offset()))
-	if vals := sh.lowered(ch, c); vals != nil {
+	if vals := sh.filtered(ch, c); vals != nil {
 		return expanded(vals, unknown, at, split)
 	}
 	b := sh.clone()
