@@ -16,6 +16,9 @@ func Candidate(p string) bool {
 			return false
 		}
 	}
+	if prose(untemplated(base)) {
+		return false // the template of a text
+	}
 	switch path.Ext(base) {
 	case ".yml", ".yaml", ".sh", ".bash", ".hcl", ".tpl", ".tmpl", ".env", ".j2", ".dockerfile", ".containerfile", ".mk", ".in", ".gotmpl", ".envrc", ".ksh", ".template", ".properties", ".groovy":
 		return true

@@ -126,7 +126,7 @@ func within(lines []int, line int) bool {
 // prose says whether a file is for people.
 func prose(p string) bool {
 	switch strings.ToLower(path.Ext(p)) {
-	case ".md", ".rst", ".adoc", ".txt", ".html", ".svg":
+	case ".md", ".rst", ".adoc", ".txt", ".html", ".svg", ".log":
 		return true
 	}
 	return false

@@ -150,7 +150,7 @@ func (r *run) weight(u *use) Severity {
 		return k
 	}
 	for _, v := range r.uses {
-		if !v.ref.own || v.ref.host || v.settled || v.job != nil && v.job.hidden || !sameName(u.ref, v.ref) {
+		if !v.ref.own || v.ref.host || v.settled || v.job != nil && v.job.hidden || !sameName(u.ref, v.ref) || otherTag(u, v) {
 			continue
 		}
 		if v.push || v.bad == "" && v.ref.sep >= 0 {
@@ -164,6 +164,21 @@ func (r *run) weight(u *use) Severity {
 func sameName(a, b *reference) bool {
 	x, y := a.name(), b.name()
 	return x == y || a.joined || b.joined || strings.Contains(x, "$") || strings.Contains(y, "$")
+}
+
+// otherTag says whether a constant tag, at a place where nothing replaces it, is
+// not that of another use: another constant, or one that is unique to the build.
+func otherTag(u, v *use) bool {
+	if u.bad != "literal-in-file" && u.bad != "unseen-builder" || u.command != "file" && !strings.HasPrefix(u.command, "Dockerfile") {
+		return false // kustomize and others put another tag into a manifest
+	}
+	if u.ref.colon < 0 || u.ref.open || strings.ContainsRune(u.ref.f.s[u.ref.colon+1:u.ref.tagEnd], gap) {
+		return false
+	}
+	if v.ref.colon >= 0 && strings.ContainsRune(v.ref.f.s[v.ref.colon+1:v.ref.tagEnd], gap) || v.ref.open {
+		return v.stability() == uniqueTag
+	}
+	return tagOf(u) != tagOf(v)
 }
 
 // unknownName says whether a variable of unknown value is part of the name.
