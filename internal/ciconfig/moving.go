@@ -13,7 +13,7 @@ import (
 //   - Beside a tag that is unique to the build the moving one is dropped: its
 //     tag, push, pull and --cache-from. Who uses it gets the unique one.
 //   - Where it is the only tag, a unique one takes its place everywhere.
-//   - Git tags and release numbers stay: they are pushed once.
+//   - Git tags and release numbers stay: they are pushed once, or reported.
 //
 // Where not every use is known, the tag stays and a finding says so.
 
@@ -255,11 +255,19 @@ func deployed(cluster []*movings, push *use) bool {
 // computedTags reports the pushes whose tag the output of a command decides,
 // such as a version out of package.json: two releases may carry the same one. So
 // does a variable of which nobody knows the value, outside of pipelines for git
-// tags.
+// tags. A release number that is written down is one that each pipeline pushes,
+// until somebody writes the next.
 func (r *run) computedTags() {
 	for _, u := range r.uses {
 		ref := u.ref
-		if !u.push || !ref.own || ref.host || ref.joined || u.settled || u.bad != "" || ref.colon < 0 || u.stability() != unknownTag {
+		if !u.push || !ref.own || ref.host || ref.joined || u.settled || u.bad != "" || ref.colon < 0 {
+			continue
+		}
+		st := u.stability()
+		if st == releaseTag && !strings.ContainsRune(ref.f.s[ref.colon+1:ref.tagEnd], gap) && r.onDefault(u) {
+			r.report("moving-tag", u.at, ref.String())
+		}
+		if st != unknownTag {
 			continue
 		}
 		if !r.onDefault(u) && !strings.Contains(tagOf(u), "$(…)") && !shortened(u.lit()) {
