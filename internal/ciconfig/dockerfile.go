@@ -41,6 +41,8 @@ func (r *run) dockerfile(s *source) {
 		for _, ref := range r.references(ch.pieces(0, len(ch.text))) {
 			u := &use{ref: ref, at: span{s, from, end}, command: "Dockerfile " + n.Value, role: imageRole}
 			switch strings.ToLower(n.Value) {
+			case "arg":
+				u.overruled = n.Next != nil && r.setsArg(s, n.Next.Value)
 			case "run", "label", "env":
 				u.role = textRole
 			case "from":
@@ -51,6 +53,25 @@ func (r *run) dockerfile(s *source) {
 			r.add(u)
 		}
 	}
+}
+
+// setsArg says whether each build that is seen to read a Dockerfile gives an ARG
+// another value than its default: ARG BASE=..., --build-arg BASE=...
+func (r *run) setsArg(s *source, arg string) bool {
+	name, _, _ := strings.Cut(arg, "=")
+	reads := false
+	for _, b := range r.builds {
+		if !b.files[s.path] {
+			continue
+		}
+		reads = true
+		if !slices.ContainsFunc(b.cmd.args, func(a text) bool {
+			return strings.HasPrefix(strings.TrimPrefix(a.String(), "--build-arg="), name+"=")
+		}) {
+			return false
+		}
+	}
+	return reads
 }
 
 // build is a docker build with the Dockerfiles that it may read.

@@ -149,6 +149,9 @@ func (r *run) weight(u *use) Severity {
 	if k != Blocking || !alone[u.bad] {
 		return k
 	}
+	if u.overruled {
+		return Warning
+	}
 	for _, v := range r.uses {
 		if !v.ref.own || v.ref.host || v.settled || v.job != nil && v.job.hidden || !sameName(u.ref, v.ref) || otherTag(u, v) {
 			continue

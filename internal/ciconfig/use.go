@@ -9,32 +9,33 @@ import (
 
 // use is a place where a reference is complete.
 type use struct {
-	ref      *reference
-	role     role
-	cmd      *command // the command it is an argument of
-	index    int      // among the command's arguments
-	arg      int      // its place in lits
-	lits     []string // the command as it runs with this argument
-	at       span     // the word, argument or value
-	command  string   // "docker push", "image", ...
-	push     bool
-	shell    bool // in a script: commands can be put in
-	expands  bool // variables are expanded here
-	job      *job
-	also     []*job // further jobs with the same line
-	retagged string // what takes the place of its moving tag
-	style    int
-	changes  []change
-	element  span // in a list of tags, with its comma
-	cluster  int  // the moving tags that hang together with its own, 0 for none
-	bare     bool // a tag that stands alone, its image before it
-	away     bool // runs on another machine, which does not have the job's variables
-	document bool // in a file that no job reads as configuration or script
-	composed bool // the image of a service that a compose file builds
-	pair     bool // two values that their reader joins by a colon
-	filled   bool // in a document into which a job puts its variables
-	settled  bool // handled elsewhere, no change of its own
-	bad      Code // why it stays as it is
+	ref       *reference
+	role      role
+	cmd       *command // the command it is an argument of
+	index     int      // among the command's arguments
+	arg       int      // its place in lits
+	lits      []string // the command as it runs with this argument
+	at        span     // the word, argument or value
+	command   string   // "docker push", "image", ...
+	push      bool
+	shell     bool // in a script: commands can be put in
+	expands   bool // variables are expanded here
+	job       *job
+	also      []*job // further jobs with the same line
+	retagged  string // what takes the place of its moving tag
+	style     int
+	changes   []change
+	element   span // in a list of tags, with its comma
+	cluster   int  // the moving tags that hang together with its own, 0 for none
+	bare      bool // a tag that stands alone, its image before it
+	away      bool // runs on another machine, which does not have the job's variables
+	document  bool // in a file that no job reads as configuration or script
+	composed  bool // the image of a service that a compose file builds
+	pair      bool // two values that their reader joins by a colon
+	filled    bool // in a document into which a job puts its variables
+	overruled bool // a default that each reader seen replaces
+	settled   bool // handled elsewhere, no change of its own
+	bad       Code // why it stays as it is
 }
 
 // commandUses records the references in the words of a command.
