@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"bytes"
 	"cmp"
 	"regexp"
 	"slices"
@@ -162,15 +163,11 @@ func (r *run) special(j *job) string {
 }
 
 // commands are the lines of a script as text, and the container tool that they
-// call; comments between entries stay.
+// call; comments above entries stay.
 func (r *run) commands(parts ...*tree) (lines []string, tool, why string) {
 	for _, t := range parts {
-		var last *yaml.Node
 		for _, l := range r.cfg.lines(t) {
-			if l.list != nil && l.list == last {
-				lines = append(lines, commentsAbove(l)...)
-			}
-			last = l.list
+			lines = append(lines, commentsAbove(l)...)
 			text := strings.TrimRight(l.node.Value, "\n")
 			if strings.Contains(text, "$[[") {
 				return nil, "", "the script uses inputs"
@@ -192,12 +189,29 @@ func (r *run) commands(parts ...*tree) (lines []string, tool, why string) {
 	return lines, tool, ""
 }
 
-// commentsAbove are the comment lines directly above a script entry.
+// commentsAbove are the comment lines between a script entry and what stands
+// before it. Lines that are indented further are text of the entry before.
 func commentsAbove(l line) []string {
-	var out []string
-	if l.node.HeadComment != "" {
-		out = strings.Split(l.node.HeadComment, "\n")
+	s := l.doc.src
+	at := s.offset(l.node.Line, l.node.Column)
+	from, _ := s.line(at)
+	dash := bytes.IndexByte(s.data[from:at], '-')
+	if dash < 0 || len(bytes.TrimSpace(s.data[from:from+dash])) > 0 {
+		return nil
 	}
+	var out []string
+	for from > 0 {
+		up, _ := s.line(from - 1)
+		text := bytes.TrimSpace(s.data[up:from])
+		if len(text) > 0 && (text[0] != '#' || bytes.IndexByte(s.data[up:from], '#') > dash) {
+			break
+		}
+		if len(text) > 0 {
+			out = append(out, string(text))
+		}
+		from = up
+	}
+	slices.Reverse(out)
 	return out
 }
 
