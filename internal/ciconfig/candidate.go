@@ -23,7 +23,14 @@ func Candidate(p string) bool {
 	case ".yml", ".yaml", ".sh", ".bash", ".hcl", ".tpl", ".tmpl", ".env", ".j2", ".dockerfile", ".containerfile", ".mk", ".in", ".gotmpl", ".envrc", ".ksh", ".template", ".properties", ".groovy":
 		return true
 	case ".json":
-		return strings.Contains(base, "docker-bake") || strings.Contains(base, "compose")
+		if strings.Contains(base, "docker-bake") || strings.Contains(base, "compose") {
+			return true
+		}
+	case ".tf", ".tfvars", ".nomad":
+		return true
+	}
+	if program(base) && (path.Dir(p) == "." || workshop(p)) {
+		return true
 	}
 	if namesImages(p) {
 		return true
@@ -39,7 +46,26 @@ func namesImages(p string) bool {
 		return true
 	}
 	switch base {
-	case "makefile", "gnumakefile", "justfile", "taskfile", "procfile", "tiltfile", "earthfile":
+	case "makefile", "gnumakefile", "justfile", "taskfile", "procfile", "tiltfile", "earthfile",
+		"package.json", ".releaserc", ".releaserc.json", "pom.xml": // commands and images in the settings of builds
+		return true
+	}
+	return false
+}
+
+// program says whether a file's name shows a program that is no shell script.
+func program(p string) bool {
+	switch path.Ext(p) {
+	case ".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".rake", ".pl", ".php", ".ps1", ".gradle", ".kts", ".nix", ".fish", ".bat", ".cmd":
+		return true
+	}
+	return false
+}
+
+// workshop says whether a file lies where pipelines have their scripts.
+func workshop(p string) bool {
+	switch path.Base(path.Dir(p)) {
+	case "bin", "scripts", "ci", ".ci", "script", ".gitlab", ".gitlab-ci", "ops", "deploy", "tools", "hack", "build", "docker", "release", "infra":
 		return true
 	}
 	return false
@@ -58,9 +84,5 @@ func scriptless(s *source) bool {
 	if path.Ext(base) != "" || namesImages(s.path) || bytes.HasPrefix(s.data, []byte("#!")) {
 		return false
 	}
-	switch path.Base(path.Dir(s.path)) {
-	case "bin", "scripts", "ci", ".ci", "script", ".gitlab", "ops", "deploy":
-		return false
-	}
-	return true
+	return !workshop(s.path)
 }

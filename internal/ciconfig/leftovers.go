@@ -19,6 +19,9 @@ var leftover = []*regexp.Regexp{
 	regexp.MustCompile(`["'][^"'%]*%s[/-][^"']*["'][^|;]*CI_REGISTRY_IMAGE["'\]})]*(\s|$)`),
 }
 
+// bareBase is the registry's variable in a program that takes it for itself.
+var bareBase = regexp.MustCompile("CI_REGISTRY_IMAGE(?:[\"'\\])}]*)(?:[^\"'\\])}:/\\w-]|$)")
+
 // mayBeLeft is the cheap test: each pattern asks for one of these names.
 func mayBeLeft(b []byte) bool {
 	return bytes.Contains(b, []byte("CI_REGISTRY_IMAGE")) || bytes.Contains(b, []byte("CI_PROJECT_PATH")) || bytes.Contains(b, []byte("ci_project_path"))
@@ -55,6 +58,10 @@ func (r *run) leftovers(names *run, changed bool) {
 			}
 			text := uncommented(string(s.data[from:end]))
 			hit := leftIn(s, from, text)
+			code := Code("text-left")
+			if m := bareBase.FindStringIndex(text); hit < 0 && m != nil && program(f.Path) {
+				hit, code = m[0], "base-handed-on"
+			}
 			if hit < 0 {
 				continue
 			}
@@ -70,7 +77,7 @@ func (r *run) leftovers(names *run, changed bool) {
 			if changed && names.visited[f.Path] {
 				severity = Blocking
 			}
-			r.reportAs(severity, "text-left", at, "")
+			r.reportAs(severity, code, at, "")
 		}
 	}
 }

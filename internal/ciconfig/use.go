@@ -311,8 +311,8 @@ func isShell(s *source) bool {
 // otherLanguage says whether a file's name shows that it is no shell script.
 func otherLanguage(p string) bool {
 	switch path.Ext(p) {
-	case ".py", ".js", ".ts", ".rb", ".go", ".pl", ".php", ".yml", ".yaml", ".json", ".hcl", ".toml":
+	case ".go", ".yml", ".yaml", ".json", ".hcl", ".toml":
 		return true
 	}
-	return false
+	return program(p)
 }
