@@ -119,7 +119,7 @@ func (r *run) judge(changes []change) {
 		r.cutShort()
 	}
 	for _, o := range r.operations {
-		if touched(o.value, changes) {
+		if o.colon && replaced(o.value, changes) || !o.colon && touched(o.value, changes) {
 			r.report("string-operation", o.at, o.value.String())
 		}
 	}
@@ -210,6 +210,11 @@ func (r *run) knownName(ref *reference) bool {
 		}
 	}
 	return true
+}
+
+// replaced says whether a change takes the place of what a text is made of.
+func replaced(t text, changes []change) bool {
+	return touched(t, slices.DeleteFunc(slices.Clone(changes), func(c change) bool { return c.start == c.end }))
 }
 
 // touched says whether a change falls into what a text is made of.

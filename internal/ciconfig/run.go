@@ -68,6 +68,7 @@ type declared struct {
 type operation struct {
 	at    span
 	value text
+	colon bool // the value is a colon before a tag, which may get a prefix, and has to stay
 }
 
 // newRun looks at files. Those that an earlier run has seen as they are, it takes

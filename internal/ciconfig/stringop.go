@@ -19,7 +19,7 @@ var stringTools = map[string]bool{
 func (sh *shell) taken(vals []text, at span) {
 	for _, v := range vals {
 		if sh.run.mentions(v) {
-			sh.run.operations = append(sh.run.operations, operation{at, v})
+			sh.run.operations = append(sh.run.operations, operation{at: at, value: v})
 		}
 	}
 }
@@ -117,16 +117,17 @@ func (sh *shell) filtered(ch *chunk, c *syntax.CmdSubst) []text {
 			return vals
 		}
 	case "cut -d: -f1", "cut -d : -f 1", "cut -d: -f 1", "cut -d : -f1", "cut -f1 -d:", "awk -F: {print $1}", "awk -F : {print $1}", "sed s/:.*//", "sed s/:.*$//":
-		return untagged(printed())
+		return sh.untagged(printed(), ch.span(int(c.Pos().Offset()), int(c.End().Offset())))
 	}
 	return nil
 }
 
 // untagged are values without their tags, nil where something else may be taken
 // away: a name that stands in the tag would be lost, so it has to be written before
-// the tag wherever one is joined again.
-func untagged(vals []text) []text {
+// the tag wherever one is joined again, and the colon has to stay.
+func (sh *shell) untagged(vals []text, at span) []text {
 	var out []text
+	var kept []operation
 	for _, v := range vals {
 		colons := 0
 		var name text
@@ -144,6 +145,9 @@ func untagged(vals []text) []text {
 				first.untagged = true
 				name = append(name, first)
 			}
+			if i >= 0 {
+				kept = append(kept, operation{at: at, value: text{p.slice(i, i+1)}, colon: true})
+			}
 			colons += strings.Count(p.text, ":")
 		}
 		if colons != 1 || len(name) == 0 {
@@ -151,6 +155,7 @@ func untagged(vals []text) []text {
 		}
 		out = union(out, []text{name})
 	}
+	sh.run.operations = append(sh.run.operations, kept...)
 	return out
 }
 

@@ -175,7 +175,7 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 		if s, plain := word[0].literal(); plain && s == "/" && predefined(name) {
 			return expanded(vals, name, at, split) // it ends with none
 		} else if plain && s == ":*" {
-			if v := untagged(vals); v != nil {
+			if v := sh.untagged(vals, at); v != nil {
 				return expanded(v, name, at, split)
 			}
 		}
@@ -202,7 +202,7 @@ func (sh *shell) operated(vals []text, name string, at span, split bool) []text 
 	cut := false
 	for _, v := range vals {
 		if sh.run.mentions(v) {
-			sh.run.operations = append(sh.run.operations, operation{at, v})
+			sh.run.operations = append(sh.run.operations, operation{at: at, value: v})
 			cut = true
 		}
 	}
