@@ -172,8 +172,8 @@ func (b *bakeFiles) target(t *hclsyntax.Block, pushed bool) {
 		case "labels", "annotations", "description":
 			role = textRole
 		}
-		for _, e := range b.elements(t.Body.Attributes[name]) {
-			for _, v := range b.value(e.expr, set, 0).leaves() {
+		for _, e := range b.elements(t.Body.Attributes[name].Expr, set) {
+			for _, v := range b.value(e.expr, e.set, 0).leaves() {
 				for _, ref := range b.run.references(v) {
 					u := &use{ref: ref, at: b.place(e.expr.Range()), role: role, push: pushed && name == "tags"}
 					if u.push {
@@ -192,18 +192,29 @@ func (b *bakeFiles) target(t *hclsyntax.Block, pushed bool) {
 // element is an element of a list, with the comma that goes when it goes.
 type element struct {
 	expr  hclsyntax.Expression
-	whole span // nothing where it is the only one
+	set   map[string]hclValue // the names that it may use
+	whole span                // nothing where it is the only one
 }
 
-// elements are the elements of a list that is written out, else the attribute.
-func (b *bakeFiles) elements(a *hclsyntax.Attribute) []element {
-	list, ok := a.Expr.(*hclsyntax.TupleConsExpr)
+// elements are the elements of a list that is written out, in the target itself or
+// as the result of a function; else the expression.
+func (b *bakeFiles) elements(x hclsyntax.Expression, set map[string]hclValue) []element {
+	if call, ok := x.(*hclsyntax.FunctionCallExpr); ok && b.functions[call.Name] != nil {
+		var args []hclValue
+		for _, a := range call.Args {
+			args = append(args, b.value(a, set, 0))
+		}
+		if result, inner := bound(b.functions[call.Name], args); result != nil {
+			x, set = result, inner
+		}
+	}
+	list, ok := x.(*hclsyntax.TupleConsExpr)
 	if !ok {
-		return []element{{expr: a.Expr}}
+		return []element{{expr: x, set: set}}
 	}
 	var out []element
 	for i, x := range list.Exprs {
-		e := element{expr: x}
+		e := element{expr: x, set: set}
 		at := b.place(x.Range())
 		switch {
 		case len(list.Exprs) == 1:
@@ -211,6 +222,9 @@ func (b *bakeFiles) elements(a *hclsyntax.Attribute) []element {
 			e.whole = span{at.src, at.start, list.Exprs[i+1].Range().Start.Byte}
 		default:
 			e.whole = span{at.src, list.Exprs[i-1].Range().End.Byte, at.end}
+		}
+		if strings.Trim(e.whole.text(), " \t\r\n,") != strings.TrimSpace(at.text()) {
+			e.whole = span{} // a comment stands beside it
 		}
 		out = append(out, e)
 	}

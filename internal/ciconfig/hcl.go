@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -131,8 +132,8 @@ func (v hclValue) through(s span) hclValue {
 	return out
 }
 
-// hclEval evaluates the expressions of a set of HCL files. Nothing is decided by
-// conditions: both of their values are kept.
+// hclEval evaluates the expressions of a set of HCL files. A condition is decided
+// where it asks for a parameter that is known; else both of its values are kept.
 type hclEval struct {
 	run       *run
 	look      func(name string) (hclValue, bool) // the files' own names
@@ -179,6 +180,14 @@ func (h *hclEval) value(x hclsyntax.Expression, set map[string]hclValue, depth i
 	case *hclsyntax.ParenthesesExpr:
 		return h.value(x.Expression, set, depth+1)
 	case *hclsyntax.ConditionalExpr:
+		if asks(x.Condition, set) { // what holds for all calls may differ in the next job
+			switch h.holds(x.Condition, set, depth+1) {
+			case yes:
+				return h.value(x.TrueResult, set, depth+1)
+			case no:
+				return h.value(x.FalseResult, set, depth+1)
+			}
+		}
 		return h.value(x.TrueResult, set, depth+1).or(h.value(x.FalseResult, set, depth+1))
 	case *hclsyntax.TupleConsExpr:
 		out := hclValue{}
@@ -202,6 +211,14 @@ func (h *hclEval) value(x hclsyntax.Expression, set map[string]hclValue, depth i
 		return h.call(x, set, depth)
 	}
 	return hclValue{}
+}
+
+// asks says whether an expression names one of the variables that are set.
+func asks(x hclsyntax.Expression, set map[string]hclValue) bool {
+	return slices.ContainsFunc(x.Variables(), func(t hcl.Traversal) bool {
+		_, ok := set[t.RootName()]
+		return ok
+	})
 }
 
 func (h *hclEval) literal(x *hclsyntax.LiteralValueExpr) []text {

@@ -61,32 +61,139 @@ func (h *hclEval) call(x *hclsyntax.FunctionCallExpr, set map[string]hclValue, d
 
 // own evaluates a function that the file declares.
 func (h *hclEval) own(f *hclsyntax.Block, args []hclValue, depth int) hclValue {
-	set := map[string]hclValue{}
-	names := func(attribute string) (out []string) {
-		if a := f.Body.Attributes[attribute]; a != nil {
-			list, _ := a.Expr.(*hclsyntax.TupleConsExpr)
-			if list == nil {
-				return []string{hcl.ExprAsKeyword(a.Expr)}
-			}
-			for _, e := range list.Exprs {
-				out = append(out, hcl.ExprAsKeyword(e))
-			}
-		}
-		return out
+	result, set := bound(f, args)
+	if result == nil {
+		return hclValue{}
 	}
-	for i, n := range names("params") {
+	return h.value(result, set, depth+10) // a function may call itself
+}
+
+// bound is the result of a declared function, with what its parameters stand for.
+func bound(f *hclsyntax.Block, args []hclValue) (result hclsyntax.Expression, set map[string]hclValue) {
+	set = map[string]hclValue{}
+	params := parameters(f, "params")
+	for i, n := range params {
 		if i < len(args) {
 			set[n] = args[i]
 		}
 	}
-	for _, n := range names("variadic_params") {
-		set[n] = hclValue{elems: args[min(len(names("params")), len(args)):]}
+	for _, n := range parameters(f, "variadic_params") {
+		set[n] = hclValue{elems: args[min(len(params), len(args)):]}
 	}
-	result := f.Body.Attributes["result"]
-	if result == nil {
-		return hclValue{}
+	if a := f.Body.Attributes["result"]; a != nil {
+		result = a.Expr
 	}
-	return h.value(result.Expr, set, depth+10) // a function may call itself
+	return result, set
+}
+
+func parameters(f *hclsyntax.Block, attribute string) (out []string) {
+	a := f.Body.Attributes[attribute]
+	if a == nil {
+		return nil
+	}
+	list, ok := a.Expr.(*hclsyntax.TupleConsExpr)
+	if !ok {
+		return []string{hcl.ExprAsKeyword(a.Expr)}
+	}
+	for _, e := range list.Exprs {
+		out = append(out, hcl.ExprAsKeyword(e))
+	}
+	return out
+}
+
+// holds says whether a condition holds, as far as the values tell.
+func (h *hclEval) holds(x hclsyntax.Expression, set map[string]hclValue, depth int) answer {
+	if h.steps++; h.steps > maxExpressions || depth > maxDepth {
+		return maybe
+	}
+	switch x := x.(type) {
+	case *hclsyntax.ParenthesesExpr:
+		return h.holds(x.Expression, set, depth+1)
+	case *hclsyntax.UnaryOpExpr:
+		if x.Op == hclsyntax.OpLogicalNot {
+			return not(h.holds(x.Val, set, depth+1))
+		}
+	case *hclsyntax.BinaryOpExpr:
+		switch x.Op {
+		case hclsyntax.OpEqual, hclsyntax.OpNotEqual:
+			a := alike(h.value(x.LHS, set, depth+1).texts, h.value(x.RHS, set, depth+1).texts)
+			if x.Op == hclsyntax.OpNotEqual {
+				return not(a)
+			}
+			return a
+		case hclsyntax.OpLogicalAnd:
+			return both(h.holds(x.LHS, set, depth+1), h.holds(x.RHS, set, depth+1))
+		case hclsyntax.OpLogicalOr:
+			return not(both(not(h.holds(x.LHS, set, depth+1)), not(h.holds(x.RHS, set, depth+1))))
+		}
+	case *hclsyntax.FunctionCallExpr:
+		if f := h.functions[x.Name]; f != nil {
+			var args []hclValue
+			for _, a := range x.Args {
+				args = append(args, h.value(a, set, depth+1))
+			}
+			if result, inner := bound(f, args); result != nil {
+				return h.holds(result, inner, depth+10)
+			}
+			return maybe
+		}
+		if len(x.Args) != 2 || x.Name != "equal" && x.Name != "notequal" {
+			return maybe
+		}
+		a := alike(h.value(x.Args[0], set, depth+1).texts, h.value(x.Args[1], set, depth+1).texts)
+		if x.Name == "notequal" {
+			return not(a)
+		}
+		return a
+	}
+	return maybe
+}
+
+func not(a answer) answer {
+	switch a {
+	case yes:
+		return no
+	case no:
+		return yes
+	}
+	return maybe
+}
+
+func both(a, b answer) answer {
+	switch {
+	case a == no || b == no:
+		return no
+	case a == yes && b == yes:
+		return yes
+	}
+	return maybe
+}
+
+// alike says whether two texts are the same: one that is written out is another,
+// and nothing but itself; what every pipeline sets is not empty.
+func alike(a, b []text) answer {
+	if len(a) != 1 || len(b) != 1 {
+		return maybe
+	}
+	x, known := a[0].literal()
+	y, also := b[0].literal()
+	switch {
+	case known && also && x == y:
+		return yes
+	case known && also, known && x == "" && filled(b[0]), also && y == "" && filled(a[0]):
+		return no
+	}
+	return maybe
+}
+
+// filled says whether a text cannot be empty.
+func filled(t text) bool {
+	for _, p := range t {
+		if p.text != "" || uniqueVariables[p.hole] || predefined(p.hole) {
+			return true
+		}
+	}
+	return false
 }
 
 // format puts texts into a format, nil where it has other verbs than those for

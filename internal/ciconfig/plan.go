@@ -356,11 +356,25 @@ func (r *run) dashed(u *use, i int) {
 		n++
 	}
 	at := via[n]
+	if u.replaced(at) {
+		return
+	}
 	if !u.shell {
 		u.bad = "name-with-slash"
 		return
 	}
 	u.change(change{span: at, with: "$(echo " + at.text() + " | tr / -)", soft: true})
+}
+
+// replaced turns the slashes of a value into dashes where HCL puts it into a string.
+func (u *use) replaced(at span) bool {
+	inner, ok := strings.CutPrefix(at.text(), "${")
+	if !ok || !isHCL(at.path()) {
+		return false
+	}
+	inner = strings.TrimSuffix(inner, "}")
+	u.change(change{span: at, with: "${replace(" + strings.TrimSpace(inner) + `, "/", "-")}`, soft: true})
+	return true
 }
 
 // branchy says whether a predefined variable may hold a slash.
@@ -378,6 +392,9 @@ func (r *run) dashedHole(u *use, i int) {
 	at := p.at
 	if n := len(commonVia(p.via, u.ref.f.via(u.ref.base-1))); n < len(p.via) {
 		at = p.via[n] // where the name alone is put in
+	}
+	if u.replaced(at) {
+		return
 	}
 	if !u.shell || at.src == nil {
 		u.bad = "name-with-slash"
