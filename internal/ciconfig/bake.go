@@ -181,7 +181,7 @@ func (b *bakeFiles) target(t *hclsyntax.Block, pushed bool) {
 					}
 					b.add(u)
 					if name == "cache-to" && ref.own && !ref.host {
-						b.run.report("registry-cache", u.at, ref.String())
+						b.run.report("registry-cache", u.place(), ref.String())
 					}
 				}
 			}

@@ -28,9 +28,9 @@ func (r *run) composedTags() {
 		}
 		switch u.stability() {
 		case movingTag:
-			r.report("moving-tag", u.at, u.ref.String())
+			r.report("moving-tag", u.place(), u.ref.String())
 		case unknownTag:
-			r.report("tag-computed", u.at, u.ref.String())
+			r.report("tag-computed", u.place(), u.ref.String())
 		}
 	}
 }

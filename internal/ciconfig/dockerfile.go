@@ -168,7 +168,7 @@ func (r *run) baseArg(u *use, s *source, first int) {
 	if !slices.ContainsFunc(r.uses, func(p *use) bool {
 		return p.push && p.ref.own && p.ref.name() == ref.name() && tagOf(p) == tagOf(u)
 	}) {
-		r.report("expires", u.at, ref.String())
+		r.report("expires", u.place(), ref.String())
 	}
 	r.after = append(r.after, args...)
 	r.after = append(r.after,

@@ -31,7 +31,7 @@ func (r *run) expires() {
 			continue // .docker-build pushes the nameless image
 		}
 		if !r.dependable(pushes[name], u) || u.ref.digest < 0 && standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
-			r.report("expires", u.at, u.ref.String())
+			r.report("expires", u.place(), u.ref.String())
 		}
 	}
 }
@@ -70,7 +70,7 @@ func (r *run) registryCaches() {
 			}
 		}
 		if !ok {
-			r.report("registry-cache", u.at, u.ref.String())
+			r.report("registry-cache", u.place(), u.ref.String())
 			continue
 		}
 		r.cuts = append(r.cuts, cut...)

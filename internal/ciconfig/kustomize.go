@@ -98,7 +98,7 @@ func (r *run) literalKey(u *use) {
 		end++
 	}
 	if end > u.ref.nameEnd || strings.ContainsRune(f.s[u.ref.start:end], gap) {
-		r.report("name-unknown", u.at, u.ref.String())
+		r.report("name-unknown", u.place(), u.ref.String())
 		return
 	}
 	r.putKey(u, change{span: at, with: f.s[u.ref.start:end]})
@@ -107,13 +107,13 @@ func (r *run) literalKey(u *use) {
 // putKey makes a change unless another value of the same word wants another one.
 func (r *run) putKey(u *use, c change) {
 	if c.src == nil || !c.src.editable {
-		r.report("in-template", u.at, u.ref.String())
+		r.report("in-template", u.place(), u.ref.String())
 		return
 	}
 	k := &r.kustomize
 	if was, ok := k.written[c.span]; ok {
 		if was != c.with {
-			r.report("uses-disagree", u.at, u.ref.String())
+			r.report("uses-disagree", u.place(), u.ref.String())
 		}
 		return
 	}

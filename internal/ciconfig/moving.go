@@ -213,15 +213,15 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 				}
 			}
 			for _, p := range pushes {
-				r.report("moving-tag", p.at, p.ref.String())
+				r.report("moving-tag", p.place(), p.ref.String())
 			}
 			continue
 		}
 		for _, p := range pushes {
 			if slices.Contains(r.cuts[cuts:], p) {
-				r.report("tag-dropped", p.at, p.ref.String())
+				r.report("tag-dropped", p.place(), p.ref.String())
 			} else if p.retagged != "" && !deployed(cluster, p) {
-				r.report("tag-replaced", p.at, p.ref.String())
+				r.report("tag-replaced", p.place(), p.ref.String())
 			}
 		}
 	}
@@ -265,7 +265,7 @@ func (r *run) computedTags() {
 		}
 		st := u.stability()
 		if st == releaseTag && !strings.ContainsRune(ref.f.s[ref.colon+1:ref.tagEnd], gap) && r.onDefault(u) {
-			r.report("moving-tag", u.at, ref.String())
+			r.report("moving-tag", u.place(), ref.String())
 		}
 		if st != unknownTag {
 			continue
@@ -273,7 +273,7 @@ func (r *run) computedTags() {
 		if !r.onDefault(u) && !strings.Contains(tagOf(u), "$(…)") && !shortened(u.lit()) {
 			continue
 		}
-		r.report("tag-computed", u.at, ref.String())
+		r.report("tag-computed", u.place(), ref.String())
 	}
 }
 

@@ -245,7 +245,7 @@ func (r *run) baseChange(u *use) bool {
 	}
 	u.change(change{span: span{from.src, from.start, to.end}, with: with})
 	if literal && (u.away || u.document && !u.filled) && u.bad == "" {
-		r.report("variable-elsewhere", u.at, ref.String())
+		r.report("variable-elsewhere", u.place(), ref.String())
 	}
 	return u.bad == ""
 }

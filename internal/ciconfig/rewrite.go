@@ -127,17 +127,17 @@ func (r *run) judge(changes []change) {
 		ref := u.ref
 		switch {
 		case ref.host:
-			r.report("old-host", u.at, "")
+			r.report("old-host", u.place(), "")
 		case !ref.own && strings.ContainsRune(ref.f.s[ref.start:ref.nameEnd], gap):
-			r.report("owner-unknown", u.at, ref.String())
+			r.report("owner-unknown", u.place(), ref.String())
 		case !ref.own:
-			r.report("foreign-image", u.at, ref.String())
+			r.report("foreign-image", u.written(), ref.String())
 		case u.bad != "":
-			r.reportAs(r.weight(u), u.bad, u.at, ref.String())
+			r.reportAs(r.weight(u), u.bad, u.place(), ref.String())
 		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.role == unclearRole && u.lits != nil && !ref.joined:
 			r.report("base-handed-on", u.at, u.lits[0])
 		case ref.sep >= 0 && u.role != textRole && unknownName(ref) && !(u.settled && r.knownName(ref)):
-			r.report("name-open", u.at, ref.String())
+			r.report("name-open", u.place(), ref.String())
 		}
 	}
 }
@@ -167,6 +167,31 @@ func (r *run) weight(u *use) Severity {
 func sameName(a, b *reference) bool {
 	x, y := a.name(), b.name()
 	return x == y || a.joined || b.joined || strings.Contains(x, "$") || strings.Contains(y, "$")
+}
+
+// written is the place of a reference for somebody who has to change it by hand:
+// where a variable holds the whole of it, that definition in place of each use.
+func (u *use) written() span {
+	f := u.ref.f
+	first, end := f.t[f.piece[u.ref.start]], f.t[f.piece[u.ref.end-1]]
+	shared := first.via
+	for i := u.ref.start; i < u.ref.end && len(shared) > 0; i++ {
+		shared = commonVia(shared, f.via(i))
+	}
+	from, to := first.under(shared), end.under(shared)
+	if len(shared) == 0 && u.command != "variable" || from.src == nil || !from.src.editable || from.src != to.src || from.start >= to.end {
+		return u.place()
+	}
+	return span{from.src, from.start, to.end}
+}
+
+// under is where a piece, or the variable that brings it, stands in the text that
+// some expansions have put in.
+func (p piece) under(via []span) span {
+	if len(p.via) > len(via) {
+		return p.via[len(via)]
+	}
+	return p.at
 }
 
 // otherTag says whether a constant tag, at a place where nothing replaces it, is

@@ -26,7 +26,7 @@ func shortest(tag string) int {
 func (r *run) tooLong() {
 	for _, u := range r.uses {
 		if u.push && u.ref.own && !u.ref.host && !u.ref.joined && u.bad == "" && shortest(u.target()) > naming.MaxTag {
-			r.report("tag-too-long", u.at, u.ref.String())
+			r.report("tag-too-long", u.place(), u.ref.String())
 		}
 	}
 }

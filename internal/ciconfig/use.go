@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"bytes"
 	"path"
 	"regexp"
 	"slices"
@@ -36,6 +37,28 @@ type use struct {
 	overruled bool // a default that each reader seen replaces
 	settled   bool // handled elsewhere, no change of its own
 	bad       Code // why it stays as it is
+}
+
+// place is where a finding on the use points to. In text of several lines that is
+// the line of the reference, if it is written there.
+func (u *use) place() span {
+	f, at := u.ref.f, u.at
+	if at.src == nil || !bytes.ContainsAny(bytes.TrimRight(at.src.data[at.start:at.end], "\r\n"), "\r\n") || len(f.via(u.ref.start)) > 0 {
+		return at
+	}
+	own := f.t[f.piece[u.ref.start]].at
+	if s, ok := f.at(u.ref.start); ok {
+		own = s
+	}
+	if own.src != at.src || own.start < at.start || own.end > at.end {
+		return at
+	}
+	from, end := own.src.line(own.start)
+	from, end = max(from, at.start), min(end, at.end)
+	for from < own.start && strings.IndexByte(" \t", own.src.data[from]) >= 0 {
+		from++
+	}
+	return span{own.src, from, end}
 }
 
 // commandUses records the references in the words of a command.
@@ -81,7 +104,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			u.push = pushes(u.lits, u.arg, c.lit(i))
 			if u.role == textRole && ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0 && sh.readOn(lits) {
 				if _, shared := u.separator(); shared {
-					r.reportAs(Warning, "tag-elsewhere", u.at, ref.String())
+					r.reportAs(Warning, "tag-elsewhere", u.place(), ref.String())
 				} else {
 					u.bad = "tag-elsewhere"
 				}
