@@ -121,6 +121,7 @@ type config struct {
 	unseen  bool              // its configuration, or a part of it, is not there
 	passed  map[string][]text // see received
 	made    []*job            // see jobs
+	dotenvs map[string]bool   // see reported
 	envs    map[*tree]*env    // see env
 }
 

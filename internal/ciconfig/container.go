@@ -96,7 +96,7 @@ func (r *run) contain(s *site) (out []change, why string) {
 	}
 	for _, j := range append([]*job{s.job}, s.users...) {
 		if tag := r.special(j); tag != "" {
-			return nil, "its runner is chosen by the tag " + tag + ", and what that one has does not reach a container by itself"
+			return nil, "its runner is chosen by the tag " + tag + " and what that one has does not reach a container by itself"
 		}
 	}
 	for _, key := range append([]string{"extends"}, decisive...) {
@@ -116,7 +116,7 @@ func (r *run) contain(s *site) (out []change, why string) {
 		return nil, why
 	}
 	if s.image.name == "" && t.kid("image") == nil {
-		return nil, "a service is the own image, and the job's image: is not in any file that can be read"
+		return nil, "a service is the own image and the job's image: is not in any file that can be read"
 	}
 	if s.image.name == "" || s.image.odd != "" {
 		return nil, "image: is not understood"
@@ -340,6 +340,7 @@ func (r *run) environment(s *site, script []string) []string {
 			}
 		}
 	}
+	put(r.cfg.reported()...)
 	put(sortedKeys(r.in.Project.Variables)...)
 	put(r.in.Project.Secrets...)
 	for _, n := range r.named(script, 0) {
@@ -352,87 +353,6 @@ func (r *run) environment(s *site, script []string) []string {
 		}
 	}
 	return out
-}
-
-// privileged are services that start containers or file systems of their own.
-// The runner gave them the privileges that docker-in-docker has; docker run
-// gives none.
-var privileged = regexp.MustCompile(`(^|[/-])(k3s|k3d|kind|kindest|k0s|rke2|microk8s|minikube|buildkit|podman|buildah|systemd)([/:@-]|$)`)
-
-// services starts the job's services beside the container.
-func (r *run) services(t *tree, s *site, c *container) (why string) {
-	if t == nil {
-		return ""
-	}
-	started := false
-	network := "job"
-	for _, n := range items(t.node) {
-		n = deref(n)
-		if n == nil {
-			continue
-		}
-		sp := r.spec(r.cfg.grow(t.doc, n, 0))
-		switch {
-		case sp.name == "" || sp.odd != "":
-			return "an entry of services: is not understood"
-		case sp.dind():
-			continue // .docker brings its own
-		case sp.hasEntry && len(sp.entrypoint) > 0 && strings.Join(sp.entrypoint, "") != "":
-			return "a service has an entrypoint of its own"
-		}
-		if !started {
-			started = true
-			r.report("service-started", s.at, s.job.name)
-			c.before = append(c.before, "docker network create "+network)
-			c.flags = append([]string{"--network " + network}, c.flags...)
-		}
-		for _, alias := range serviceNames(sp) {
-			if strings.Contains(alias, "$") {
-				return "a service is named by a variable"
-			}
-		}
-		flags := sp.dockerFlags()
-		if privileged.MatchString(sp.name) {
-			flags = append(flags, "--privileged")
-		}
-		names := serviceNames(sp)
-		flags = append(flags, "--name "+names[0])
-		if len(names) > 1 { // the name is an alias by itself
-			for _, alias := range names {
-				flags = append(flags, "--network-alias "+alias)
-			}
-		}
-		flags = append(flags, r.environment(s, nil)...)
-		for _, v := range sp.variables {
-			flags = append(flags, "-e "+quote(v))
-		}
-		if sp.hasEntry && len(sp.entrypoint) > 0 {
-			flags = append(flags, `--entrypoint ""`)
-		}
-		line := "docker run -d --network " + network + " " + strings.Join(flags, " ") + ` "` + sp.name + `"`
-		for _, w := range sp.command {
-			line += " " + quote(w)
-		}
-		c.before = append(c.before, line)
-	}
-	return ""
-}
-
-// serviceNames are the host names that a service gets from GitLab.
-// https://docs.gitlab.com/ci/services/#accessing-the-services
-func serviceNames(s imageSpec) []string {
-	if s.alias != "" {
-		return strings.FieldsFunc(s.alias, func(r rune) bool { return r == ',' || r == ' ' })
-	}
-	name := s.name
-	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
-		name = name[:i]
-	}
-	a, b := strings.ReplaceAll(name, "/", "__"), strings.ReplaceAll(name, "/", "-")
-	if a == b {
-		return []string{a}
-	}
-	return []string{b, a}
 }
 
 // quote is a word in double quotes where it needs them. Variables are put in, as

@@ -42,15 +42,15 @@ func (r *run) handDaemon(s *site, tool string, script []string, c *container) (w
 	case tool == "" && own == nil && !platform:
 		return ""
 	case tool != "" && !clientOfDocker(tool):
-		return "the script calls " + tool + ", which needs privileges of its own"
+		return "the script calls " + tool + " and that needs privileges of its own"
 	case own == nil && !platform:
-		return "the script calls " + tool + ", and no service docker:dind says which daemon it talks to"
+		return "the script calls " + tool + " and no service docker:dind says which daemon it talks to"
 	case own != nil && !own.plain() && (others || s.job.own.kids["services"] == nil):
-		return "its service docker:dind has settings of its own, which the one of .docker does not have"
+		return "its service docker:dind has settings of its own that the one of .docker does not have"
 	case slices.ContainsFunc(script, steersDocker.MatchString), len(e.defs["DOCKER_CONFIG"])+len(e.defs["DOCKER_CONTEXT"]) > 0:
-		return "the job says itself which docker daemon it talks to, and where its login is"
+		return "the job says itself which docker daemon it talks to or where its login is"
 	case s.image.user != "" && s.image.user != "root" && s.image.user != "0":
-		return "its image runs as " + s.image.user + ", who may not use the socket of the docker daemon"
+		return "its image runs as " + s.image.user + " who may not use the socket of the docker daemon"
 	}
 	names := []string{"docker"}
 	if own != nil && !own.plain() {
@@ -62,7 +62,7 @@ func (r *run) handDaemon(s *site, tool string, script []string, c *container) (w
 	for _, h := range hosts {
 		host, _, _ := strings.Cut(strings.TrimPrefix(h.String(), "tcp://"), ":")
 		if !slices.Contains(names, host) {
-			return "its docker daemon is " + h.String() + ", which is not its service docker:dind"
+			return "its docker daemon is " + h.String() + " and not its service docker:dind"
 		}
 	}
 	c.flags = append(c.flags, "-e DOCKER_HOST=unix:///var/run/docker.sock -v /var/run/docker.sock:/var/run/docker.sock")

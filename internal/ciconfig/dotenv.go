@@ -1,6 +1,10 @@
 package ciconfig
 
-import "regexp"
+import (
+	"path"
+	"regexp"
+	"strings"
+)
 
 // assigns is the beginning of NAME=value at the end of a text.
 var assigns = regexp.MustCompile(`(?:^|\n)\s*([A-Za-z_][A-Za-z0-9_]*)=["']?$`)
@@ -56,4 +60,32 @@ func (r *run) dotenvImages() {
 			}
 		}
 	}
+}
+
+var anAssignment = regexp.MustCompile(`\b([A-Za-z_][A-Za-z0-9_]*)=`)
+
+// reported are the variables that jobs hand to later ones by a dotenv report, as far
+// as the lines that name its file show them, and some that they only set.
+func (c *config) reported() []string {
+	if c.dotenvs != nil {
+		return sortedKeys(c.dotenvs)
+	}
+	c.dotenvs = map[string]bool{}
+	for _, j := range c.jobs() {
+		file := path.Base(j.tree.kid("artifacts").kid("reports").kid("dotenv").value())
+		if file == "." {
+			continue
+		}
+		for _, key := range []string{"before_script", "script", "after_script"} {
+			for _, l := range c.lines(j.tree.kid(key)) {
+				if !strings.Contains(l.node.Value, file) {
+					continue
+				}
+				for _, m := range anAssignment.FindAllStringSubmatch(l.node.Value, -1) {
+					c.dotenvs[m[1]] = true
+				}
+			}
+		}
+	}
+	return sortedKeys(c.dotenvs)
 }

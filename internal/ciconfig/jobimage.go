@@ -39,7 +39,9 @@ func (r *run) jobImages() []change {
 	if len(out) > 0 {
 		inc, why := r.dockerTemplate()
 		if why != "" {
-			r.report("job-image", sites[0].at, why)
+			for _, s := range fine {
+				r.report("job-image", fine[0].at, s.job.name+": "+why)
+			}
 			return nil
 		}
 		out = append(out, inc...)
@@ -273,7 +275,7 @@ func (r *run) climb(j *job, jobs []*job, affected map[string]*site) *job {
 func (r *run) dockerTemplate() ([]change, string) {
 	if t := r.cfg.root.kid(".docker"); t != nil {
 		if why := r.noDind(t); why != "" {
-			return nil, "the project has a template .docker of its own that is no docker-in-docker: " + why
+			return nil, "the project has a template .docker of its own that is no docker-in-docker (" + why + "); with another name for it the platform's could be included"
 		}
 		return nil, ""
 	}
@@ -301,7 +303,7 @@ func (r *run) noDind(t *tree) string {
 	hosts, _ := e.lookup("DOCKER_HOST")
 	for _, h := range hosts {
 		if strings.HasPrefix(h.String(), "unix:") {
-			return "DOCKER_HOST is " + h.String() + ", the runner's own daemon, which does not see the checkout where the job has it"
+			return "its DOCKER_HOST is " + h.String() + " and so the runner's own daemon that does not see the checkout where the job has it"
 		}
 	}
 	return ""
@@ -315,7 +317,7 @@ var helperNames = []string{".docker", ".docker-build", ".review", ".stop_review"
 func (r *run) includeHelpers() ([]change, string) {
 	for _, n := range helperNames {
 		if r.cfg.root.kid(n) != nil {
-			return nil, "the platform's template .docker is not included, and the project has a template " + n + " that the include would meet"
+			return nil, "the platform's template .docker is not included and the project has a template " + n + " that the include would meet"
 		}
 	}
 	d := r.cfg.byPath[r.cfg.entry]
@@ -334,7 +336,7 @@ func (r *run) includeHelpers() ([]change, string) {
 	}
 	k, ok := r.cfg.keyLines(d, d.root, "include")
 	if !ok {
-		return nil, "the platform's template .docker is not included, and include: is not understood"
+		return nil, "the platform's template .docker is not included and include: is not understood"
 	}
 	switch v := k.value; {
 	case v.Kind == yaml.SequenceNode && v.Style&yaml.FlowStyle == 0 && len(v.Content) > 0:
@@ -358,7 +360,7 @@ func (r *run) includeHelpers() ([]change, string) {
 		end, _ := r.cfg.nodeEnd(d, v)
 		return []change{{span: span{d.src, at, end}, with: eol + item("  ") + "  - " + string(d.src.data[at:end])}}, ""
 	}
-	return nil, "the platform's template .docker is not included, and include: is written in a form that is not extended"
+	return nil, "the platform's template .docker is not included and include: is written in a form that is not extended"
 }
 
 // wanted are the includes that were asked for, readable or not.

@@ -1,0 +1,90 @@
+package ciconfig
+
+import (
+	"regexp"
+	"strings"
+)
+
+// The runner starts a job's services; beside a container that the job starts itself
+// it has to start them too. This file writes those lines.
+
+// privileged are services that start containers or file systems of their own.
+// The runner gave them the privileges that docker-in-docker has; docker run
+// gives none.
+var privileged = regexp.MustCompile(`(^|[/-])(k3s|k3d|kind|kindest|k0s|rke2|microk8s|minikube|buildkit|podman|buildah|systemd)([/:@-]|$)`)
+
+// services starts the job's services beside the container.
+func (r *run) services(t *tree, s *site, c *container) (why string) {
+	if t == nil {
+		return ""
+	}
+	started := false
+	network := "job"
+	for _, n := range items(t.node) {
+		n = deref(n)
+		if n == nil {
+			continue
+		}
+		sp := r.spec(r.cfg.grow(t.doc, n, 0))
+		switch {
+		case sp.name == "" || sp.odd != "":
+			return "an entry of services: is not understood"
+		case sp.dind():
+			continue // .docker brings its own
+		case sp.hasEntry && len(sp.entrypoint) > 0 && strings.Join(sp.entrypoint, "") != "":
+			return "a service has an entrypoint of its own"
+		}
+		if !started {
+			started = true
+			r.report("service-started", s.at, s.job.name)
+			c.before = append(c.before, "docker network create "+network)
+			c.flags = append([]string{"--network " + network}, c.flags...)
+		}
+		for _, alias := range serviceNames(sp) {
+			if strings.Contains(alias, "$") {
+				return "a service is named by a variable"
+			}
+		}
+		flags := sp.dockerFlags()
+		if privileged.MatchString(sp.name) {
+			flags = append(flags, "--privileged")
+		}
+		names := serviceNames(sp)
+		flags = append(flags, "--name "+names[0])
+		if len(names) > 1 { // the name is an alias by itself
+			for _, alias := range names {
+				flags = append(flags, "--network-alias "+alias)
+			}
+		}
+		flags = append(flags, r.environment(s, nil)...)
+		for _, v := range sp.variables {
+			flags = append(flags, "-e "+quote(v))
+		}
+		if sp.hasEntry && len(sp.entrypoint) > 0 {
+			flags = append(flags, `--entrypoint ""`)
+		}
+		line := "docker run -d --network " + network + " " + strings.Join(flags, " ") + ` "` + sp.name + `"`
+		for _, w := range sp.command {
+			line += " " + quote(w)
+		}
+		c.before = append(c.before, line)
+	}
+	return ""
+}
+
+// serviceNames are the host names that a service gets from GitLab.
+// https://docs.gitlab.com/ci/services/#accessing-the-services
+func serviceNames(s imageSpec) []string {
+	if s.alias != "" {
+		return strings.FieldsFunc(s.alias, func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	name := s.name
+	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
+		name = name[:i]
+	}
+	a, b := strings.ReplaceAll(name, "/", "__"), strings.ReplaceAll(name, "/", "-")
+	if a == b {
+		return []string{a}
+	}
+	return []string{b, a}
+}
