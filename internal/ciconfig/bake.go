@@ -176,7 +176,7 @@ func (b *bakeFiles) target(t *hclsyntax.Block, pushed bool) {
 			for _, v := range b.value(e.expr, e.set, 0).leaves() {
 				for _, ref := range b.run.references(v) {
 					u := &use{ref: ref, at: b.place(e.expr.Range()), role: role, push: pushed && name == "tags"}
-					if u.push {
+					if name == "tags" {
 						u.element = e.whole
 					}
 					b.add(u)
@@ -196,8 +196,8 @@ type element struct {
 	whole span                // nothing where it is the only one
 }
 
-// elements are the elements of a list that is written out, in the target itself or
-// as the result of a function; else the expression.
+// elements are the elements of a list that is written out, in the target itself, in
+// what only puts lists together or as the result of a function; else the expression.
 func (b *bakeFiles) elements(x hclsyntax.Expression, set map[string]hclValue) []element {
 	if call, ok := x.(*hclsyntax.FunctionCallExpr); ok && b.functions[call.Name] != nil {
 		var args []hclValue
@@ -207,6 +207,12 @@ func (b *bakeFiles) elements(x hclsyntax.Expression, set map[string]hclValue) []
 		if result, inner := bound(b.functions[call.Name], args); result != nil {
 			x, set = result, inner
 		}
+	} else if ok && slices.Contains([]string{"compact", "concat", "distinct", "flatten"}, call.Name) {
+		var out []element
+		for _, a := range call.Args {
+			out = append(out, b.elements(a, set)...)
+		}
+		return out
 	}
 	list, ok := x.(*hclsyntax.TupleConsExpr)
 	if !ok {

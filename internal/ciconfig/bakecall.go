@@ -26,7 +26,7 @@ var bakeValued = map[string]bool{"-f": true, "--file": true, "--set": true, "--b
 // recordBake remembers a run of bake.
 func (r *run) recordBake(sh *shell, lits []string) {
 	at := slices.Index(lits, "bake")
-	if at < 1 || lits[0] != "docker" && lits[0] != "buildx" && lits[0] != "docker-buildx" {
+	if at < 1 || at > 1 && !slices.Contains(lits[:at], "buildx") || !slices.Contains([]string{"docker", "buildx", "docker-buildx", "depot"}, lits[0]) {
 		return
 	}
 	call := bakeCall{job: r.now, shell: sh.clone()}

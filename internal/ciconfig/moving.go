@@ -517,7 +517,7 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 	}
 	with, portable := sibling.tagSource()
 	for _, u := range g.all {
-		if r.isCache(u) || u.push || u.cmd != nil && u.tags() {
+		if r.isCache(u) || u.push || u.element.src != nil || u.cmd != nil && u.tags() {
 			drops = append(drops, u)
 			continue
 		}

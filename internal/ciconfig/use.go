@@ -283,6 +283,9 @@ func pushes(lits []string, i int, arg string) bool {
 			return prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag=")
 		}
 		if strings.Contains(all, " --push ") || strings.Contains(all, "push=true") || outputs(lits) {
+			if key, _, _ := strings.Cut(strings.TrimPrefix(arg, "--set="), "="); prev == "--set" || strings.HasPrefix(arg, "--set=") {
+				return strings.HasSuffix(key, ".tags") // of a target of bake
+			}
 			for _, other := range []string{"--build-arg", "--cache-from", "--cache-to", "--build-context", "--label"} {
 				if prev == other || strings.HasPrefix(arg, other) {
 					return false
