@@ -99,6 +99,9 @@ func (r *run) contain(s *site) (out []change, why string) {
 			return nil, "its runner is chosen by the tag " + tag + " and what that one has does not reach a container by itself"
 		}
 	}
+	if what := r.takesOver(s.job); what != "" {
+		return nil, "the template .docker would give it " + what + " too"
+	}
 	for _, key := range append([]string{"extends"}, decisive...) {
 		if i := slices.IndexFunc(m.Content, func(n *yaml.Node) bool { return n.Value == key }); i >= 0 && i%2 == 0 && !written(m, s.job.own.kids[key]) {
 			return nil, "a merge key behind " + key + ": takes its place"

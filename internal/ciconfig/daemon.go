@@ -112,3 +112,34 @@ func (r *run) daemons(t *tree) (own *imageSpec, others bool) {
 	}
 	return own, others
 }
+
+// neutral are the keys that a job may well get from .docker: they say how its
+// containers run, not when, or what for.
+var neutral = map[string]bool{"image": true, "services": true, "before_script": true, "script": true, "after_script": true, "variables": true, "tags": true,
+	"id_tokens": true, "secrets": true, "extends": true, "retry": true, "timeout": true, "hooks": true, "interruptible": true, "inherit": true}
+
+// takesOver says which other key, or variable, a job would get from a template
+// .docker that it begins to extend: as the last of its templates that one wins over
+// all that the job does not say itself.
+func (r *run) takesOver(j *job) string {
+	docker := r.cfg.root.kid(".docker")
+	if docker == nil || slices.Contains(j.chain, ".docker") {
+		return ""
+	}
+	t := r.cfg.extended(docker, &job{}, 0)
+	for _, key := range t.keys {
+		if !neutral[key] && j.own.kids[key] == nil {
+			return "its " + key + ":"
+		}
+	}
+	vars, own, had := t.kid("variables"), j.own.kid("variables"), j.tree.kid("variables")
+	if vars == nil {
+		return ""
+	}
+	for _, name := range vars.keys {
+		if was := had.kid(name); was != nil && own.kid(name) == nil && !steering(name) && was.value() != vars.kids[name].value() {
+			return "its variable " + name
+		}
+	}
+	return ""
+}
