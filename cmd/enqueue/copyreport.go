@@ -72,10 +72,16 @@ func (o *outcome) print(w io.Writer, asJSON bool) error {
 		return err
 	}
 	var f imagecopy.Forecast
+	requests := 0
 	for _, t := range o.Targets {
 		f.Bytes += t.Forecast.Bytes
 		f.Blobs += t.Forecast.Blobs
 		f.Manifests += t.Forecast.Manifests
+		requests += t.Forecast.Requests.Source() + t.Forecast.Requests.Target()
+	}
+	made := 0
+	for _, n := range o.Requests {
+		made += n
 	}
 	var parts []string
 	for _, s := range []imagecopy.State{imagecopy.Copied, imagecopy.Planned, imagecopy.Present, imagecopy.LeftOut, imagecopy.Conflict, imagecopy.Collision, imagecopy.Invalid, imagecopy.Gone, imagecopy.Failed} {
@@ -83,8 +89,12 @@ func (o *outcome) print(w io.Writer, asJSON bool) error {
 			parts = append(parts, fmt.Sprintf("%d %s", count[s], s))
 		}
 	}
-	_, err := fmt.Fprintf(w, "%d lines: %s; %s in %d blobs, %d manifest writes (%.0f s at ECR's quota); %.1f s\n",
-		len(o.Lines), strings.Join(parts, ", "), size(f.Bytes), f.Blobs, f.Manifests, float64(f.Manifests)/pace.PutImageQuota, o.Seconds)
+	cost := fmt.Sprintf("%d requests", made)
+	if o.DryRun {
+		cost += fmt.Sprintf(" to plan, %d to copy", requests)
+	}
+	_, err := fmt.Fprintf(w, "%d lines: %s; %s in %d blobs, %d manifest writes (%.0f s at ECR's quota); %s; %.1f s\n",
+		len(o.Lines), strings.Join(parts, ", "), size(f.Bytes), f.Blobs, f.Manifests, float64(f.Manifests)/pace.PutImageQuota, cost, o.Seconds)
 	return err
 }
 

@@ -92,7 +92,7 @@ func (m *mover) ask(batch []*transfer) {
 		digests[i] = t.blob.Digest
 	}
 	m.asked.abreast <- struct{}{}
-	there, err := m.engine.ecr.Layers(m.ctx, m.target, digests)
+	there, err := m.engine.ecr.Layers(m.tally.Of(m.ctx), m.target, digests)
 	<-m.asked.abreast
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -48,7 +48,7 @@ func TestBlobsAreSentAhead(t *testing.T) {
 	before := w.ecr.Requests()
 	plan := w.plan(e, r)
 	const blobs = 1 + 2*images
-	want := copy.Requests{BlobReads: blobs, InitiateLayerUpload: blobs, CompleteLayerUpload: blobs, PutImage: images, DescribeImages: 1}
+	want := copy.Requests{GetAuthorizationToken: 1, BlobReads: blobs, InitiateLayerUpload: blobs, CompleteLayerUpload: blobs, PutImage: images, DescribeImages: 1}
 	if plan.Forecast.Blobs != blobs || plan.Forecast.Requests != want {
 		t.Errorf("what was sent ahead is not in the forecast: %+v", plan.Forecast)
 	}

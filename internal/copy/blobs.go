@@ -114,7 +114,7 @@ func (m *mover) send(ctx context.Context, b Blob, o *opening) error {
 // mount takes a blob over from another repository of ours, where that is
 // possible. A refusal costs nothing but the request.
 func (m *mover) mount(ctx context.Context, d registry.Descriptor) (done bool, err error) {
-	from := m.engine.home(ctx, d.Digest, m.target)
+	from := m.engine.home(m.tally.Of(ctx), d.Digest, m.target)
 	if from == "" {
 		return false, nil
 	}

@@ -60,7 +60,7 @@ func TestEveryRequestIsNeeded(t *testing.T) {
 	// A base layer, and two blobs an image of its own.
 	blobs := 1 + 2*(plain+2)
 	f := plan.Forecast
-	planned := copy.Requests{BlobReads: blobs, InitiateLayerUpload: blobs, CompleteLayerUpload: blobs, PutImage: tags + children, DescribeImages: 1}
+	planned := copy.Requests{GetAuthorizationToken: 1, BlobReads: blobs, InitiateLayerUpload: blobs, CompleteLayerUpload: blobs, PutImage: tags + children, DescribeImages: 1}
 	if f.Requests != planned {
 		t.Errorf("forecast %+v, want %+v", f.Requests, planned)
 	}

@@ -36,6 +36,7 @@ type mover struct {
 
 	asked asked
 	fed   map[string]bool // manifests, by digest
+	tally *pace.Tally     // of the plan that it works ahead of, or nil
 }
 
 // transfer is a blob on its way, shared by all manifests that need it. done is

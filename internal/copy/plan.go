@@ -61,26 +61,6 @@ func (b Blob) descriptor() registry.Descriptor {
 	return registry.Descriptor{MediaType: b.MediaType, Digest: b.Digest, Size: b.Size}
 }
 
-// Forecast is what executing the plan costs, if nothing has to be repeated.
-type Forecast struct {
-	Bytes     int64    `json:"bytes"`     // of blobs to move
-	Blobs     int      `json:"blobs"`     // to move: one read, one POST, one PUT each
-	Manifests int      `json:"manifests"` // writes of manifests and tags, which PutImage's quota counts
-	Requests  Requests `json:"requests"`
-	// Seconds is how long the manifests alone take at PutImage's published quota.
-	Seconds float64       `json:"put_image_seconds"`
-	Count   map[State]int `json:"count"` // rows by state
-}
-
-// Requests are those that executing a plan makes, by kind.
-type Requests struct {
-	BlobReads           int `json:"blob_reads"` // at the old registry
-	InitiateLayerUpload int `json:"initiate_layer_upload"`
-	CompleteLayerUpload int `json:"complete_layer_upload"`
-	PutImage            int `json:"put_image"`
-	DescribeImages      int `json:"describe_images"` // to verify: a thousand images a page
-}
-
 // Plan looks at both registries and says what a copy would do. It changes
 // nothing. The error is about the registries; what is wrong with an image is
 // the state of its row. Of pairs also what the old registry does not give of one
@@ -90,13 +70,15 @@ func (e *Engine) Plan(ctx context.Context, req Request) (plan Plan, err error) {
 	p := &planner{
 		engine: e, req: req, policy: req.Policy.orDefault(), reader: newReader(e.source, e.readers),
 		trees: make(map[string]*tree), remembered: make(map[string]bool), limit: e.readers,
+		tally: pace.NewTally(), loggedIn: e.ecr.LoggedIn(),
 	}
 	outer := ctx // what is sent ahead goes on when the plan is made
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(p.tally.Of(ctx))
 	defer p.early.wait.Wait()
 	defer cancel()
 	if req.Soon {
 		p.mover = newMover(outer, e, req.Target)
+		p.mover.tally = p.tally
 		defer func() {
 			if err != nil && p.mover != nil {
 				p.mover.giveUp()
@@ -124,7 +106,7 @@ func (e *Engine) Plan(ctx context.Context, req Request) (plan Plan, err error) {
 	if err != nil {
 		return Plan{}, err
 	}
-	plan.count(len(p.held))
+	p.forecast(ctx, &plan)
 	return plan, nil
 }
 
@@ -144,6 +126,9 @@ type planner struct {
 	early      early
 	excuses    excuses
 	remembered map[string]bool // digests that Request.Known answered for
+	tally      *pace.Tally     // of the requests of planning
+	loggedIn   bool            // at the target, when planning began
+	login      bool            // has been fetched ahead
 
 	rows  []*row
 	trees map[string]*tree // by digest
@@ -198,32 +183,6 @@ func (e *Engine) availability(ctx context.Context, plan *Plan) error {
 		plan.Blobs[i].There = there[plan.Blobs[i].Digest]
 	}
 	return nil
-}
-
-// count forecasts, with the number of images that are at the target already.
-func (plan *Plan) count(held int) {
-	plan.Forecast = Forecast{Count: make(map[State]int)}
-	for _, i := range plan.Images {
-		plan.Forecast.Count[i.State]++
-	}
-	for _, b := range plan.Blobs {
-		if !b.There {
-			plan.Forecast.Bytes += b.Size
-			plan.Forecast.Blobs++
-		}
-	}
-	for _, m := range plan.Manifests {
-		plan.Forecast.Manifests += m.writes()
-		if !m.There {
-			held++
-		}
-	}
-	f := &plan.Forecast
-	f.Requests = Requests{BlobReads: f.Blobs, InitiateLayerUpload: f.Blobs, CompleteLayerUpload: f.Blobs, PutImage: f.Manifests}
-	if f.Manifests > 0 {
-		f.Requests.DescribeImages = (held + 999) / 1000
-	}
-	f.Seconds = float64(f.Manifests) / pace.PutImageQuota
 }
 
 // writes is how many requests write the manifest: one a tag. Without a tag, or

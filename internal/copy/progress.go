@@ -108,7 +108,7 @@ func (r *run) watch(progress func(Progress)) (stop func()) {
 func (r *run) progress(start time.Time, speed float64) Progress {
 	f := r.plan.Forecast
 	p := Progress{
-		Images: f.Count[Planned], Blobs: f.Blobs, Bytes: f.Bytes, Manifests: f.Manifests, Rate: speed,
+		Images: f.Count[Planned], Blobs: f.Blobs + f.Mounts, Bytes: f.Bytes + f.MountBytes, Manifests: f.Manifests, Rate: speed,
 		BlobsDone: int(r.meter.blobs.Load()), BytesDone: r.meter.bytes.Load(), Written: int(r.meter.manifests.Load()),
 	}
 	r.mu.Lock()

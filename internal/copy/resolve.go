@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/naming"
+	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 )
 
@@ -29,7 +30,8 @@ func (p *planner) resolve(ctx context.Context) error {
 		open = append(open, r)
 	}
 	if p.req.Soon && slices.ContainsFunc(open, func(r *row) bool { return p.tags[r.TargetTag] == "" }) {
-		go p.engine.target.Login(context.WithoutCancel(ctx))
+		p.login = true // counts as executing
+		go p.engine.target.Login((*pace.Tally)(nil).Of(context.WithoutCancel(ctx)))
 	}
 	return p.eachRow(ctx, open, func(ctx context.Context, r *row) error {
 		if err := p.ask(ctx, r); err != nil || r.settled || r.TargetTag != "" && named[r.TargetTag] > 1 || p.tags[r.TargetTag] != "" {

@@ -153,6 +153,7 @@ func retryer(attempts int) *retry.Standard {
 // measurement and the classification of its error.
 func call[In, Out any](ctx context.Context, c *Client, operation string, f func(context.Context, *In, ...func(*sdk.Options)) (*Out, error), in *In) (out *Out, err error) {
 	err = c.limits.Of(operation).Do(ctx, func() error {
+		pace.Sent(ctx, operation)
 		start := time.Now()
 		out, err = f(ctx, in)
 		d := time.Since(start)

@@ -67,6 +67,13 @@ func (c *Client) Token(ctx context.Context) (Token, error) {
 	}
 }
 
+// LoggedIn tells whether Token would answer without a request.
+func (c *Client) LoggedIn() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Before(c.fresh)
+}
+
 // Credentials is Token in the form in which package registry asks for it.
 func (c *Client) Credentials(ctx context.Context) (user, password string, err error) {
 	t, err := c.Token(ctx)

@@ -185,6 +185,11 @@ const (
 	otherRequests = 26
 )
 
+// otherCalls is what a migration asks of ECR beside its copies: whether the
+// repository is there before and after it is made, the look of the delta copy, and
+// that of verify.
+const otherCalls = 4
+
 // Where no migration has ended yet, a pipeline is taken to last ten minutes and
 // copying to reach 40 MB/s.
 const (
@@ -196,10 +201,18 @@ const (
 // is what it asks for them, and how long it takes without humans.
 func (p *Planner) forecast(plan imagecopy.Plan, files int) (map[string]int, float64) {
 	f := plan.Forecast
+	// Discover and copy plan alike. When the images are there, the delta copy lists
+	// both sides once more and compares each tag.
+	compared := 0
+	for _, i := range plan.Images {
+		if i.SourceTag != "" && (i.State == imagecopy.Planned || i.State == imagecopy.Present) {
+			compared++
+		}
+	}
 	requests := map[string]int{
 		"gitlab":       files + otherRequests,
-		"old-registry": f.Requests.BlobReads + len(plan.Manifests),
-		"ecr":          f.Requests.InitiateLayerUpload + f.Requests.CompleteLayerUpload + f.Requests.PutImage + f.Requests.DescribeImages + 3,
+		"old-registry": 2*f.Planning.Source() + f.Requests.Source() + f.Planning.SourceTags + compared,
+		"ecr":          2*f.Planning.Target() + f.Requests.Target() + otherCalls,
 	}
 	seconds := max(f.Seconds, float64(f.Bytes)/cmp.Or(p.pace.Bytes, usualBytes))
 	for _, step := range []store.StepName{store.StepDiscover, store.StepConfigure, store.StepRewrite, store.StepVerify} {

@@ -130,6 +130,7 @@ func (c *Client) exchange(ctx context.Context, r request, authorization string) 
 }
 
 func (c *Client) seen(ctx context.Context, method, route string, resp *http.Response, start time.Time) {
+	pace.Sent(ctx, method+" "+route)
 	status, d := 0, time.Since(start)
 	if resp != nil {
 		status = resp.StatusCode

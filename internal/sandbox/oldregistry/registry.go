@@ -18,6 +18,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,6 +56,7 @@ type Server struct {
 
 	mu     sync.Mutex
 	kept   kept
+	asked  map[string]int
 	inject func(*http.Request) (status int, body string, ok bool)
 	pulls  atomic.Int64
 }
@@ -81,7 +83,8 @@ func Start(o Options) (*Server, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		Name: "registry.uninett.no", options: o,
+		asked: map[string]int{},
+		Name:  "registry.uninett.no", options: o,
 		kept: kept{Secret: rand.Text(), Writes: map[string]int{}, Grants: map[string][]string{}},
 	}
 	file, blobs := "", ""
@@ -172,11 +175,34 @@ func (s *Server) Writes() map[string]int {
 	return maps.Clone(s.kept.Writes)
 }
 
+// Requests counts the requests since the start by what is asked for: "GET token",
+// "GET tags/list", "GET manifests", "HEAD manifests", "GET blobs", "GET referrers"
+// and so on, refused ones and those that Inject answers too.
+func (s *Server) Requests() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.asked)
+}
+
+var asks = regexp.MustCompile(`^/v2/(?:.+/)?(manifests|blobs/uploads|blobs|referrers|tags/list|_catalog)(?:/|$)`)
+
+// kindOf names what a request asks for.
+func kindOf(r *http.Request) string {
+	if r.URL.Path == tokenPath {
+		return r.Method + " token"
+	}
+	if m := asks.FindStringSubmatch(r.URL.Path); m != nil {
+		return r.Method + " " + m[1]
+	}
+	return r.Method + " " + r.URL.Path
+}
+
 // Pulls counts the manifests that clients have read since the start; a HEAD is none.
 func (s *Server) Pulls() int { return int(s.pulls.Load()) }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
+	s.asked[kindOf(r)]++
 	inject := s.inject
 	s.mu.Unlock()
 	if inject != nil {
