@@ -471,7 +471,7 @@ func (r *run) replaceMoving(g *movings, siblings []*use) (changes []change, drop
 	}
 	with := r.successor(g, siblings)
 	for _, u := range g.all {
-		if r.isCache(u) {
+		if r.isCache(u) || r.givenAlready(u, with) {
 			drops = append(drops, u)
 			continue
 		}
@@ -483,6 +483,16 @@ func (r *run) replaceMoving(g *movings, siblings []*use) (changes []change, drop
 		changes = append(changes, c)
 	}
 	return changes, drops, true
+}
+
+// givenAlready says whether a build gives the image the tag already by a flag of its own,
+// so that the one of the moving tag can go.
+func (r *run) givenAlready(u *use, with string) bool {
+	if !slices.ContainsFunc(r.uses, func(v *use) bool { return v != u && v.bad == "" && v.builtWith(u) && tagOf(v) == bracedTail(with) }) {
+		return false
+	}
+	_, ok := r.droppable([]*use{u})
+	return ok
 }
 
 // pushedTwice says whether two jobs of one pipeline push the tag: one of the
