@@ -13,6 +13,7 @@ import (
 	"time"
 
 	imagecopy "gitlab.sikt.no/platon/ecrferry/internal/copy"
+	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 )
 
@@ -119,6 +120,9 @@ func (o *outcome) verdict(trouble error) error {
 	}
 	if trouble != nil {
 		err = fmt.Errorf("%w: %w", err, trouble)
+		if next := fault.RemedyOf(trouble); next != "" {
+			err = fmt.Errorf("%w\nnext: %s", err, next)
+		}
 	}
 	switch n {
 	case 0:

@@ -95,6 +95,9 @@ func TestMapsAsTheyCome(t *testing.T) {
 	if code, out, _ := copyMap("OLD:1\tECR/none:1\n", "--dry-run"); code != 0 || !strings.Contains(out, "repository does not exist yet") {
 		t.Errorf("dry run to a repository that is missing: %d %s", code, out)
 	}
+	if code, _, stderr := copyMap("OLD:1\tECR/none:1\n"); code != exitNone || !strings.Contains(stderr, "\nnext: create the repository") {
+		t.Errorf("a repository that is missing: %d %s", code, stderr)
+	}
 	var all strings.Builder
 	for range 500 {
 		all.WriteString("OLD:1\tECR/none:1\n")

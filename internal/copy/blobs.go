@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 )
@@ -73,6 +74,19 @@ func (o *opening) close() {
 	}
 }
 
+// sourced is an error of the old registry.
+type sourced struct{ error }
+
+func (s *sourced) Unwrap() error { return s.error }
+
+// refused tells whether the old registry gives a blob away to nobody of us: a
+// human has to act, but for the images that need it alone. What the target
+// refuses for one it refuses for all.
+func refused(err error) bool {
+	_, source := errors.AsType[*sourced](err)
+	return source && fault.ClassOf(err) == fault.Attention
+}
+
 // open asks for the place at the target while the source opens: of the three
 // round trips that a small blob costs, two go side by side.
 func (m *mover) open(ctx context.Context, b Blob) *opening {
@@ -86,7 +100,9 @@ func (m *mover) open(ctx context.Context, b Blob) *opening {
 	wait.Go(func() { o.upload, place = m.engine.target.StartUpload(ctx, m.target, d, "") })
 	o.body, o.err = m.engine.source.Blob(ctx, b.Repository, d)
 	wait.Wait()
-	if o.err == nil {
+	if o.err != nil {
+		o.err = &sourced{o.err}
+	} else {
 		o.err = place
 	}
 	return o

@@ -261,7 +261,7 @@ func (r *run) fail(ctx context.Context, digest string, err error) {
 		return // the rows stay planned
 	}
 	class := fault.ClassOf(err)
-	if class == fault.Attention {
+	if class == fault.Attention && !refused(err) {
 		r.cancel(err)
 		return
 	}
@@ -271,7 +271,7 @@ func (r *run) fail(ctx context.Context, digest string, err error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if class != fault.Permanent && state == Failed && r.err == nil {
+	if class != fault.Permanent && state == Failed && (r.err == nil || refused(r.err)) {
 		r.err = err
 	}
 	for _, i := range r.rows[digest] {

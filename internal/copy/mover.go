@@ -186,7 +186,7 @@ func (m *mover) strike(err error, began time.Time) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if strings.HasSuffix(fault.ReasonOf(err), "-unavailable") {
+	if strings.HasSuffix(fault.ReasonOf(err), "-unavailable") || refused(err) {
 		if m.outages++; m.meter.tookSince(began) {
 			m.outages = 0
 		}

@@ -1,6 +1,7 @@
 package copy
 
 import (
+	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -50,6 +51,9 @@ type counted struct {
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &sourced{err}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.over {

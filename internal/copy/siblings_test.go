@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/copy"
+	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/pace"
 	"gitlab.sikt.no/platon/ecrferry/internal/registry"
 	"gitlab.sikt.no/platon/ecrferry/internal/sandbox/oci"
@@ -211,5 +212,38 @@ func TestBytesOfAFailedTryDoNotCount(t *testing.T) {
 	}
 	if last.BytesDone != plan.Forecast.Bytes || last.BlobsDone != plan.Forecast.Blobs {
 		t.Errorf("%d of %d bytes, %d of %d blobs", last.BytesDone, plan.Forecast.Bytes, last.BlobsDone, plan.Forecast.Blobs)
+	}
+}
+
+// A blob that the old registry refuses, or sends us elsewhere for, fails the
+// images that need it and no others; what is refused for all ends the run.
+func TestARefusedBlobIsNotAll(t *testing.T) {
+	t.Parallel()
+	for _, all := range []bool{false, true} {
+		w := newWorld(t)
+		for n := range 30 {
+			w.push("group/app", fmt.Sprint("t", n), number(n))
+		}
+		bad := layerOf(t, 3)
+		o := w.options()
+		o.Streams = 4
+		e := copy.New(o)
+		plan := w.plan(e, request())
+		w.old.Inject(func(r *http.Request) (int, string, bool) {
+			if _, digest, blob := strings.Cut(r.URL.Path, "/blobs/"); blob && (all || digest == bad) {
+				return 403, `{"errors":[{"code":"DENIED","message":"access forbidden"}]}`, true
+			}
+			return 0, "", false
+		})
+		rows, err := w.execute(e, plan)
+		if fault.ClassOf(err) != fault.Attention || fault.ReasonOf(err) != "registry-denied" {
+			t.Errorf("%v (%s)", err, fault.ReasonOf(err))
+		}
+		if n := w.read("GET blobs 403"); all && (len(w.tags()) > 0 || n > 15) {
+			t.Errorf("asked for %d blobs that are all refused", n)
+		}
+		if !all && (len(w.tags()) != 29 || rows["group/app:t3"].State != copy.Failed) {
+			t.Errorf("%d tags are there, and that of the refused blob is %s", len(w.tags()), rows["group/app:t3"].State)
+		}
 	}
 }

@@ -230,6 +230,7 @@ func TestErrorsOfTheService(t *testing.T) {
 		"server":                  {500, `{"__type":"ServerException","message":"oops"}`, fault.Transient, "ecr-unavailable", true},
 		"proxy in between":        {503, `<html>`, fault.Transient, "ecr-unavailable", true},
 		"expired session":         {400, `{"__type":"ExpiredTokenException","message":"The security token included in the request is expired"}`, fault.Attention, "aws-credentials", false},
+		"clock":                   {400, `{"__type":"RequestTimeTooSkewed","message":"?"}`, fault.Attention, "aws-credentials", false},
 		"denied":                  {400, `{"__type":"AccessDeniedException","message":"User: arn:aws:iam::1:user/x is not authorized to perform: ecr:DescribeImages on resource: y"}`, fault.Attention, "ecr-denied", false},
 		"nobody has ever seen it": {400, `{"__type":"NewException","message":"?"}`, fault.Unclassified, "ecr-answer-unknown", false},
 	}

@@ -46,6 +46,8 @@ var codes = map[string]struct {
 	"UnrecognizedClientException":          {fault.Attention, "aws-credentials", "check AWS_ACCESS_KEY_ID and AWS_SESSION_TOKEN of the worker", nil},
 	"InvalidClientTokenId":                 {fault.Attention, "aws-credentials", "check AWS_ACCESS_KEY_ID of the worker", nil},
 	"InvalidSignatureException":            {fault.Attention, "aws-credentials", "check AWS_SECRET_ACCESS_KEY and the clock of the worker", nil},
+	"RequestTimeTooSkewed":                 {fault.Attention, "aws-credentials", "set the clock of the worker right", nil},
+	"RequestExpired":                       {fault.Attention, "aws-credentials", "set the clock of the worker right", nil},
 	"SignatureDoesNotMatch":                {fault.Attention, "aws-credentials", "check AWS_SECRET_ACCESS_KEY of the worker", nil},
 	"IncompleteSignature":                  {fault.Attention, "aws-credentials", "check the AWS credentials of the worker", nil},
 	"OptInRequired":                        {fault.Attention, "aws-credentials", "the AWS account is not subscribed to ECR", nil},
