@@ -124,9 +124,6 @@ func (r *run) contain(s *site) (out []change, why string) {
 	if s.image.name == "" || s.image.odd != "" {
 		return nil, "image: is not understood"
 	}
-	if s.image.hasEntry && !s.image.shellEntry() {
-		return nil, "the entrypoint of image: is not understood"
-	}
 	run := r.dockerRun(s)
 	if why := r.handDaemon(s, cmp.Or(tool, cleaner), append(slices.Clone(script), after...), &run); why != "" {
 		return nil, why
@@ -283,12 +280,26 @@ type container struct {
 }
 
 func (r *run) dockerRun(s *site) container {
-	c := container{image: s.image.name}
-	if s.image.hasEntry {
-		c.flags = append(c.flags, `--entrypoint ""`)
+	c := container{image: `"` + s.image.name + `"`}
+	entry, rest := s.image.entry()
+	c.flags = append(entry, s.image.dockerFlags()...)
+	for _, w := range rest {
+		c.image += " " + quote(w)
 	}
-	c.flags = append(c.flags, s.image.dockerFlags()...)
 	return c
+}
+
+// entry is the flag of docker run for the entrypoint, and the words of it that go
+// before the command. The runner gives its shell to an entrypoint as the command, so
+// one that is a shell is none.
+func (s imageSpec) entry() (flags, rest []string) {
+	switch {
+	case !s.hasEntry:
+		return nil, nil
+	case s.shellEntry():
+		return []string{`--entrypoint ""`}, nil
+	}
+	return []string{"--entrypoint " + quote(s.entrypoint[0])}, s.entrypoint[1:]
 }
 
 // dockerFlags are the flags of docker run for image:docker.

@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -31,8 +32,6 @@ func (r *run) services(t *tree, s *site, c *container) (why string) {
 			return "an entry of services: is not understood"
 		case sp.dind():
 			continue // .docker brings its own
-		case sp.hasEntry && len(sp.entrypoint) > 0 && strings.Join(sp.entrypoint, "") != "":
-			return "a service has an entrypoint of its own"
 		}
 		if !started {
 			started = true
@@ -60,11 +59,16 @@ func (r *run) services(t *tree, s *site, c *container) (why string) {
 		for _, v := range sp.variables {
 			flags = append(flags, "-e "+quote(v))
 		}
-		if sp.hasEntry && len(sp.entrypoint) > 0 {
-			flags = append(flags, `--entrypoint ""`)
+		first := sp.entrypoint
+		switch {
+		case len(first) == 0:
+		case strings.Join(first, "") == "":
+			flags, first = append(flags, `--entrypoint ""`), nil
+		default:
+			flags, first = append(flags, "--entrypoint "+quote(first[0])), first[1:]
 		}
 		line := "docker run -d --network " + network + " " + strings.Join(flags, " ") + ` "` + sp.name + `"`
-		for _, w := range sp.command {
+		for _, w := range slices.Concat(first, sp.command) {
 			line += " " + quote(w)
 		}
 		c.before = append(c.before, line)

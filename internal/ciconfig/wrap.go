@@ -94,7 +94,7 @@ func (r *run) started(s *site, c container, kind shellKind, cmds []string) strin
 	var b strings.Builder
 	line := "docker run --rm -i"
 	flags = append(flags, `-v "$CI_PROJECT_DIR.tmp:$CI_PROJECT_DIR.tmp"`, // variables of type file
-		`-v "$CI_PROJECT_DIR:$CI_PROJECT_DIR" -w "$CI_PROJECT_DIR"`, `"`+c.image+`"`, shell+" '")
+		`-v "$CI_PROJECT_DIR:$CI_PROJECT_DIR" -w "$CI_PROJECT_DIR"`, c.image, shell+" '")
 	for _, f := range flags {
 		if len(line)+len(f) > maxLine {
 			b.WriteString(line + " \\\n")
