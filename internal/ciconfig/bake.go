@@ -18,13 +18,14 @@ type bakeFiles struct {
 	groups    map[string]*hclsyntax.Block
 	targets   map[string]*hclsyntax.Block // one by its last definition
 	all       []*hclsyntax.Block          // targets, all definitions
+	pushed    map[*hclsyntax.Block]bool   // whose tags the call pushes
 	cache     map[string]hclValue
 	busy      map[string]bool
 }
 
-// bake looks at the images that the files of a call name.
+// bake reads the files of a call.
 // https://docs.docker.com/build/bake/reference/
-func (r *run) bake(files []*source, call bakeCall, env func(string) ([]text, bool)) {
+func (r *run) bake(files []*source, call bakeCall, env func(string) ([]text, bool)) *bakeFiles {
 	b := &bakeFiles{call: call, env: env, variables: map[string]*hclsyntax.Block{}, globals: map[string]*hclsyntax.Attribute{}, groups: map[string]*hclsyntax.Block{},
 		targets: map[string]*hclsyntax.Block{}, cache: map[string]hclValue{}, busy: map[string]bool{}}
 	b.hclEval = hclEval{run: r, look: b.lookup, functions: map[string]*hclsyntax.Block{}}
@@ -45,12 +46,8 @@ func (r *run) bake(files []*source, call bakeCall, env func(string) ([]text, boo
 			}
 		}
 	}
-	mark := len(r.uses)
-	pushed := b.pushed()
-	for _, t := range b.all {
-		b.target(t, pushed[t])
-	}
-	b.defaults(r.uses[mark:])
+	b.pushed = b.pushes()
+	return b
 }
 
 // lookup is what a name of the files stands for: a variable takes the value of
@@ -111,8 +108,8 @@ func (b *bakeFiles) with(t *hclsyntax.Block, attribute string, depth int) *hclsy
 	return t
 }
 
-// pushed are the targets whose tags the call pushes.
-func (b *bakeFiles) pushed() map[*hclsyntax.Block]bool {
+// pushes are the targets whose tags the call pushes.
+func (b *bakeFiles) pushes() map[*hclsyntax.Block]bool {
 	out := map[*hclsyntax.Block]bool{}
 	if b.call.job == nil || slices.ContainsFunc(b.call.set, func(s string) bool { return strings.HasPrefix(s, "*.tags=") }) {
 		return out
@@ -156,8 +153,25 @@ func (b *bakeFiles) built() []*hclsyntax.Block {
 	return out
 }
 
+// wanted are the targets that the call builds, and those that they inherit from.
+func (b *bakeFiles) wanted() (out []*hclsyntax.Block) {
+	if b.call.job == nil {
+		return b.all
+	}
+	list := slices.Clone(b.built())
+	for i := 0; i < len(list); i++ {
+		if t := list[i]; t != nil && !slices.Contains(out, t) {
+			out = append(out, t)
+			for _, from := range b.strings(t, "inherits") {
+				list = append(list, b.targets[from])
+			}
+		}
+	}
+	return out
+}
+
 // target looks at the images that a target names.
-func (b *bakeFiles) target(t *hclsyntax.Block, pushed bool) {
+func (b *bakeFiles) target(t *hclsyntax.Block) {
 	set := map[string]hclValue{}
 	if m := t.Body.Attributes["matrix"]; m != nil {
 		for name, v := range b.value(m.Expr, nil, 0).attrs {
@@ -175,7 +189,7 @@ func (b *bakeFiles) target(t *hclsyntax.Block, pushed bool) {
 		for _, e := range b.elements(t.Body.Attributes[name].Expr, set) {
 			for _, v := range b.value(e.expr, e.set, 0).leaves() {
 				for _, ref := range b.run.references(v) {
-					u := &use{ref: ref, at: b.place(e.expr.Range()), role: role, push: pushed && name == "tags"}
+					u := &use{ref: ref, at: b.place(e.expr.Range()), role: role, push: b.pushed[t] && name == "tags"}
 					if name == "tags" {
 						u.element = e.whole
 					}
@@ -248,12 +262,14 @@ func (b *bakeFiles) add(u *use) {
 }
 
 // defaults looks at what variables hold by default and no target was seen to take.
-func (b *bakeFiles) defaults(uses []*use) {
+func (b *bakeFiles) defaults(uses []*use, seen map[*hclsyntax.Block]bool) {
 	for _, name := range sortedKeys(b.variables) {
-		d := b.variables[name].Body.Attributes["default"]
-		if d == nil {
+		block := b.variables[name]
+		d := block.Body.Attributes["default"]
+		if d == nil || seen[block] {
 			continue
 		}
+		seen[block] = true
 		at := b.place(d.Expr.Range())
 		if slices.ContainsFunc(uses, func(u *use) bool { return u.ref.own && u.madeOf(at) }) {
 			continue

@@ -59,9 +59,11 @@ func pushedOutput(s string) bool {
 }
 
 // bakes looks at the images of bake files: with the variables of each call that
-// reads them and, where none is seen, with those of any job.
+// builds them and, where none is seen to read a file, with those of any job.
 func (r *run) bakes(e *env) (read map[*source]bool) {
 	read = map[*source]bool{}
+	mark := len(r.uses)
+	var all []*bakeFiles
 	for _, call := range r.bakeCalls {
 		names := call.files
 		if len(names) == 0 {
@@ -75,7 +77,7 @@ func (r *run) bakes(e *env) (read map[*source]bool) {
 			}
 		}
 		if len(files) > 0 {
-			r.bake(files, call, call.shell.lookup)
+			all = append(all, r.bake(files, call, call.shell.lookup))
 		}
 	}
 	for _, f := range r.in.Files {
@@ -84,7 +86,25 @@ func (r *run) bakes(e *env) (read map[*source]bool) {
 			continue
 		}
 		read[s] = true
-		r.bake([]*source{s}, bakeCall{}, e.lookup)
+		all = append(all, r.bake([]*source{s}, bakeCall{}, e.lookup))
+	}
+	seen := map[*hclsyntax.Block]bool{}
+	for _, b := range all {
+		for _, t := range b.wanted() {
+			seen[t] = true
+			b.target(t)
+		}
+	}
+	for _, b := range all { // what no call builds stays in step with the rest
+		for _, t := range b.all {
+			if !seen[t] {
+				seen[t] = true
+				b.target(t)
+			}
+		}
+	}
+	for _, b := range all {
+		b.defaults(r.uses[mark:], seen)
 	}
 	return read
 }

@@ -138,11 +138,18 @@ type hclEval struct {
 	run       *run
 	look      func(name string) (hclValue, bool) // the files' own names
 	functions map[string]*hclsyntax.Block
-	steps     int
 }
 
-// maxExpressions bounds the expressions that are evaluated for one call of bake.
-const maxExpressions = 20_000
+// maxExpressions bounds the expressions that are evaluated in one rewrite.
+const maxExpressions = 100_000
+
+// spent says whether evaluation has to end here.
+func (h *hclEval) spent(depth int) bool {
+	r := h.run
+	r.expressions++
+	r.truncated = r.truncated || r.expressions > maxExpressions
+	return r.expressions > maxExpressions || depth > maxDepth
+}
 
 func (h *hclEval) place(g hcl.Range) span {
 	return span{h.run.files[g.Filename], g.Start.Byte, g.End.Byte}
@@ -160,8 +167,7 @@ func (s span) bare() span {
 // value is what an expression may stand for. Names are looked up among those that
 // matrix, for and functions set first.
 func (h *hclEval) value(x hclsyntax.Expression, set map[string]hclValue, depth int) hclValue {
-	if h.steps++; h.steps > maxExpressions || depth > maxDepth {
-		h.run.truncated = h.run.truncated || h.steps > maxExpressions
+	if h.spent(depth) {
 		return hclValue{texts: []text{{{hole: unknown, at: h.place(x.Range())}}}}
 	}
 	switch x := x.(type) {

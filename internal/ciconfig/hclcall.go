@@ -103,7 +103,7 @@ func parameters(f *hclsyntax.Block, attribute string) (out []string) {
 
 // holds says whether a condition holds, as far as the values tell.
 func (h *hclEval) holds(x hclsyntax.Expression, set map[string]hclValue, depth int) answer {
-	if h.steps++; h.steps > maxExpressions || depth > maxDepth {
+	if h.spent(depth) {
 		return maybe
 	}
 	switch x := x.(type) {

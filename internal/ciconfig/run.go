@@ -55,6 +55,7 @@ type run struct {
 	kustomize      kustomizing
 	helms          []helmCall
 	bakeCalls      []bakeCall
+	expressions    int // of HCL, evaluated so far
 }
 
 type declared struct {
