@@ -23,7 +23,7 @@ type policyFlags struct {
 // add adds the choices of a migration, way those that a way back has too.
 func (p *policyFlags) add(cmd *cobra.Command) {
 	p.way(cmd)
-	cmd.Flags().StringVar(&p.images, "images", "", "which images to copy: all, or in-use and newest=N of each name, joined by a comma (default from ECRFERRY_IMAGES)")
+	cmd.Flags().StringVar(&p.images, "images", "", "which images to copy: all, or in-use and newest=N of each name, joined by commas, with include=GLOB, exclude=GLOB and max-age=90d beside them (default from ECRFERRY_IMAGES)")
 }
 
 func (p *policyFlags) way(cmd *cobra.Command) {

@@ -63,7 +63,7 @@ type Config struct {
 
 	Delivery   Delivery   `env:"ECRFERRY_DELIVERY" envDefault:"push" doc:"how the rewrite reaches the default branch: push (a merge request only where the branch is protected), merge-request, or merge-request+auto-merge (merged when its checks pass)"`
 	Production Production `env:"ECRFERRY_PRODUCTION" envDefault:"wait" doc:"what to do about a manual production job: wait for a human, skip it, or play it"`
-	Images     string     `env:"ECRFERRY_IMAGES" envDefault:"in-use,newest=10" doc:"which images to copy: all, or in-use and newest=N (of each image name)"`
+	Images     string     `env:"ECRFERRY_IMAGES" envDefault:"in-use,newest=10" doc:"which images to copy: all, or in-use and newest=N (of each image name); with include=GLOB, exclude=GLOB and max-age=90d beside them"`
 
 	// Hours, TimeZone and Freezes are what Calendar is made of.
 	Hours    string            `env:"ECRFERRY_HOURS" doc:"when projects may begin, such as Mon-Thu 08:00-15:00, Fri 08:00-12:00; empty is always. Those under way go on"`

@@ -30,7 +30,7 @@ type Requests struct {
 	SourceTokens                int `json:"source_tokens"`
 	SourceTags                  int `json:"source_tags"`      // pages of tags
 	SourceManifests             int `json:"source_manifests"` // reads
-	SourceHeads                 int `json:"source_heads"`     // of manifests
+	SourceHeads                 int `json:"source_heads"`     // of manifests, and of layers that may be elsewhere
 	SourceReferrers             int `json:"source_referrers"`
 	BlobReads                   int `json:"blob_reads"` // at the source
 	GetAuthorizationToken       int `json:"get_authorization_token"`
@@ -58,7 +58,7 @@ func (r Requests) Target() int {
 func requestsOf(t *pace.Tally) Requests {
 	return Requests{
 		SourceTokens: t.Count("GET token"), SourceTags: t.Count("GET tags/list"), SourceManifests: t.Count("GET manifests"),
-		SourceHeads: t.Count("HEAD manifests"), SourceReferrers: t.Count("GET referrers"), BlobReads: t.Count("GET blobs"),
+		SourceHeads: t.Count("HEAD manifests") + t.Count("HEAD blobs"), SourceReferrers: t.Count("GET referrers"), BlobReads: t.Count("GET blobs"),
 		GetAuthorizationToken: t.Count("GetAuthorizationToken"), GetAccountSetting: t.Count("GetAccountSetting"),
 		DescribeImages: t.Count("DescribeImages"), BatchCheckLayerAvailability: t.Count("BatchCheckLayerAvailability"),
 	}

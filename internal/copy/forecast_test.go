@@ -15,7 +15,7 @@ import (
 func (w *world) asked() copy.Requests {
 	old, aws := w.old.Requests(), w.ecr.Requests()
 	return copy.Requests{
-		SourceTokens: old["GET token"], SourceTags: old["GET tags/list"], SourceManifests: old["GET manifests"], SourceHeads: old["HEAD manifests"],
+		SourceTokens: old["GET token"], SourceTags: old["GET tags/list"], SourceManifests: old["GET manifests"], SourceHeads: old["HEAD manifests"] + old["HEAD blobs"],
 		SourceReferrers: old["GET referrers"], BlobReads: old["GET blobs"],
 		GetAuthorizationToken: aws["GetAuthorizationToken"], GetAccountSetting: aws["GetAccountSetting"], DescribeImages: aws["DescribeImages"],
 		BatchCheckLayerAvailability: aws["BatchCheckLayerAvailability"],

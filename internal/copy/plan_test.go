@@ -92,14 +92,17 @@ func TestPolicies(t *testing.T) {
 	}
 	w.push("group/app", "r4-debug", number(44))
 	now := time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)
-	tests := map[string]struct{ policy, want string }{
-		"in use only":   {"in-use", "r1"},
-		"newest":        {"newest=2", "r1 r4 r4-debug"},
-		"exclude":       {"all,exclude=*-debug", "r1 r2 r3 r4"},
-		"include":       {"all,include=group/app:r?", "r1 r2 r3 r4"},
-		"in use anyway": {"all,exclude=*", "r1"},
-		"age":           {"all,max-age=7h", "r1 r3 r4 r4-debug"},
-		"age of ranked": {"newest=3,max-age=6h1m", "r1 r4 r4-debug"},
+	tests := map[string]struct{ policy, want, why string }{ // why the others are left out
+		"default":       {"", "r1 r2 r3 r4 r4-debug", ""},
+		"all":           {"all", "r1 r2 r3 r4 r4-debug", ""},
+		"in use only":   {"in-use", "r1", "not in use"},
+		"newest":        {"newest=2", "r1 r4 r4-debug", "not in use, and not among the newest 2 of its name"},
+		"both":          {"in-use,newest=1", "r1 r4-debug", "not in use, and not among the newest 1 of its name"},
+		"exclude":       {"all,exclude=*-debug", "r1 r2 r3 r4", "excluded by the pattern *-debug"},
+		"include":       {"all,include=group/app:r?", "r1 r2 r3 r4", "matches none of the patterns to include"},
+		"in use anyway": {"all,exclude=*", "r1", "excluded by the pattern *"},
+		"age":           {"all,max-age=7h", "r1 r3 r4 r4-debug", "longer ago than the policy's age limit"},
+		"age of ranked": {"newest=3,max-age=6h1m", "r1 r4 r4-debug", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +118,7 @@ func TestPolicies(t *testing.T) {
 			for _, i := range w.plan(copy.New(o), r).Images {
 				if i.State == copy.Planned {
 					got = append(got, i.SourceTag)
-				} else if i.State != copy.LeftOut || i.Reason == "" {
+				} else if i.State != copy.LeftOut || i.Reason == "" || !strings.Contains(i.Reason, tt.why) {
 					t.Errorf("%s: %s %q", i.SourceTag, i.State, i.Reason)
 				}
 			}
@@ -212,14 +215,18 @@ func TestWhatCannotBeCopied(t *testing.T) {
 			image.MediaType, change, config.MediaType, config.Digest, config.Size, strings.Join(layers, ","))
 	}
 	one := fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d}`, layer.MediaType, layer.Digest, layer.Size)
-	foreign := fmt.Sprintf(`{"mediaType":"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip","digest":%q,"size":1,"urls":["https://mcr.microsoft.com/x"]}`, layer.Digest)
+	foreign := func(digest string, size int64) string {
+		return fmt.Sprintf(`{"mediaType":"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip","digest":%q,"size":%d,"urls":["https://mcr.microsoft.com/x"]}`, digest, size)
+	}
 	index := func(descriptors string) string {
 		return `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[` + descriptors + `]}`
 	}
 	missing := fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":9,"platform":{"os":"linux","architecture":"s390x"}}`, image.MediaType, oci.Digest([]byte("missing")))
 	tests := map[string]struct{ manifest, want string }{
 		"schema 1":        {`{"schemaVersion":1,"name":"group/app","tag":"1","architecture":"amd64","fsLayers":[],"history":[],"signatures":[]}`, "invalid: schema 1"},
-		"foreign layer":   {manifest("", one, foreign), "invalid: mcr.microsoft.com"},
+		"foreign layer":   {manifest("", one, foreign(oci.Digest([]byte("elsewhere")), 1)), "invalid: mcr.microsoft.com"},
+		"foreign, cut":    {manifest("", foreign(layer.Digest, layer.Size-1)), "invalid: mcr.microsoft.com"},
+		"foreign, held":   {manifest("", foreign(layer.Digest, layer.Size)), "copied"},
 		"BuildKit cache":  {strings.Replace(manifest("", one), config.MediaType, "application/vnd.buildkit.cacheconfig.v0", 1), "left-out: BuildKit"},
 		"cache index":     {index(fmt.Sprintf(`{"mediaType":"application/vnd.buildkit.cacheconfig.v0","digest":%q,"size":1}`, config.Digest)), "left-out: BuildKit"},
 		"missing child":   {index(missing), "invalid: linux/s390x"},

@@ -25,6 +25,7 @@ type tree struct {
 	repository string // where it was read
 	children   []*tree
 	blobs      []registry.Descriptor // of this manifest, each once
+	foreign    []registry.Descriptor // layers that may be elsewhere, see Descriptor.URLs
 	// state and reason say why it cannot or shall not be copied; empty if it can.
 	state  State
 	reason string
@@ -48,6 +49,11 @@ func (p *planner) grow(ctx context.Context, repository, digest string, depth int
 	t = &tree{manifest: m, repository: repository}
 	t.judge()
 	_, there := p.held[digest]
+	if t.state == "" && !there {
+		if err := p.claim(ctx, t); err != nil {
+			return nil, err
+		}
+	}
 	if t.state == "" && m.Kind == registry.KindIndex && !there {
 		if depth >= maxDepth {
 			t.refuse(Invalid, "indexes are nested too deeply")
@@ -61,6 +67,30 @@ func (p *planner) grow(ctx context.Context, repository, digest string, depth int
 		p.trees[digest] = t
 	}
 	return t, nil
+}
+
+// claim takes foreign layers for what they are where the registry holds them all
+// the same: then the image is whole, like any other. They need not be there, as
+// who pulls the image fetches them from their URLs; an image that hangs on such a
+// place is not copied, as nobody would see it fail before it is to run.
+func (p *planner) claim(ctx context.Context, t *tree) error {
+	for _, d := range t.foreign {
+		release, err := p.reader.slot(ctx)
+		if err != nil {
+			return err
+		}
+		held, err := p.engine.source.Holds(ctx, t.repository, d)
+		release()
+		if err != nil {
+			return err
+		}
+		if !held {
+			t.refuse(Invalid, fmt.Sprintf("layer %s is not in the registry but elsewhere (%s), without which the image would not run", d.Digest, strings.Join(d.URLs, " ")))
+			return nil
+		}
+		t.blobs = append(t.blobs, d)
+	}
+	return nil
 }
 
 func (p *planner) growChildren(ctx context.Context, t *tree, depth int) error {
@@ -104,7 +134,7 @@ func (t *tree) judge() {
 	m := t.manifest
 	switch {
 	case m.Kind == registry.KindSchema1:
-		t.refuse(Invalid, "Docker schema 1: build the image again, ECR and today's clients do not take it")
+		t.refuse(Invalid, "Docker schema 1, which today's container runtimes do not run, and whose digest no other format can have: build the image again")
 	case m.Kind == registry.KindUnknown:
 		t.refuse(Invalid, fmt.Sprintf("not a manifest of a known format (%q)", m.MediaType))
 	case len(m.Body) > maxManifest:
@@ -123,27 +153,25 @@ func (t *tree) judge() {
 		return
 	}
 	seen := make(map[string]bool)
-	add := func(d registry.Descriptor) {
+	add := func(to *[]registry.Descriptor, d registry.Descriptor) {
 		if !seen[d.Digest] {
 			seen[d.Digest] = true
-			t.blobs = append(t.blobs, d)
+			*to = append(*to, d)
 		}
 	}
 	for _, d := range m.Layers {
-		// Such a layer is fetched from its URLs by whoever pulls the image; the
-		// registry may not hold it, and must not be expected to.
+		to := &t.blobs
 		if len(d.URLs) > 0 || strings.Contains(d.MediaType, ".foreign.") || strings.Contains(d.MediaType, "nondistributable") {
-			t.refuse(Invalid, fmt.Sprintf("layer %s is not in the registry but elsewhere (%s)", d.Digest, strings.Join(d.URLs, " ")))
-			return
+			to = &t.foreign
 		}
 		if d.Size > maxLayer {
 			t.refuse(Invalid, fmt.Sprintf("layer %s has %d bytes, ECR takes %d", d.Digest, d.Size, int64(maxLayer)))
 			return
 		}
-		add(d)
+		add(to, d)
 	}
 	if m.Config != nil {
-		add(*m.Config)
+		add(&t.blobs, *m.Config)
 	}
 }
 

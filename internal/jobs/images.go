@@ -151,9 +151,13 @@ func (s *survey) imageFindings(ctx context.Context, t *Task, images []imagecopy.
 			f.Message = fmt.Sprintf("%s would become the tag %s, and so would another image: %s", source, i.TargetTag, i.Reason)
 			f.Remedy = "rename one of the images or tags in the old registry and in the pipeline, then enqueue the project again"
 		case imagecopy.Invalid:
-			f.Code, f.Severity = "tag-invalid", store.Warning
-			f.Message = fmt.Sprintf("%s cannot become a tag in ECR: %s", source, i.Reason)
-			f.Remedy = "give the image a shorter or simpler name in the pipeline"
+			f.Code, f.Severity = "image-invalid", store.Warning
+			f.Message = fmt.Sprintf("%s cannot be copied as it is: %s", source, i.Reason)
+			f.Remedy = "build the image again, or do without it"
+			if _, err := naming.Tag(i.Name, i.SourceTag); err != nil && i.SourceTag != "" {
+				f.Code, f.Message = "tag-invalid", fmt.Sprintf("%s cannot become a tag in ECR: %s", source, i.Reason)
+				f.Remedy = "give the image a shorter or simpler name in the pipeline"
+			}
 		case imagecopy.Conflict:
 			f.Code, f.Severity = "tag-conflict", store.Warning
 			f.Message = fmt.Sprintf("%s is not copied: ECR holds another image under %s (%s)", source, i.TargetTag, i.Reason)

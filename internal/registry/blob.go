@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -36,6 +37,20 @@ func (c *Client) Blob(ctx context.Context, repository string, d Descriptor) (io.
 		return nil, fmt.Errorf("reading blob %s: %w", join(repository, d.Digest), err)
 	}
 	return b, nil
+}
+
+// Holds tells whether the registry has a blob, of the size that is said.
+func (c *Client) Holds(ctx context.Context, repository string, d Descriptor) (bool, error) {
+	header, _, err := c.small(ctx, request{
+		method: http.MethodHead, url: c.at(repository + "/blobs/" + d.Digest), route: "blobs", scope: pull(repository),
+	}, 0)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking at blob %s: %w", join(repository, d.Digest), err)
+	}
+	return header.Get("Content-Length") == strconv.FormatInt(d.Size, 10), nil
 }
 
 // Small reads a whole blob of at most limit bytes, such as an image's config.
