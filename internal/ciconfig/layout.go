@@ -81,7 +81,7 @@ type keyed struct {
 }
 
 // keyLines finds the lines of a key that stands in a block mapping itself, not
-// in what it merges.
+// in what it merges, and only once.
 func (c *config) keyLines(d *document, m *yaml.Node, key string) (k keyed, ok bool) {
 	if m == nil || m.Kind != yaml.MappingNode || m.Style&yaml.FlowStyle != 0 {
 		return k, false
@@ -89,6 +89,11 @@ func (c *config) keyLines(d *document, m *yaml.Node, key string) (k keyed, ok bo
 	for i := 0; i+1 < len(m.Content); i += 2 {
 		if m.Content[i].Value != key {
 			continue
+		}
+		for n := i + 2; n < len(m.Content); n += 2 {
+			if m.Content[n].Value == key {
+				return k, false
+			}
 		}
 		k.key, k.value = m.Content[i], m.Content[i+1]
 		at := d.src.offset(k.key.Line, k.key.Column)

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"slices"
 	"strings"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/naming"
@@ -93,6 +94,11 @@ func (r *run) collect() []change {
 	for _, j := range cut.jobs {
 		r.report("job-dropped", j.at(r.cfg), j.name)
 	}
+	out = slices.DeleteFunc(out, func(c change) bool { // what stood behind text that goes, goes
+		return c.start == c.end && slices.ContainsFunc(cut.changes, func(k change) bool {
+			return k.src == c.src && k.with == "" && k.start < c.start && c.start <= k.end
+		})
+	})
 	out = append(out, cut.changes...)
 	return append(out, r.declarations(out)...)
 }
