@@ -13,8 +13,9 @@ type chunk struct {
 	text string
 	segs []segment
 
-	parsed bool // see parsed.go
-	script *syntax.File
+	parsed   bool // see parsed.go
+	script   *syntax.File
+	literals map[*syntax.Word][]text // the words that mean the same in every run
 }
 
 // segment maps a run of decoded bytes to a run of source bytes. They are the
@@ -51,6 +52,13 @@ func (c *chunk) add(b *[]byte, text string, start, end int) {
 
 // pieces are the bytes from i to j with their origin.
 func (c *chunk) pieces(i, j int) text {
+	if len(c.segs) == 1 && c.segs[0].same && i < j { // as nearly all are
+		g := c.segs[0]
+		if i, j = max(i, g.at), min(j, g.at+g.n); i >= j {
+			return nil
+		}
+		return text{{text: c.text[i:j], at: span{c.src, g.start + i - g.at, g.start + j - g.at}}}
+	}
 	var out text
 	k := sort.Search(len(c.segs), func(k int) bool { return c.segs[k].at+c.segs[k].n > i })
 	for ; k < len(c.segs) && c.segs[k].at < j; k++ {

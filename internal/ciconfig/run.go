@@ -217,7 +217,7 @@ func (r *run) add(u *use) {
 	if u.job == nil {
 		u.job = r.now
 	}
-	if ref := u.ref; u.role == imageRole && ref.end < len(ref.f.s) && strings.IndexByte("!~^*?+", ref.f.s[ref.end]) >= 0 {
+	if ref := u.ref; u.role == imageRole && (ref.end < len(ref.f.s) && strings.IndexByte("!~^*?+", ref.f.s[ref.end]) >= 0 || ref.end == ref.colon+1) {
 		ref.open = true // no image has such a name
 	}
 	if u.ref.host {

@@ -374,8 +374,9 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 	}
 	n := len(c.Args)
 	cmd := command{ch: ch, call: c, at: ch.span(int(c.Pos().Offset()), int(c.End().Offset())),
-		args: make([]text, 0, n), words: make([]*syntax.Word, 0, n), lits: make([]string, 0, n),
-		pos: make([]int, 0, n), alt: make([]int, 0, n), nth: make([]int, 0, n)}
+		args: make([]text, 0, n), words: make([]*syntax.Word, 0, n), lits: make([]string, 0, n)}
+	numbers := make([]int, 3*n) // one piece of memory for three lists
+	cmd.pos, cmd.alt, cmd.nth = numbers[:0:n], numbers[n:n:2*n], numbers[2*n:2*n]
 	for _, w := range c.Args {
 		first := len(cmd.args) == 0
 		vals := scope.word(ch, w)

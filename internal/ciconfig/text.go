@@ -91,9 +91,14 @@ func (t text) chunk() *chunk {
 // through is the text as it appears where an expansion at s brings it in.
 func (t text) through(s span, split bool) text {
 	out := make(text, len(t))
+	only := []span{s}
 	for i, p := range t {
-		via := make([]span, 0, len(p.via)+1)
-		p.via = append(append(via, s), p.via...)
+		if len(p.via) == 0 {
+			p.via = only
+		} else {
+			via := make([]span, 0, len(p.via)+1)
+			p.via = append(append(via, s), p.via...)
+		}
 		p.split = split
 		p.single = false
 		out[i] = p
@@ -104,15 +109,20 @@ func (t text) through(s span, split bool) text {
 // key identifies a text with its origin.
 func (t text) key() string {
 	var b strings.Builder
+	b.Grow(48 * len(t))
+	place := func(s span) {
+		b.WriteByte(0)
+		writeInt(&b, s.start)
+		writeInt(&b, s.end)
+	}
 	for _, p := range t {
 		if p.at.src != nil {
 			b.WriteString(p.at.src.path)
 		}
-		for _, s := range append(p.via, p.at) {
-			b.WriteByte(0)
-			writeInt(&b, s.start)
-			writeInt(&b, s.end)
+		for _, s := range p.via {
+			place(s)
 		}
+		place(p.at)
 		b.WriteByte(0)
 		b.WriteString(p.text)
 		b.WriteString(p.hole)

@@ -12,48 +12,81 @@ func (sh *shell) word(ch *chunk, w *syntax.Word) []text {
 	if w == nil {
 		return nil
 	}
-	return sh.parts(ch, w.Parts, false, false)
+	if vals, ok := ch.literals[w]; ok {
+		return slices.Clone(vals)
+	}
+	if !isLiteral(w.Parts) || strings.Contains(ch.text[w.Pos().Offset():w.End().Offset()], "$[[") {
+		return sh.parts(ch, w.Parts, false, false)
+	}
+	vals := sh.parts(ch, w.Parts, false, false)
+	if ch.literals == nil {
+		ch.literals = map[*syntax.Word][]text{}
+	}
+	ch.literals[w] = vals
+	return slices.Clone(vals)
+}
+
+// isLiteral says whether parts of a word mean the same wherever they are evaluated.
+func isLiteral(parts []syntax.WordPart) bool {
+	for _, p := range parts {
+		switch p := p.(type) {
+		case *syntax.Lit, *syntax.SglQuoted:
+		case *syntax.DblQuoted:
+			if !isLiteral(p.Parts) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 func (sh *shell) parts(ch *chunk, parts []syntax.WordPart, raw, quoted bool) []text {
+	if len(parts) == 1 {
+		return sh.part(ch, parts[0], raw, quoted)
+	}
 	out := strand{{}}
 	for _, p := range parts {
-		from, to := int(p.Pos().Offset()), int(p.End().Offset())
-		switch p := p.(type) {
-		case *syntax.Lit:
-			vals := sh.interpolated(ch, from, to, false)
-			if !raw {
-				for i := range vals {
-					vals[i] = unescape(vals[i], quoted)
-				}
-			}
-			out = out.with(vals...)
-		case *syntax.SglQuoted:
-			start := int(p.Left.Offset()) + 1
-			if p.Dollar {
-				start++
-			}
-			vals := sh.interpolated(ch, start, int(p.Right.Offset()), false)
-			for _, t := range vals {
-				for i := range t {
-					t[i].single = true
-				}
-			}
-			out = out.with(vals...)
-		case *syntax.DblQuoted:
-			out = out.with(sh.parts(ch, p.Parts, raw, true)...)
-		case *syntax.ParamExp:
-			out = out.with(sh.param(ch, p, !quoted)...)
-		case *syntax.CmdSubst:
-			out = out.with(sh.substitution(ch, p, !quoted)...)
-		case *syntax.ProcSubst:
-			sh.clone().stmts(ch, p.Stmts)
-			out = out.with(text{{hole: unknown, at: ch.span(from, to)}})
-		default:
-			out = out.with(text{{hole: unknown, at: ch.span(from, to)}})
-		}
+		out = out.with(sh.part(ch, p, raw, quoted)...)
 	}
 	return out
+}
+
+// part gives the values of a part of a word.
+func (sh *shell) part(ch *chunk, p syntax.WordPart, raw, quoted bool) []text {
+	from, to := int(p.Pos().Offset()), int(p.End().Offset())
+	switch p := p.(type) {
+	case *syntax.Lit:
+		vals := sh.interpolated(ch, from, to, false)
+		if !raw {
+			for i := range vals {
+				vals[i] = unescape(vals[i], quoted)
+			}
+		}
+		return vals
+	case *syntax.SglQuoted:
+		start := int(p.Left.Offset()) + 1
+		if p.Dollar {
+			start++
+		}
+		vals := sh.interpolated(ch, start, int(p.Right.Offset()), false)
+		for _, t := range vals {
+			for i := range t {
+				t[i].single = true
+			}
+		}
+		return vals
+	case *syntax.DblQuoted:
+		return sh.parts(ch, p.Parts, raw, true)
+	case *syntax.ParamExp:
+		return sh.param(ch, p, !quoted)
+	case *syntax.CmdSubst:
+		return sh.substitution(ch, p, !quoted)
+	case *syntax.ProcSubst:
+		sh.clone().stmts(ch, p.Stmts)
+	}
+	return []text{{{hole: unknown, at: ch.span(from, to)}}}
 }
 
 // unescape drops the backslashes of the shell. A backslash may be a piece of its own,
