@@ -60,7 +60,7 @@ func (c *chunk) pieces(i, j int) text {
 		return text{{text: c.text[i:j], at: span{c.src, g.start + i - g.at, g.start + j - g.at}}}
 	}
 	var out text
-	k := sort.Search(len(c.segs), func(k int) bool { return c.segs[k].at+c.segs[k].n > i })
+	k := c.segment(i)
 	for ; k < len(c.segs) && c.segs[k].at < j; k++ {
 		g := c.segs[k]
 		from, to := max(i, g.at), min(j, g.at+g.n)
@@ -76,14 +76,41 @@ func (c *chunk) pieces(i, j int) text {
 	return out
 }
 
-// span is the source run of the decoded bytes from i to j.
+// span is the source run of the decoded bytes from i to j. It is asked for every
+// command and expansion, so it makes no pieces.
 func (c *chunk) span(i, j int) span {
-	ps := c.pieces(i, j)
-	if len(ps) == 0 {
+	k := c.segment(i)
+	first, last := -1, -1
+	for ; k < len(c.segs) && c.segs[k].at < j; k++ {
+		g := c.segs[k]
+		from, to := max(i, g.at), min(j, g.at+g.n)
+		if from >= to {
+			continue
+		}
+		if first < 0 {
+			first = g.start
+			if g.same {
+				first += from - g.at
+			}
+		}
+		last = g.end
+		if g.same {
+			last = g.start + to - g.at
+		}
+	}
+	if first < 0 {
 		at := c.offset(i)
 		return span{c.src, at, at}
 	}
-	return span{c.src, ps[0].at.start, ps[len(ps)-1].at.end}
+	return span{c.src, first, last}
+}
+
+// segment is the first segment that ends behind byte i.
+func (c *chunk) segment(i int) int {
+	if len(c.segs) == 1 && i < c.segs[0].at+c.segs[0].n {
+		return 0
+	}
+	return sort.Search(len(c.segs), func(k int) bool { return c.segs[k].at+c.segs[k].n > i })
 }
 
 // offset is the source position of decoded byte i.
