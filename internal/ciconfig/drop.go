@@ -29,9 +29,30 @@ func (r *run) droppable(drops []*use) ([]*use, bool) {
 		return nil, true
 	}
 	all := append(slices.Clone(r.cuts), drops...)
-	all = append(all, r.idlePulls(all)...)
-	c := r.cut(all)
-	return all[len(r.cuts):], !c.bad
+	pulls := r.idlePulls(all)
+	added := append(slices.Clone(drops), pulls...)
+	return added, !r.cut(append(r.meeting(added), added...)).bad
+}
+
+// meeting are the cuts so far that new ones may meet: in a job, in a line that several
+// jobs share, or in a variable. The others have been found to be fine, and stay so.
+func (r *run) meeting(added []*use) (out []*use) {
+	jobs, chunks := map[*job]bool{}, map[*chunk]bool{}
+	for _, u := range added {
+		for _, j := range append([]*job{u.job}, u.also...) {
+			jobs[j] = true
+		}
+		if u.cmd != nil {
+			chunks[u.cmd.ch] = true
+		}
+	}
+	for _, u := range r.cuts {
+		if jobs[u.job] || slices.ContainsFunc(u.also, func(j *job) bool { return jobs[j] }) || u.cmd == nil || chunks[u.cmd.ch] ||
+			len(u.ref.f.via(u.ref.start)) > 0 || u.element.src != nil {
+			out = append(out, u)
+		}
+	}
+	return out
 }
 
 // idlePulls are the pulls of jobs that do nothing with images but move tags

@@ -3,7 +3,6 @@ package ciconfig
 import (
 	"bytes"
 	"fmt"
-	"slices"
 	"sort"
 )
 
@@ -28,14 +27,13 @@ func (m *moved) origin(offset int) int {
 	return max(0, min(offset+by, len(m.before.data)))
 }
 
-// trace records how changes moved the bytes of a source.
-func trace(src *source, changes []change) *moved {
+// trace records how changes, all of one source, moved its bytes.
+func trace(src *source, list []change) *moved {
 	m := &moved{before: src}
-	list := slices.Clone(changes)
 	sort.SliceStable(list, func(i, j int) bool { return list[i].start < list[j].start })
 	by, at := 0, 0
 	for _, c := range list {
-		if c.src != src || c.start < at {
+		if c.start < at {
 			continue
 		}
 		at = c.end

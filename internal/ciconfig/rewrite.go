@@ -87,9 +87,13 @@ func (r *run) next(files []File, changes []change) *run {
 		n.cfg, n.uses, n.looked = r.cfg, r.uses, r.looked
 		return n
 	}
+	bySource := map[*source][]change{}
+	for _, c := range changes {
+		bySource[c.src] = append(bySource[c.src], c)
+	}
 	for p, s := range r.files {
 		if after := n.files[p]; after != s {
-			after.was = trace(s, changes)
+			after.was = trace(s, bySource[s])
 		}
 	}
 	n.cfg = load(&in, n.files)

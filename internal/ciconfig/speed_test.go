@@ -85,26 +85,52 @@ func BenchmarkSize(b *testing.B) {
 	}
 }
 
-// TestLinear: four times the project takes about four times the time, not
-// sixteen. It is processor time that counts, the least of some tries, so that
-// other work on the machine does not; hence it is not parallel.
+// long is one file with so many jobs: moving tags that go, jobs in own images, loops
+// and long scripts.
+func long(jobs int) Input {
+	var ci strings.Builder
+	ci.WriteString("include: [{project: asm/gitlab-ci-helpers, file: /gitlab-ci-helpers.yml}]\nbuild:\n  script:\n    - docker push $CI_REGISTRY_IMAGE/tools:$CI_COMMIT_SHA\n")
+	for i := range jobs {
+		fmt.Fprintf(&ci, `
+build %[1]d:
+  script:
+    - docker build -t "$CI_REGISTRY_IMAGE/image%[1]d:$CI_COMMIT_SHA" -t "$CI_REGISTRY_IMAGE/image%[1]d:latest" .
+    - docker push "$CI_REGISTRY_IMAGE/image%[1]d:$CI_COMMIT_SHA"
+    - docker push "$CI_REGISTRY_IMAGE/image%[1]d:latest"
+test %[1]d:
+  image: $CI_REGISTRY_IMAGE/tools:$CI_COMMIT_SHA
+  script:
+    - |
+%[2]s`, i, strings.Repeat("      echo \"a line that has nothing to do with images\" | tee log\n", 20))
+	}
+	return input(one(ci.String()), rule{Project: "group/project"})
+}
+
+// TestLinear: ten times the project takes about ten times the time, not a hundred:
+// with many files, and with one long one. It is processor time that counts, the least
+// of some tries, so that other work on the machine does not; hence it is not parallel.
 func TestLinear(t *testing.T) {
-	least := func(parts int) time.Duration {
-		in := sized(parts)
+	least := func(in Input, edits int) time.Duration {
 		best := time.Duration(math.MaxInt64)
-		for range 5 {
+		for range 4 {
 			start := cpu(t)
 			res, err := Rewrite(in)
 			best = min(best, cpu(t)-start)
-			if err != nil || len(res.Edits) != 2*parts+1 || res.Blocked() {
-				t.Fatalf("%d parts: %v, %d edits, %+v", parts, err, len(res.Edits), res.Findings)
+			if err != nil || len(res.Edits) != edits || res.Blocked() {
+				t.Fatalf("%v, %d edits, %+v", err, len(res.Edits), res.Findings)
 			}
 		}
 		return best
 	}
-	small, large := least(25), least(100)
-	if ratio := float64(large) / float64(small); ratio > 8 {
-		t.Errorf("four times the size takes %.1f times as long (%v, %v)", ratio, small, large)
+	for name, size := range map[string]struct{ small, large time.Duration }{
+		"files": {least(sized(30), 61), least(sized(300), 601)},
+		"lines": {least(long(15), 1), least(long(150), 1)},
+	} {
+		ratio := float64(size.large) / float64(size.small)
+		t.Logf("%s: %v, %v: %.1f", name, size.small, size.large, ratio)
+		if ratio > 25 {
+			t.Errorf("ten times the %s take %.1f times as long (%v, %v)", name, ratio, size.small, size.large)
+		}
 	}
 }
 
