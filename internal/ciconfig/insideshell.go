@@ -156,12 +156,23 @@ func (r *run) named(script []string, depth int) []string {
 		syntax.Walk(f, func(n syntax.Node) bool {
 			switch n := n.(type) {
 			case *syntax.Assign:
-				if n.Name != nil && n.Value != nil && !n.Append {
+				if n.Name != nil && (n.Value != nil && !n.Append || n.Array != nil) {
 					own[n.Name.Value] = true
+				}
+			case *syntax.DeclClause: // local NAME
+				for _, a := range n.Args {
+					if a.Name != nil && n.Variant.Value != "export" {
+						own[a.Name.Value] = true
+					}
 				}
 			case *syntax.WordIter:
 				own[n.Name.Value] = true
 			case *syntax.CallExpr:
+				if len(n.Args) > 0 && n.Args[0].Lit() == "read" {
+					for _, a := range n.Args[1:] {
+						own[a.Lit()] = true
+					}
+				}
 				for _, s := range r.calledScripts(n, depth) {
 					out = append(out, r.named(strings.Split(string(s.data), "\n"), depth+1)...)
 				}
