@@ -68,15 +68,16 @@ func (r *reader) head(ctx context.Context, repository, tag string) (registry.Des
 
 // digest reads a manifest by digest, unless it has been read before.
 func (r *reader) digest(ctx context.Context, repository, digest string) (registry.Manifest, error) {
-	r.mu.Lock()
-	m, ok := r.manifests[digest]
-	r.mu.Unlock()
-	if ok {
+	if m, ok := r.kept(digest); ok {
 		return m, nil
 	}
 	asked := ""
 	v, err, _ := r.flights.Do(digest, func() (any, error) {
 		asked = repository
+		// An earlier flight may have landed since the look above.
+		if m, ok := r.kept(digest); ok {
+			return m, nil
+		}
 		return r.tag(ctx, repository, digest)
 	})
 	if registry.IsGone(err) && asked != repository {
@@ -88,6 +89,13 @@ func (r *reader) digest(ctx context.Context, repository, digest string) (registr
 		return registry.Manifest{}, err
 	}
 	return v.(registry.Manifest), nil
+}
+
+func (r *reader) kept(digest string) (m registry.Manifest, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, ok = r.manifests[digest]
+	return m, ok
 }
 
 func (r *reader) keep(m registry.Manifest) {
