@@ -54,6 +54,8 @@ func (r *run) plan() []change {
 			}
 		}
 		r.settle()
+		r.guardTags()
+		r.settle()
 		if round == 4 || !r.otherStyle(style) {
 			break
 		}
