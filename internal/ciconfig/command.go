@@ -92,7 +92,7 @@ func (sh *shell) command(c *command) {
 			return
 		}
 	case "make", "gmake":
-		sh.run.makes = true
+		sh.run.makes = sh.run.makes || sh.run.now != nil
 	case "cd":
 		sh.dir = gone(sh.dir, c.lit(1))
 	case "shift":

@@ -46,7 +46,9 @@ func (r *run) makefiles() {
 			continue
 		}
 		if e == nil {
-			e = r.everyone()
+			if e = r.everyone(); !r.makes { // no job's variables reach it
+				e.jobs, e.assigned = nil, nil
+			}
 		}
 		m := &makefile{run: r, env: e, text: s.whole(), sets: map[string][]*chunk{}, always: map[string]bool{}, cache: map[string][]text{}, busy: map[string]bool{}}
 		m.lines(m.define)
