@@ -261,6 +261,8 @@ func argRole(lits []string, i int, arg string) role {
 		return textRole
 	case flag == "--build-arg", flag == "-e", flag == "--env":
 		return unclearRole
+	case jibImage(arg):
+		return imageRole
 	case imageTools[lits[0]]:
 		return imageRole
 	}
@@ -295,6 +297,8 @@ func pushes(lits []string, i int, arg string) bool {
 		}
 	case "buildctl", "buildctl-daemonless.sh":
 		return strings.Contains(arg, "push=true") && cacheOf(arg, prev) == ""
+	case "mvn", "mvnw", "gradle", "gradlew":
+		return jibImage(arg) && !strings.Contains(all, "dockerBuild")
 	case "executor":
 		return prev == "--destination" || prev == "-d" || strings.HasPrefix(arg, "--destination=")
 	case "skopeo":
@@ -305,6 +309,12 @@ func pushes(lits []string, i int, arg string) bool {
 		return strings.Contains(all, " copy ") && i == len(lits)-1
 	}
 	return false
+}
+
+// jibImage says whether an argument names the image that Jib or Spring Boot builds
+// and pushes out of Maven or Gradle.
+func jibImage(arg string) bool {
+	return strings.HasPrefix(arg, "-Djib.to.image=") || strings.HasPrefix(arg, "-Dspring-boot.build-image.imageName=")
 }
 
 // outputs says whether a build's output is the registry, other than its cache.
