@@ -272,7 +272,7 @@ func (r *run) dashed(u *use, i int) {
 	if u.replaced(at) {
 		return
 	}
-	if !u.shell {
+	if !u.shell || !r.inScript(at) {
 		u.bad = "name-with-slash"
 		return
 	}
@@ -288,6 +288,20 @@ func (u *use) replaced(at span) bool {
 	inner = strings.TrimSuffix(inner, "}")
 	u.change(change{span: at, with: "${replace(" + strings.TrimSpace(inner) + `, "/", "-")}`, soft: true})
 	return true
+}
+
+// inScript says whether a shell reads what stands at a place. In the variables of
+// a CI file nothing runs a command substitution.
+func (r *run) inScript(at span) bool {
+	if at.src == nil || !isYAML(at.src.path) {
+		return true
+	}
+	for ch := range r.lineOf {
+		if s := ch.span(0, len(ch.text)); s.src == at.src && s.start <= at.start && at.end <= s.end {
+			return true
+		}
+	}
+	return false
 }
 
 // branchy says whether a predefined variable may hold a slash.
@@ -309,7 +323,7 @@ func (r *run) dashedHole(u *use, i int) {
 	if u.replaced(at) {
 		return
 	}
-	if !u.shell || at.src == nil {
+	if !u.shell || at.src == nil || !r.inScript(at) {
 		u.bad = "name-with-slash"
 		return
 	}
