@@ -346,6 +346,9 @@ func (r *run) prefixAtTag(u *use) {
 			u.change(change{span: at})
 			name.WriteString(at.text())
 			for i < ref.nameEnd && len(f.via(i)) > 0 && above([]span{at}, f.via(i)[len(commonVia(p.via, base)):]) {
+				if f.s[i] == '/' { // it would come into the tag
+					u.bad = "name-with-slash"
+				}
 				i++
 			}
 			continue
