@@ -72,8 +72,8 @@ func TestNothingIsHeldBackUntilARefusal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// 300 ms of rest, then 20 at 50 a second.
-	if d := time.Since(start); d < 600*time.Millisecond || tries != 21 {
+	// 40 ms of rest, then 20 at 50 a second.
+	if d := time.Since(start); d < 380*time.Millisecond || tries != 21 {
 		t.Errorf("20 after a refusal took only %v, in %d tries", d, tries)
 	}
 }

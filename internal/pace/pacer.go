@@ -3,10 +3,9 @@ package pace
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // Pacer says when the requests of one action may be sent.
@@ -27,7 +26,9 @@ type Later struct{ In time.Duration }
 func (l *Later) Error() string { return fmt.Sprintf("the next turn is in %v", l.In.Round(time.Second)) }
 
 // Pauses after a refusal that does not ask for a longer one: the first, and how
-// long they grow as long as nothing gets through.
+// long they grow as long as nothing gets through. Where a quota is published the
+// first is that of two requests, if that is shorter: one that came a little too
+// close to another must not cost more.
 const (
 	shortestPause = 300 * time.Millisecond
 	longestPause  = 5 * time.Second
@@ -37,7 +38,7 @@ const (
 // success adds a little again, so that it finds what others leave of a quota
 // that belongs to the whole account.
 func NewFixed(perSecond float64) Pacer {
-	return &pacer{limit: rate.NewLimiter(rate.Limit(perSecond), 1), quota: rate.Limit(perSecond), most: rate.Limit(perSecond)}
+	return &pacer{rate: perSecond, quota: perSecond, most: perSecond}
 }
 
 // NewAdaptive does not hold back until the first refusal, then starts from
@@ -45,58 +46,71 @@ func NewFixed(perSecond float64) Pacer {
 // have been given more. Where no quota is published, which 0 says, it starts from
 // what was let through before the refusal.
 func NewAdaptive(quota float64) Pacer {
-	return &pacer{limit: rate.NewLimiter(rate.Inf, 1), quota: rate.Limit(quota), most: rate.Inf, measured: quota == 0}
+	return &pacer{rate: math.Inf(1), quota: quota, most: math.Inf(1), measured: quota == 0}
 }
 
+// pacer gives turns one after the other, and none ahead: turns that were handed
+// out at an old rate would go on in that rate for as long as many have waited,
+// after the refusal that was to slow them down.
 type pacer struct {
-	limit    *rate.Limiter
-	quota    rate.Limit // where a first refusal leads to
-	most     rate.Limit
+	quota    float64 // requests a second, where a first refusal leads to
+	most     float64
 	measured bool // quota is not published
 
-	mu     sync.Mutex
-	closed time.Time // nobody goes before this
-	pauses int       // in a row, without anything having got through
-	passed int       // in the last seconds: from since until last
-	since  time.Time
-	last   time.Time
+	mu      sync.Mutex
+	rate    float64   // requests a second
+	next    time.Time // turn
+	waiting int
+	closed  time.Time // nobody goes before this
+	pauses  int       // in a row, without anything having got through
+	passed  int       // in the last seconds: from since until last
+	since   time.Time
+	last    time.Time
 }
 
 func (p *pacer) Wait(ctx context.Context, hold time.Duration) error {
-	for {
-		if err := p.open(ctx, hold); err != nil {
-			return err
-		}
-		turn := p.limit.Reserve()
-		if d := turn.Delay(); d > hold {
-			turn.Cancel()
-			return &Later{d}
-		} else if err := sleep(ctx, d); err != nil {
-			turn.Cancel()
-			return err
-		}
-		// A refusal may have come meanwhile, which makes the turn void.
-		if p.shut() <= 0 {
-			return nil
-		}
-	}
-}
-
-// open waits until the pause after a refusal is over.
-func (p *pacer) open(ctx context.Context, hold time.Duration) error {
-	d := p.shut()
-	if d > hold {
-		return &Later{d}
-	}
-	return sleep(ctx, d)
-}
-
-// shut is for how long nobody goes.
-func (p *pacer) shut() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return time.Until(p.closed)
+	start := time.Now()
+	queue := p.every() * time.Duration(p.waiting) // the others' turns
+	p.waiting++
+	defer func() { p.waiting-- }()
+	for {
+		now := time.Now()
+		turn := p.next
+		if p.closed.After(turn) {
+			turn = p.closed
+		}
+		d := turn.Sub(now)
+		if d <= 0 {
+			p.take(now)
+			return nil
+		}
+		if in := d + queue; now.Sub(start)+in > hold {
+			return &Later{in}
+		}
+		queue = 0 // it is shorter by now, nobody knows by how much
+		p.mu.Unlock()
+		err := sleep(ctx, d)
+		p.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
 }
+
+// take uses a turn up. One that was taken a little late does not delay those that
+// follow, but too close together they would be refused. mu is held.
+func (p *pacer) take(now time.Time) {
+	late := max(p.every()/10, 2*time.Millisecond)
+	if from := now.Add(-late); from.After(p.next) {
+		p.next = from
+	}
+	p.next = p.next.Add(p.every())
+}
+
+// every is the time between two turns. mu is held.
+func (p *pacer) every() time.Duration { return time.Duration(float64(time.Second) / p.rate) }
 
 func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
@@ -115,11 +129,11 @@ func (p *pacer) Passed() {
 	defer p.mu.Unlock()
 	p.count(time.Now())
 	p.pauses = 0
-	switch now := p.limit.Limit(); {
-	case now < p.quota: // in each second a thirtieth of the quota, and a twentieth of itself
-		p.limit.SetLimit(min(p.quota, now+p.quota/(30*now)+0.05))
-	case now < p.most: // a tenth of itself
-		p.limit.SetLimit(now + 0.1)
+	switch {
+	case p.rate < p.quota: // in each second a thirtieth of the quota, and a twentieth of itself
+		p.rate = min(p.quota, p.rate+p.quota/(30*p.rate)+0.05)
+	case p.rate < p.most: // a tenth of itself
+		p.rate += 0.1
 	}
 }
 
@@ -143,7 +157,7 @@ func (p *pacer) Refused(sent time.Time, after time.Duration) {
 	first := !sent.Before(p.closed)
 	pause := after
 	if first {
-		pause = max(after, min(shortestPause<<min(p.pauses, 10), longestPause))
+		pause = max(after, min(p.first()<<min(p.pauses, 10), longestPause))
 	}
 	if until := now.Add(pause); until.After(p.closed) {
 		p.closed = until
@@ -157,20 +171,28 @@ func (p *pacer) Refused(sent time.Time, after time.Duration) {
 	}
 }
 
-// slow lowers the rate. mu is held.
-func (p *pacer) slow(now time.Time) {
-	l := p.limit.Limit()
-	switch {
-	case l <= p.quota:
-		l = max(l*0.7, p.quota/20)
-	case !p.measured:
-		l = p.quota * 0.98
-	case l < rate.Inf:
-		l *= 0.7
-		p.quota = l
-	case p.passed > 0:
-		l = rate.Limit(float64(p.passed) / max(0.1, now.Sub(p.since).Seconds()))
-		p.quota = l
+// first is the pause after a refusal that follows a success.
+func (p *pacer) first() time.Duration {
+	if p.measured || p.quota <= 0 {
+		return shortestPause
 	}
-	p.limit.SetLimit(l)
+	return min(shortestPause, time.Duration(2/p.quota*float64(time.Second)))
+}
+
+// slow lowers the rate, to what was let through of late where that is known: a
+// single refusal among many successes says little. mu is held.
+func (p *pacer) slow(now time.Time) {
+	through := float64(p.passed) / max(0.1, now.Sub(p.since).Seconds())
+	switch {
+	case p.rate <= p.quota:
+		p.rate = max(p.rate*0.7, p.quota/20, min(p.rate*0.95, through))
+	case !p.measured:
+		p.rate = p.quota * 0.98
+	case !math.IsInf(p.rate, 1):
+		p.rate *= 0.7
+		p.quota = p.rate
+	case p.passed > 0:
+		p.rate = through
+		p.quota = through
+	}
 }
