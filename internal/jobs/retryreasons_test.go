@@ -17,7 +17,7 @@ func TestRetryReasons(t *testing.T) {
 	// A report's deliveries are tried again by River, and are no tries of a step.
 	elsewhere := map[string]bool{"webhook-unavailable": true, "report-files": true}
 	want := map[string]bool{unknownReason: true}
-	for _, room := range []string{"gitlab", "registry", "ecr", "cluster", "console", "probe", "copy", "jobs", "webhook"} {
+	for _, room := range []string{"gitlab", "registry", "ecr", "cluster", "console", "probe", "copy", "pace", "jobs", "webhook"} {
 		for code, where := range worthATry(t, "../"+room) {
 			if !elsewhere[code] {
 				want[code] = true
