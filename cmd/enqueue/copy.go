@@ -131,8 +131,9 @@ func (f *copyFlags) run(cmd *cobra.Command, getenv func(string) string) error {
 	// What a copy of some hundred images holds is little, what it throws away is
 	// much: 20 MiB of memory save a tenth of its processor time. Longer maps hold
 	// more and gain nothing.
-	if len(lines) <= 500 && getenv("GOGC") == "" {
+	if len(lines) <= 500 && getenv("GOGC") == "" && getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(400)
+		debug.SetMemoryLimit(48 << 20)
 	}
 	p := newPorts(f, getenv, cmd.ErrOrStderr())
 	bar := newBar(cmd.ErrOrStderr(), f.dryRun || f.json && !isTerminal(cmd.ErrOrStderr()))

@@ -9,9 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -56,8 +58,9 @@ func (l *logins) of(ctx context.Context, host string) (user, password string, er
 	if helper := l.CredHelpers[host]; helper != "" {
 		return ask(ctx, helper, host)
 	}
-	for key, a := range l.Auths {
-		if plain(key) != host {
+	for _, key := range slices.SortedFunc(maps.Keys(l.Auths), wider) {
+		a := l.Auths[key]
+		if of, _ := split(key); of != host {
 			continue
 		}
 		if a.Username != "" {
@@ -79,11 +82,24 @@ func (l *logins) of(ctx context.Context, host string) (user, password string, er
 	return "", "", nil
 }
 
-// plain is a key of auths without what docker login may add to the host.
-func plain(key string) string {
+// wider puts the login of a whole registry before those that podman keeps for
+// single repositories of it, whose keys are longer by their path.
+// https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
+func wider(a, b string) int {
+	_, below := split(a)
+	_, beside := split(b)
+	return cmp.Or(cmp.Compare(len(below), len(beside)), cmp.Compare(a, b))
+}
+
+// split parts a key of auths into host and path, without what docker login may
+// add to the host.
+func split(key string) (host, path string) {
 	key = strings.TrimPrefix(strings.TrimPrefix(key, "https://"), "http://")
-	host, _, _ := strings.Cut(key, "/")
-	return host
+	host, path, _ = strings.Cut(key, "/")
+	if path = strings.TrimSuffix(path, "/"); path == "v1" || path == "v2" {
+		path = ""
+	}
+	return host, path
 }
 
 // ask runs a credential helper: the host on its standard input, JSON back.
