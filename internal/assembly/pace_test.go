@@ -160,7 +160,8 @@ func TestWorkersSlowDownTogether(t *testing.T) {
 	const workers = 2
 	// Others take their part of the quota: ours is less than we think.
 	f := newFleet(t, workers, map[string]standin.Rate{"PutImage": {PerSecond: 30, Burst: 1}})
-	f.copy(workers, 100)
+	took := f.copy(workers, 100)
+	t.Logf("took %v, %d refused", took, f.refused.Load())
 	if f.refused.Load() == 0 {
 		t.Error("the quota was never met: this test shows nothing")
 	}
@@ -184,7 +185,7 @@ func TestLeasesDoNotOverlap(t *testing.T) {
 	for range 8 {
 		wait.Go(func() {
 			for range 5 {
-				in, rate, ok, err := line.Lease(ctx, 50, 50, time.Hour)
+				in, rate, _, ok, err := line.Lease(ctx, 50, 50, time.Hour)
 				if err != nil || !ok || rate != 1000 {
 					t.Error(in, rate, ok, err)
 					return
@@ -200,19 +201,26 @@ func TestLeasesDoNotOverlap(t *testing.T) {
 	if latest < 39*50*time.Millisecond {
 		t.Errorf("the last of 40 leases begins after %v", latest)
 	}
-	if err := line.Refused(ctx, time.Minute); err != nil {
+	for range 2 { // the second was on its way with the first
+		if err := line.Refused(ctx, 0, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in, rate, refusals, ok, err := line.Lease(ctx, 1, 0, 30*time.Second)
+	if err != nil || ok || in < 50*time.Second || rate != 700 || refusals != 1 {
+		t.Errorf("after a refusal: in %v at %v a second after %d refusals, %v, %v", in, rate, refusals, ok, err)
+	}
+	in, rate, refusals, ok, err = line.Lease(ctx, 1, 10, 2*time.Minute)
+	if err != nil || !ok || in < 50*time.Second || rate != 800 || refusals != 1 {
+		t.Errorf("waiting for it: in %v at %v a second after %d refusals, %v, %v", in, rate, refusals, ok, err)
+	}
+	// Refused within the pause of somebody else's refusal, but by a lease that knew
+	// of it: the rate is still too high.
+	if err := line.Refused(ctx, refusals, time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if err := line.Refused(ctx, time.Minute); err != nil { // on its way with the first
-		t.Fatal(err)
-	}
-	in, rate, ok, err := line.Lease(ctx, 1, 0, 30*time.Second)
-	if err != nil || ok || in < 50*time.Second || rate != 700 {
-		t.Errorf("after a refusal: in %v at %v a second, %v, %v", in, rate, ok, err)
-	}
-	in, rate, ok, err = line.Lease(ctx, 1, 10, 2*time.Minute)
-	if err != nil || !ok || in < 50*time.Second || rate != 800 {
-		t.Errorf("waiting for it: in %v at %v a second, %v, %v", in, rate, ok, err)
+	if _, rate, _, _, err = line.Lease(ctx, 1, 0, 2*time.Minute); err != nil || rate != 560 {
+		t.Errorf("after another refusal: %v a second, %v", rate, err)
 	}
 }
 

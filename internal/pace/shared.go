@@ -13,11 +13,13 @@ import (
 type Ledger interface {
 	// Lease takes n places of the time line: the first may be used after in, and
 	// the others each 1/rate seconds later. went is how many requests of this
-	// process have been let through since its last lease. If the time line is
-	// taken for longer than longest, ok is false and in says for how long.
-	Lease(ctx context.Context, n, went int, longest time.Duration) (in time.Duration, rate float64, ok bool, err error)
-	// Refused makes everybody pause, and go on more slowly.
-	Refused(ctx context.Context, pause time.Duration) error
+	// process have been let through since its last lease. refusals is how many
+	// have slowed the time line down so far. If it is taken for longer than longest,
+	// ok is false and in says for how long.
+	Lease(ctx context.Context, n, went int, longest time.Duration) (in time.Duration, rate float64, refusals int64, ok bool, err error)
+	// Refused makes everybody pause, and go on more slowly if nobody else has been
+	// refused since the lease of the request, which was taken after so many refusals.
+	Refused(ctx context.Context, refusals int64, pause time.Duration) error
 }
 
 // NewShared paces by a ledger. What waits in this process leases its turns
@@ -32,11 +34,18 @@ type sharedPacer struct {
 	most   int // places of one lease
 
 	mu      sync.Mutex
-	turns   []time.Time // leased and not yet given out
+	turns   []turn // leased and not yet given out
+	latest  int64  // refusals, at the lease of the turn that was given out last
 	waiting int
 	went    int
 	closed  time.Time
 	asking  *asking
+}
+
+// turn is a place of the time line.
+type turn struct {
+	at       time.Time
+	refusals int64 // of the ledger, when it was leased
 }
 
 // answerTime is how long the ledger may take to answer.
@@ -86,8 +95,9 @@ func (p *sharedPacer) next(ctx context.Context, hold time.Duration) (time.Time, 
 		turn := p.turns[0]
 		p.turns = p.turns[1:]
 		// Turns that nobody was there to take must not be used all at once later.
-		if !turn.Before(p.closed) && time.Since(turn) < time.Second {
-			return turn, nil
+		if !turn.at.Before(p.closed) && time.Since(turn.at) < time.Second {
+			p.latest = turn.refusals
+			return turn.at, nil
 		}
 	}
 	if p.asking == nil {
@@ -101,7 +111,7 @@ func (p *sharedPacer) next(ctx context.Context, hold time.Duration) (time.Time, 
 func (p *sharedPacer) lease(ctx context.Context, a *asking, hold time.Duration, n, went int) {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
-	in, rate, ok, err := p.ledger.Lease(ctx, n, went, hold)
+	in, rate, refusals, ok, err := p.ledger.Lease(ctx, n, went, hold)
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -113,7 +123,7 @@ func (p *sharedPacer) lease(ctx context.Context, a *asking, hold time.Duration, 
 		a.err = &Later{in}
 	default:
 		for i := range n {
-			p.turns = append(p.turns, now.Add(in+time.Duration(float64(i)/rate*float64(time.Second))))
+			p.turns = append(p.turns, turn{now.Add(in + time.Duration(float64(i)/rate*float64(time.Second))), refusals})
 		}
 	}
 	p.asking = nil
@@ -136,6 +146,7 @@ func (p *sharedPacer) Refused(sent time.Time, after time.Duration) {
 		p.closed = now.Add(pause)
 		p.turns = nil
 	}
+	refusals := p.latest
 	p.mu.Unlock()
 	if known {
 		return
@@ -143,7 +154,7 @@ func (p *sharedPacer) Refused(sent time.Time, after time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	// A ledger that cannot be told now is told by the next refusal.
-	_ = p.ledger.Refused(ctx, pause)
+	_ = p.ledger.Refused(ctx, refusals, pause)
 }
 
 // await waits for done without holding mu; false means that ctx ended first.
