@@ -1,0 +1,165 @@
+package ciconfig
+
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// item takes a whole entry out of a script list.
+func (c *cutting) item(ch *chunk) {
+	l, ok := c.run.lineOf[ch]
+	if !ok || l.list == nil || l.list.Style&yaml.FlowStyle != 0 {
+		c.bad = true
+		return
+	}
+	end, ok := c.run.cfg.nodeEnd(l.doc, l.node)
+	at := l.doc.src.offset(l.node.Line, l.node.Column)
+	from, _ := l.doc.src.line(at)
+	if !ok || strings.TrimSpace(string(l.doc.src.data[from:at])) != "-" {
+		c.bad = true
+		return
+	}
+	if end == 0 || lineBreak(l.doc.src.data[end-1:]) == 0 {
+		_, end = l.doc.src.line(end)
+	}
+	c.changes = append(c.changes, change{span: span{l.doc.src, from, end}})
+	c.emptied[l.list]++
+	c.items[l.node] = true
+}
+
+// empty takes out jobs whose script has become empty.
+func (c *cutting) empty() {
+	for list, n := range c.emptied {
+		if n < len(list.Content) && !c.idle(list) {
+			continue
+		}
+		j := c.run.jobOfScript(list)
+		if j == nil || c.run.wantedBy(j.name) {
+			c.bad = true
+			return
+		}
+		d := j.own.doc
+		k, ok := c.run.cfg.keyLines(d, deref(d.root), j.name)
+		if !ok {
+			c.bad = true
+			return
+		}
+		from := k.lines.start
+		for from > 0 { // the comment above goes with it
+			s, _ := d.src.line(from - 1)
+			if !strings.HasPrefix(string(d.src.data[s:from]), "#") {
+				break
+			}
+			from = s
+		}
+		end := k.lines.end
+		for end < len(d.src.data) && strings.TrimSpace(string(d.src.data[end:min(end+1, len(d.src.data))])) == "" {
+			_, next := d.src.line(end)
+			if strings.TrimSpace(string(d.src.data[end:next])) != "" {
+				break
+			}
+			end = next
+		}
+		var kept []change
+		for _, x := range c.changes {
+			if x.src != d.src || x.start < from || x.end > end {
+				kept = append(kept, x)
+			}
+		}
+		c.changes = append(kept, change{span: span{d.src, from, end}})
+		c.jobs = append(c.jobs, j)
+	}
+}
+
+// idle says whether the entries that are left of a script only log in to a
+// registry and say so: nothing comes of it any more.
+func (c *cutting) idle(list *yaml.Node) bool {
+	logins := 0
+	for _, n := range list.Content {
+		if c.items[n] {
+			continue
+		}
+		f := parseText([]string{deref(n).Value})
+		if f == nil {
+			return false
+		}
+		only := true
+		syntax.Walk(f, func(n syntax.Node) bool {
+			call, ok := n.(*syntax.CallExpr)
+			if !ok || len(call.Args) == 0 || !only {
+				return only
+			}
+			switch name := call.Args[0].Lit(); {
+			case name == "echo" || name == "printf" || name == "set":
+			case len(call.Args) > 2 && (name == "sh" || name == "bash") && call.Args[1].Lit() == "-c":
+				q, ok := call.Args[2].Parts[0].(*syntax.DblQuoted)
+				only = ok && len(call.Args[2].Parts) == 1 && loggingIn(literalOf(q))
+				logins++
+			default:
+				only = len(call.Args) > 1 && loggingIn(name+" "+call.Args[1].Lit()+" "+wordAt(call, 2))
+				logins++
+			}
+			return only
+		})
+		if !only {
+			return false
+		}
+	}
+	return logins > 0
+}
+
+// loggingIn says whether a command line begins as a login to a registry does.
+func loggingIn(line string) bool {
+	words := strings.Fields(line)
+	if len(words) < 2 || !imageTools[words[0]] && words[0] != "docker" {
+		return false
+	}
+	return words[1] == "login" || len(words) > 2 && (words[1] == "auth" || words[1] == "registry") && words[2] == "login"
+}
+
+// wordAt is a literal argument of a call, "" where there is none.
+func wordAt(c *syntax.CallExpr, i int) string {
+	if i < len(c.Args) {
+		return c.Args[i].Lit()
+	}
+	return ""
+}
+
+// literalOf is what double quotes begin with, up to the first expansion.
+func literalOf(q *syntax.DblQuoted) string {
+	if len(q.Parts) == 0 {
+		return ""
+	}
+	if l, ok := q.Parts[0].(*syntax.Lit); ok {
+		return l.Value
+	}
+	return ""
+}
+
+// jobOfScript is the job whose own script the list is.
+func (r *run) jobOfScript(list *yaml.Node) *job {
+	for _, j := range r.jobs {
+		if t := j.own.kids["script"]; t != nil && t.node == list && j.own.doc != nil && has(j.own.node, "script") && !j.hidden {
+			return j
+		}
+	}
+	return nil
+}
+
+// wantedBy says whether another job names the job.
+func (r *run) wantedBy(name string) bool {
+	for _, j := range r.jobs {
+		for _, key := range []string{"needs", "dependencies", "extends"} {
+			if t := j.own.kids[key]; t != nil {
+				for _, n := range items(t.node) {
+					if n = deref(n); n != nil && (n.Value == name || child(n, "job") != nil && child(n, "job").Value == name) {
+						return true
+					}
+				}
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,191 @@
+package ciconfig
+
+import (
+	"slices"
+	"strings"
+)
+
+// replaceMoving puts a unique tag in the place of the moving one, another than
+// those that the image is pushed under already.
+func (r *run) replaceMoving(g *movings, siblings []*use) (changes []change, drops []*use, ok bool) {
+	if r.pushedTwice(g) {
+		return nil, nil, false
+	}
+	with := r.successor(g, siblings)
+	for _, u := range g.all {
+		if r.isCache(u) || r.givenAlready(u, with) {
+			drops = append(drops, u)
+			continue
+		}
+		c, ok := u.tagChange(with)
+		if !ok || !r.dependable(g.pushes, u) {
+			return nil, nil, false
+		}
+		u.retagged = bracedTail(with)
+		changes = append(changes, c)
+	}
+	return changes, drops, true
+}
+
+// givenAlready says whether a build gives the image the tag already by a flag of its own,
+// so that the one of the moving tag can go.
+func (r *run) givenAlready(u *use, with string) bool {
+	if !slices.ContainsFunc(r.uses, func(v *use) bool { return v != u && v.bad == "" && v.builtWith(u) && tagOf(v) == bracedTail(with) }) {
+		return false
+	}
+	_, ok := r.droppable([]*use{u})
+	return ok
+}
+
+// pushedTwice says whether two jobs of one pipeline push the tag: one of the
+// build in its place would be there already when the second comes.
+func (r *run) pushedTwice(g *movings) bool {
+	if strings.Contains(g.name+g.tag, "$(") { // each job may have a name of its own
+		return false
+	}
+	var jobs []*job
+	for _, p := range g.pushes {
+		for _, j := range append([]*job{p.job}, p.also...) {
+			if j == nil || slices.Contains(jobs, j) {
+				continue
+			}
+			for _, other := range jobs {
+				if j.in == other.in && !j.hidden && !other.hidden && sameRules(j, other) {
+					return true
+				}
+			}
+			jobs = append(jobs, j)
+		}
+	}
+	return false
+}
+
+// dropMoving drops a tag that is pushed beside a unique one.
+func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*use, ok bool) {
+	for _, p := range g.pushes { // who builds the image must push it under another tag
+		if r.buildsIn(p.job, g.name) && !r.pushesUnique(p.job, g) {
+			return nil, nil, false
+		}
+	}
+	with, portable := sibling.tagSource()
+	for _, u := range g.all {
+		if r.isCache(u) || u.push || u.element.src != nil || u.cmd != nil && u.tags() {
+			drops = append(drops, u)
+			continue
+		}
+		if u.role == textRole {
+			continue // printed only
+		}
+		c, ok := u.tagChange(with)
+		if !ok || !portable || !r.carries(with, sibling, u) || !r.dependable([]*use{sibling}, u) || r.begets(u, sibling) {
+			return nil, nil, false
+		}
+		u.retagged = braces(with)
+		changes = append(changes, c)
+	}
+	return changes, drops, true
+}
+
+// begets says whether a docker tag makes the sibling out of the moving tag: the
+// sibling is not there yet.
+func (r *run) begets(u, sibling *use) bool {
+	for _, v := range r.uses {
+		if v != u && v.cmd != nil && u.cmd != nil && v.cmd.call == u.cmd.call && v.tags() && v.ref.own && v.ref.name() == sibling.ref.name() && tagOf(v) == tagOf(sibling) {
+			return true
+		}
+	}
+	return false
+}
+
+// dropPushes drops no more than the pushes of a moving tag. The jobs that make
+// it keep it as a name that no registry hears of.
+func (r *run) dropPushes(g *movings, sibling *use) (changes []change, drops []*use, ok bool) {
+	home, made := map[*job]bool{}, map[*job]bool{}
+	for _, p := range g.pushes {
+		if !singlePurpose(p.lits) || !strings.HasSuffix(p.command, " push") || r.buildsIn(p.job, g.name) && !r.pushesUnique(p.job, g) {
+			return nil, nil, false
+		}
+		for _, j := range append([]*job{p.job}, p.also...) {
+			home[j] = true
+		}
+	}
+	for _, u := range g.all {
+		if u.cmd != nil && u.tags() && !u.push {
+			made[u.job] = true
+			for _, j := range u.also {
+				made[j] = true
+			}
+		}
+	}
+	for j := range home {
+		if !made[j] {
+			return nil, nil, false
+		}
+	}
+	with, portable := sibling.tagSource()
+	for _, u := range g.all {
+		switch away := slices.ContainsFunc(append([]*job{u.job}, u.also...), func(j *job) bool { return !home[j] }); {
+		case u.push || r.isCache(u):
+			drops = append(drops, u)
+		case u.role == textRole:
+		case !away && u.cmd != nil && strings.Contains(u.command, " pull"):
+			return nil, nil, false
+		case !away && u.cmd != nil:
+		default:
+			c, ok := u.tagChange(with)
+			if !ok || !portable || !r.carries(with, sibling, u) || !r.dependable([]*use{sibling}, u) {
+				return nil, nil, false
+			}
+			u.retagged = braces(with)
+			changes = append(changes, c)
+		}
+	}
+	return changes, drops, true
+}
+
+// bracedTail is braces for a tag whose end is the variable.
+func bracedTail(tag string) string {
+	i := strings.LastIndexByte(tag, '$')
+	return tag[:max(i, 0)] + braces(tag[max(i, 0):])
+}
+
+// braces writes a variable as references show it: ${NAME}.
+func braces(tag string) string {
+	if name, ok := strings.CutPrefix(tag, "$"); ok && !strings.HasPrefix(name, "{") {
+		return "${" + name + "}"
+	}
+	return tag
+}
+
+// buildsIn says whether a job builds an image.
+func (r *run) buildsIn(j *job, name string) bool {
+	for _, u := range r.uses {
+		if u.job != j || !u.ref.own || u.cmd == nil || !u.tags() || u.ref.name() != name {
+			continue
+		}
+		if strings.Contains(u.command, " build") || !r.fromSame(u) {
+			return true
+		}
+	}
+	return false
+}
+
+// fromSame says whether a docker tag only gives another tag to the same image.
+func (r *run) fromSame(u *use) bool {
+	for _, v := range r.uses {
+		if v != u && v.cmd != nil && v.cmd.call == u.cmd.call && v.ref.own && v.ref.name() == u.ref.name() && !v.tags() {
+			return true
+		}
+	}
+	return false
+}
+
+// pushesUnique says whether a job pushes the image under a tag of the build.
+func (r *run) pushesUnique(j *job, g *movings) bool {
+	for _, u := range r.uses {
+		if u.job == j && u.ref.own && u.push && u.ref.name() == g.name && u.lasts(g) && sameImage(g, u) {
+			return true
+		}
+	}
+	return false
+}
