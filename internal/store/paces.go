@@ -13,7 +13,7 @@ type Pace struct {
 }
 
 // Pace returns the time line of an action, of which the account allows quota a
-// second. See package copy on how it is used.
+// second. See package pace on how it is used.
 func (s *Store) Pace(action string, quota float64) *Pace {
 	return &Pace{store: s, action: action, quota: quota}
 }
