@@ -80,20 +80,27 @@ func (u *use) fieldBehind(s span) bool {
 
 // insertInTag puts text before the tag, in the variable that holds the tag.
 func (u *use) insertInTag(text string) {
-	ref := u.ref
-	f := ref.f
-	if ref.colon+1 >= ref.tagEnd || len(f.via(ref.colon+1)) <= len(f.via(ref.colon)) {
+	at, ok := u.tagStart()
+	switch {
+	case !ok:
 		u.bad = "uses-disagree" // the tag is written right here
-		return
+	case at.src == nil:
+		u.bad = "in-template"
+	default:
+		u.change(change{span: at, with: text})
 	}
-	p := f.t[f.piece[ref.colon+1]]
-	at := p.at
-	if s, ok := f.at(ref.colon + 1); ok {
+}
+
+// tagStart is the place, of no width, before the tag's first character in the variable
+// that brings the tag in.
+func (u *use) tagStart() (at span, ok bool) {
+	ref, f := u.ref, u.ref.f
+	if ref.colon+1 >= ref.tagEnd || len(f.via(ref.colon+1)) <= len(f.via(ref.colon)) {
+		return span{}, false
+	}
+	at = f.t[f.piece[ref.colon+1]].at
+	if s, exact := f.at(ref.colon + 1); exact {
 		at = s
 	}
-	if at.src == nil {
-		u.bad = "in-template"
-		return
-	}
-	u.change(change{span: span{at.src, at.start, at.start}, with: text})
+	return span{at.src, at.start, at.start}, true
 }

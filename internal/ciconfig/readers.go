@@ -9,8 +9,11 @@ import (
 // follow. What was evaluated does; this net finds what was not: text that joins a
 // tag by a colon, and programs.
 
-// mark notes that an expansion is evaluated.
-func (s *source) mark(offset int) {
+// mark notes that an expansion is evaluated, and what it puts in where somebody asks.
+func (s *source) mark(offset int, values []text) {
+	if s.puts != nil {
+		s.puts[offset] = union(s.puts[offset], values)
+	}
 	if s.read == nil {
 		s.read = make([]uint64, len(s.data)/64+1)
 	}

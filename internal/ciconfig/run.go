@@ -55,7 +55,8 @@ type run struct {
 	kustomize      kustomizing
 	helms          []helmCall
 	bakeCalls      []bakeCall
-	expressions    int // of HCL, evaluated so far
+	expressions    int             // of HCL, evaluated so far
+	got            map[span][]text // see values
 }
 
 type declared struct {

@@ -15,9 +15,10 @@ type source struct {
 	path     string
 	data     []byte
 	editable bool
-	was      *moved   // how an earlier pass moved the bytes, nil at first
-	read     []uint64 // the expansions that were evaluated, a bit for each offset
-	starts   []int    // offset of the first byte of each line, as YAML counts lines
+	was      *moved         // how an earlier pass moved the bytes, nil at first
+	read     []uint64       // the expansions that were evaluated, a bit for each offset
+	puts     map[int][]text // what each of them puts in, nil where nobody asks
+	starts   []int          // offset of the first byte of each line, as YAML counts lines
 
 	parsed  bool // see parsed.go
 	docs    []*yaml.Node

@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -11,27 +12,70 @@ import (
 
 // guardTags leaves the changes of tag variables that something else reads.
 func (r *run) guardTags() {
-	readers := map[string]map[span]bool{} // where the tag of an own image is put in
+	var tagged []*use
+	known := map[span]bool{} // where the tag of an own image is put in
 	for _, u := range r.uses {
-		for _, e := range u.tagExpansions() {
-			name := expandedName(e)
-			if readers[name] == nil {
-				readers[name] = map[span]bool{}
-			}
-			readers[name][e] = true
+		via := u.tagExpansions()
+		if len(via) > 0 {
+			tagged = append(tagged, u)
+		}
+		for _, e := range via {
+			known[e] = true
 		}
 	}
-	elsewhere := map[string]bool{}
-	for name, known := range readers {
-		elsewhere[name] = name != "" && r.readElsewhere(name, known)
-	}
-	for _, u := range r.uses {
+	readers := map[string][]span{}
+	for _, u := range tagged {
+		at, ok := u.tagStart()
 		for _, e := range u.tagExpansions() {
-			if elsewhere[expandedName(e)] && u.bad == "" {
+			name := expandedName(e)
+			if _, found := readers[name]; !found {
+				readers[name] = r.readElsewhere(name, known)
+			}
+			if u.bad == "" && ok && slices.ContainsFunc(readers[name], func(s span) bool { return r.mayGet(s, at) }) {
 				u.bad = "uses-disagree"
 			}
 		}
 	}
+}
+
+// mayGet says whether an expansion may put in what is written at a place: what it was
+// seen to put in does, or nobody has seen it evaluated.
+func (r *run) mayGet(s, at span) bool {
+	values, seen := r.values()[s]
+	if !seen || len(values) >= most {
+		return true
+	}
+	holds := func(s span) bool { return s.src == at.src && s.start <= at.start && at.start < s.end }
+	for _, t := range values {
+		for _, p := range t {
+			if holds(p.at) || slices.ContainsFunc(p.via, holds) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// values are what each expansion puts in, by the place of its dollar sign. To keep them
+// every time would cost too much; the few who ask have everything evaluated once more.
+func (r *run) values() map[span][]text {
+	if r.got != nil {
+		return r.got
+	}
+	r.got = map[span][]text{}
+	for _, s := range r.files {
+		s.puts = map[int][]text{}
+	}
+	again := newRun(r.in, r)
+	again.quiet = r.quiet
+	again.look()
+	for _, s := range r.files {
+		for at, values := range s.puts {
+			r.got[span{s, at, at + 1}] = values
+		}
+		s.puts = nil
+	}
+	return r.got
 }
 
 // tagExpansions are the expansions that bring the tag into a reference, where the
@@ -55,13 +99,14 @@ func expandedName(s span) string {
 	return ""
 }
 
-// readElsewhere says whether a file that a pipeline reads expands a variable at a
-// place that is none of the known ones, other than to show it.
-func (r *run) readElsewhere(name string, known map[span]bool) bool {
+// readElsewhere are the dollar signs of a variable's expansions in what the pipelines
+// read, but for the known ones and those that only show it.
+func (r *run) readElsewhere(name string, known map[span]bool) []span {
+	var out []span
 	re := regexp.MustCompile(`\$[({]?` + name + `\b`)
 	for _, f := range r.in.Files {
 		s := r.files[f.Path]
-		if !r.visited[f.Path] && !(isMakefile(f.Path) && r.makes) || len(s.data) > maxFile {
+		if name == "" || !r.visited[f.Path] && !(isMakefile(f.Path) && r.makes) || len(s.data) > maxFile {
 			continue
 		}
 		for _, m := range re.FindAllIndex(s.data, -1) {
@@ -69,11 +114,11 @@ func (r *run) readElsewhere(name string, known map[span]bool) bool {
 			before := strings.TrimLeft(string(s.data[from:m[0]]), " \t-@")
 			shown := strings.HasPrefix(before, "#") || strings.HasPrefix(before, "echo ") || strings.HasPrefix(before, "printf ")
 			if !shown && !holds(known, s, m[0]) {
-				return true
+				out = append(out, span{s, m[0], m[0] + 1})
 			}
 		}
 	}
-	return false
+	return out
 }
 
 // holds says whether one of some spans holds a place.

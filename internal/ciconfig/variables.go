@@ -295,7 +295,7 @@ func (e *env) inputs(d *document, name string) []text {
 // expanded is what an expansion at a place gives: the values, or a hole.
 func expanded(vals []text, name string, at span, split bool) []text {
 	if at.src != nil {
-		at.src.mark(at.start)
+		at.src.mark(at.start, vals)
 	}
 	if len(vals) == 0 {
 		return []text{{piece{hole: name, at: at, split: split}}}

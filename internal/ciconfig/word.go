@@ -231,7 +231,7 @@ func (sh *shell) operated(vals []text, name string, at span, split bool) []text 
 	if predefined(name) {
 		vals = []text{{piece{hole: name, at: at}}}
 	}
-	at.src.mark(at.start)
+	at.src.mark(at.start, vals)
 	cut := false
 	for _, v := range vals {
 		if sh.run.mentions(v) {
