@@ -35,54 +35,6 @@ func (sh *shell) given(c *command, i int) {
 
 var isName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// read sets the variables of read, from a here-string or from what nobody knows.
-func (sh *shell) read(c *command) {
-	var names []string
-	for i := 1; i < len(c.args); i++ {
-		if n := c.lit(i); isName.MatchString(n) {
-			names = append(names, n)
-		}
-	}
-	for k, n := range names {
-		var vals []text
-		for _, v := range c.input {
-			list := []text{v}
-			if len(names) > 1 {
-				list = fieldsOf(v)
-			}
-			switch {
-			case k >= len(list):
-				vals = union(vals, []text{{}})
-			case k+1 == len(names) && len(list) > len(names):
-				vals = union(vals, []text{{piece{hole: n, at: c.at}}})
-			default:
-				vals = union(vals, []text{unsplit(list[k])})
-			}
-		}
-		if vals == nil {
-			vals = []text{{piece{hole: n}}}
-		}
-		sh.vars = sh.vars.with(n, vals)
-	}
-}
-
-// fieldsOf is a text split at its white space.
-func fieldsOf(t text) []text {
-	out := make(text, len(t))
-	for i, p := range t {
-		p.split = true
-		out[i] = p
-	}
-	return out.fields()
-}
-
-// readsWhole says whether a statement is a read that takes no more apart than the
-// words of a line.
-func readsWhole(s *syntax.Stmt) bool {
-	c, ok := s.Cmd.(*syntax.CallExpr)
-	return ok && len(c.Assigns) == 0 && len(c.Args) > 0 && c.Args[0].Lit() == "read"
-}
-
 // indirect is the value of the variable that another one names: ${!NAME}.
 func (sh *shell) indirect(p *syntax.ParamExp, at span, split bool) []text {
 	hole := expanded(nil, unknown, at, split)

@@ -8,12 +8,12 @@ import (
 )
 
 // choice says of which alternative a value is a part: an entry of parallel:matrix,
-// a rule, an include with its inputs. Values of different alternatives never come
-// together in one job.
+// a rule, an include with its inputs, a way through a script. Values of different
+// alternatives never come together.
 type choice struct {
-	among *yaml.Node // what holds the alternatives
-	one   any        // the alternative, nil for a value that goes with each
-	name  string     // the variable or input
+	among any    // what holds the alternatives: a node, or a turn of a script
+	one   any    // the alternative, nil for a value that goes with each
+	name  string // the variable or input
 	value *yaml.Node
 	spare bool // nothing takes the value by itself: an option, a default that is always given
 }

@@ -163,6 +163,12 @@ func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
 		return true
 	})
 	vals := sh.parts(ch, r.Hdoc.Parts, quoted, true)
+	if readsLines(s) {
+		sh.lines = linesOf(vals)
+		if !quoted {
+			return
+		}
+	}
 	if yes, away := fed(s); yes && sh.depth < maxCalls {
 		if away {
 			sh.run.handedOut(at, vals, "ssh")

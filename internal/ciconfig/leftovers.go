@@ -31,7 +31,7 @@ func mayBeLeft(b []byte) bool {
 // the files as the names pass left them. Where names were changed, such text in
 // what the jobs read would break the rest.
 func (r *run) leftovers(names *run, changed bool) {
-	told := map[string]map[int]bool{}
+	told := names.toldLines()
 	open := map[string][]int{} // findings on text of several lines
 	for _, f := range names.findings {
 		if told[f.File] == nil {
@@ -80,6 +80,28 @@ func (r *run) leftovers(names *run, changed bool) {
 			r.reportAs(severity, code, at, "")
 		}
 	}
+}
+
+// toldLines are the lines that references which block are written on: the finding on
+// such a use speaks of its definition too.
+func (r *run) toldLines() map[string]map[int]bool {
+	told := map[string]map[int]bool{}
+	for _, u := range r.uses {
+		if u.bad == "" || r.weight(u) != Blocking {
+			continue
+		}
+		for i := u.ref.start; i < u.ref.nameEnd; i++ {
+			p := u.ref.f.t[u.ref.f.piece[i]]
+			if s := p.at.src; s != nil && (i == u.ref.start || u.ref.f.piece[i] != u.ref.f.piece[i-1]) {
+				if told[s.path] == nil {
+					told[s.path] = map[int]bool{}
+				}
+				line, _ := s.position(p.at.start)
+				told[s.path][line] = true
+			}
+		}
+	}
+	return told
 }
 
 // leftIn is the place of such text in a line, -1 without. Descriptions are for people.

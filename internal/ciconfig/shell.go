@@ -3,7 +3,6 @@ package ciconfig
 import (
 	"path"
 	"slices"
-	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
 )
@@ -24,6 +23,7 @@ type shell struct {
 	away  bool    // on another machine, which does not have the job's variables
 	local bool    // the text is expanded here, before it goes there
 	print *[]text // what echo prints, inside a command substitution
+	lines []text  // what the loop's read will read, nil where nobody knows
 }
 
 type function struct {
@@ -49,35 +49,11 @@ func (sh *shell) clone() *shell {
 	return &c
 }
 
-// join keeps the values of both branches.
-func (sh *shell) join(others ...*shell) {
-	for _, o := range others {
-		for name, v := range o.vars.beside(sh.vars) {
-			mine, ok := sh.vars.get(name)
-			if !ok {
-				mine = sh.before(name)
-			}
-			sh.vars = sh.vars.with(name, union(mine, v))
-		}
-		sh.learn(o)
-	}
-}
-
 // learn takes over the functions of another shell.
 func (sh *shell) learn(o *shell) {
 	for name, f := range o.funcs.beside(sh.funcs) {
 		sh.funcs = sh.funcs.with(name, f)
 	}
-}
-
-// before is what a variable holds where a branch has not assigned it. What
-// GitLab sets is a hole, which has to stay among the values.
-func (sh *shell) before(name string) []text {
-	was, ok := sh.env.lookup(name)
-	if !ok && strings.HasPrefix(name, "CI_") {
-		return []text{{piece{hole: name}}}
-	}
-	return was
 }
 
 // script follows a chunk of shell text.
@@ -116,7 +92,11 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			sh.heredoc(ch, s, r)
 		} else if r.Word != nil {
 			vals := sh.word(ch, r.Word)
-			if r.Op == syntax.WordHdoc && takesApart(s) && !readsWhole(s) {
+			switch {
+			case r.Op != syntax.WordHdoc:
+			case readsLines(s):
+				sh.lines = linesOf(vals)
+			case takesApart(s) && !readsWhole(s):
 				sh.taken(vals, ch.span(int(s.Pos().Offset()), int(s.End().Offset())))
 			}
 		}
@@ -143,17 +123,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 	case *syntax.ForClause:
 		sh.loop(ch, c)
 	case *syntax.CaseClause:
-		vals := sh.word(ch, c.Word)
-		var arms []*shell
-		for _, it := range c.Items {
-			for _, p := range it.Patterns {
-				sh.compared(ch, vals, p)
-			}
-			arm := sh.clone()
-			arm.stmts(ch, it.Stmts)
-			arms = append(arms, arm)
-		}
-		sh.join(arms...)
+		sh.cases(ch, c)
 	case *syntax.FuncDecl:
 		if c.Name != nil {
 			sh.funcs = sh.funcs.with(c.Name.Value, function{ch, c.Body})
@@ -162,21 +132,23 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 	case *syntax.BinaryCmd:
 		switch c.Op {
 		case syntax.Pipe, syntax.PipeAll:
-			left := sh.clone()
-			left.piped = true
+			left, right := sh.clone(), sh.clone()
 			var printed []text
-			apart := takesApart(c.Y)
-			if apart {
+			apart, lines := takesApart(c.Y), readsLines(c.Y)
+			if apart || lines {
 				left.print = &printed
 			}
+			left.piped = sh.piped || !lines
 			left.stmt(ch, c.X)
-			if apart {
+			if lines {
+				right.lines = linesOf(printed)
+			} else if apart {
 				sh.taken(printed, ch.span(int(c.X.Pos().Offset()), int(c.Y.End().Offset())))
 			}
-			sh.clone().stmt(ch, c.Y)
+			right.stmt(ch, c.Y)
 		default:
 			sh.stmt(ch, c.X)
-			if c.Op == syntax.AndStmt {
+			if c.Op == syntax.AndStmt && !tests(c.X) {
 				sh.stmt(ch, c.Y)
 			} else {
 				sh.maybe(func(b *shell) { b.stmt(ch, c.Y) })
@@ -202,68 +174,6 @@ func toFile(list []*syntax.Redirect) bool {
 		}
 	}
 	return false
-}
-
-// maybe follows what may or may not be executed.
-func (sh *shell) maybe(f func(*shell)) {
-	b := sh.clone()
-	f(b)
-	sh.join(b)
-}
-
-func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
-	sh.stmts(ch, c.Cond)
-	then := sh.clone()
-	then.stmts(ch, c.Then)
-	rest := sh.clone()
-	if c.Else != nil {
-		if len(c.Else.Cond) > 0 {
-			rest.branch(ch, c.Else)
-		} else {
-			rest.stmts(ch, c.Else.Then)
-		}
-	}
-	// What both branches assign replaces the value before.
-	for name, v := range then.vars.beside(rest.vars) {
-		w, ok := rest.vars.get(name)
-		if !ok {
-			w = sh.before(name)
-		}
-		sh.vars = sh.vars.with(name, union(w, v))
-	}
-	for name, v := range rest.vars.beside(then.vars) {
-		if _, ok := then.vars.get(name); !ok {
-			sh.vars = sh.vars.with(name, union(sh.before(name), v))
-		}
-	}
-	sh.learn(then)
-	sh.learn(rest)
-}
-
-func (sh *shell) loop(ch *chunk, c *syntax.ForClause) {
-	if it, ok := c.Loop.(*syntax.WordIter); ok {
-		var vals []text
-		if !it.InPos.IsValid() {
-			for _, a := range sh.args {
-				vals = union(vals, a)
-			}
-		}
-		for _, w := range it.Items {
-			for _, v := range sh.word(ch, w) {
-				if len(v) > 0 { // an empty word is none
-					vals = union(vals, v.fields())
-				}
-			}
-		}
-		vals = slices.Clone(vals)
-		for i, v := range vals {
-			if s, ok := v.literal(); ok && strings.ContainsAny(s, "*?{") {
-				vals[i] = text{{hole: it.Name.Value, at: ch.span(int(it.Pos().Offset()), int(it.End().Offset()))}}
-			}
-		}
-		sh.set(it.Name.Value, vals)
-	}
-	sh.maybe(func(b *shell) { b.stmts(ch, c.Do) })
 }
 
 // set gives a variable its values; none at all is a value nobody knows.
@@ -407,13 +317,12 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 				cmd.reads = append(cmd.reads, path.Clean(v.String()))
 			}
 		case syntax.WordHdoc:
-			if len(c.Assigns) == 0 { // IFS=/ read
-				cmd.input = scope.word(ch, r.Word)
-			}
+			cmd.input = scope.word(ch, r.Word)
 		}
 	}
 	scope.command(&cmd)
 	if scope != sh {
 		sh.learn(scope)
+		sh.keepRead(scope, c)
 	}
 }

@@ -2,8 +2,10 @@ package ciconfig
 
 import (
 	"path"
+	"regexp"
 	"strings"
 
+	glob "mvdan.cc/sh/v3/pattern"
 	"mvdan.cc/sh/v3/syntax"
 )
 
@@ -156,6 +158,66 @@ func (sh *shell) untagged(vals []text, at span) []text {
 		out = union(out, []text{name})
 	}
 	sh.run.operations = append(sh.run.operations, kept...)
+	return out
+}
+
+// shortened are values without what a pattern takes away, ${row%%:*}, where all is
+// known and none names an image. It is nil for any other.
+func (sh *shell) shortened(vals []text, op syntax.ParExpOperator, word []text) (out []text) {
+	pat, plain := word[0].literal()
+	expr, err := glob.Regexp(pat, glob.EntireString)
+	if len(word) != 1 || !plain || err != nil {
+		return nil
+	}
+	re, err := regexp.Compile(expr)
+	if err != nil {
+		return nil
+	}
+	for _, v := range vals {
+		s, known := v.literal()
+		if !known || len(s) > maxShortened || sh.run.mentions(v) {
+			return nil
+		}
+		from, to := 0, len(s)
+		switch n := len(s); op {
+		case syntax.RemSmallPrefix:
+			from = first(n, 0, func(n int) bool { return re.MatchString(s[:n]) })
+		case syntax.RemLargePrefix:
+			from = n - first(n, n, func(n int) bool { return re.MatchString(s[:len(s)-n]) })
+		case syntax.RemSmallSuffix:
+			to = n - first(n, 0, func(n int) bool { return re.MatchString(s[len(s)-n:]) })
+		case syntax.RemLargeSuffix:
+			to = first(n, n, func(n int) bool { return re.MatchString(s[n:]) })
+		default:
+			return nil
+		}
+		out = union(out, []text{v.part(from, to)})
+	}
+	return out
+}
+
+// first is the first number up to n that fits, or another one.
+func first(n, other int, fits func(int) bool) int {
+	for i := range n + 1 {
+		if fits(i) {
+			return i
+		}
+	}
+	return other
+}
+
+// maxShortened bounds the values to which patterns are applied.
+const maxShortened = 300
+
+// part is a text without holes from byte i to j.
+func (t text) part(i, j int) (out text) {
+	at := 0
+	for _, p := range t {
+		if from, to := max(i-at, 0), min(j-at, len(p.text)); from < to {
+			out = append(out, p.slice(from, to))
+		}
+		at += len(p.text)
+	}
 	return out
 }
 

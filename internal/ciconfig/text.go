@@ -224,12 +224,14 @@ func union(a, b []text) []text {
 	out := make([]text, 0, min(len(a)+len(b), most))
 	for _, list := range [][]text{a, b} {
 		for _, t := range list {
+			if slices.ContainsFunc(out, t.same) {
+				continue
+			}
 			if len(out) == most {
+				out[most-1] = text{{hole: unknown}}
 				return out
 			}
-			if !slices.ContainsFunc(out, t.same) {
-				out = append(out, t)
-			}
+			out = append(out, t)
 		}
 	}
 	return out

@@ -58,6 +58,9 @@ func (sh *shell) part(ch *chunk, p syntax.WordPart, raw, quoted bool) []text {
 	from, to := int(p.Pos().Offset()), int(p.End().Offset())
 	switch p := p.(type) {
 	case *syntax.Lit:
+		if strings.HasPrefix(ch.text[from:to], p.Value) { // the parser counts the end mark of a here-document in
+			to = from + len(p.Value)
+		}
 		vals := sh.interpolated(ch, from, to, false)
 		if !raw {
 			for i := range vals {
@@ -212,6 +215,9 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 				return expanded(v, name, at, split)
 			}
 		}
+	}
+	if v := sh.shortened(vals, p.Exp.Op, word); v != nil {
+		return expanded(v, name, at, split)
 	}
 	return sh.operated(vals, name, at, split)
 }

@@ -1,0 +1,203 @@
+package ciconfig
+
+import (
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// Loops are followed once, with the values of all turns. Those of one turn stay
+// together: a name and its directory, out of one line.
+
+// turns are values of which each turn of a loop takes one.
+func turns(vals []text) []text {
+	if len(vals) < 2 {
+		return vals
+	}
+	among, out := &choice{}, make([]text, 0, len(vals))
+	for i := range vals {
+		out = append(out, chosen(vals[i:i+1], &choice{among: among, one: i})...)
+	}
+	return out
+}
+
+// loop follows for.
+func (sh *shell) loop(ch *chunk, c *syntax.ForClause) {
+	if it, ok := c.Loop.(*syntax.WordIter); ok {
+		var vals []text
+		if !it.InPos.IsValid() {
+			for _, a := range sh.args {
+				vals = union(vals, a)
+			}
+		}
+		for _, w := range it.Items {
+			for _, v := range sh.word(ch, w) {
+				if len(v) > 0 { // an empty word is none
+					vals = union(vals, v.fields())
+				}
+			}
+		}
+		vals = turns(vals)
+		for i, v := range vals {
+			if s, ok := v.literal(); ok && strings.ContainsAny(s, "*?{") {
+				vals[i] = text{{hole: it.Name.Value, at: ch.span(int(it.Pos().Offset()), int(it.End().Offset()))}}
+			}
+		}
+		sh.set(it.Name.Value, vals)
+	}
+	sh.maybe(func(b *shell) { b.stmts(ch, c.Do) })
+}
+
+// readsLines says whether a statement is a loop that reads its input line by line.
+func readsLines(s *syntax.Stmt) bool {
+	c, ok := s.Cmd.(*syntax.WhileClause)
+	return ok && len(c.Cond) == 1 && isRead(c.Cond[0])
+}
+
+func isRead(s *syntax.Stmt) bool {
+	switch c := s.Cmd.(type) {
+	case *syntax.CallExpr:
+		return len(c.Args) > 0 && c.Args[0].Lit() == "read" && len(s.Redirs) == 0
+	case *syntax.BinaryCmd: // read line || [ -n "$line" ]
+		return isRead(c.X)
+	}
+	return false
+}
+
+// readsWhole says whether a statement is a read that is given its input.
+func readsWhole(s *syntax.Stmt) bool {
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	return ok && len(c.Args) > 0 && c.Args[0].Lit() == "read"
+}
+
+// linesOf are the lines of texts, the empty ones left out.
+func linesOf(vals []text) []text {
+	var out []text
+	for _, v := range vals {
+		out = union(out, v.cut("\n", longest))
+	}
+	return turns(out)
+}
+
+// read sets the variables of read, from a here-string, from the lines that the loop is
+// given, or from what nobody knows.
+func (sh *shell) read(c *command) {
+	lines, names := sh.lines, []string(nil)
+	sh.lines = nil // what is read inside of the loop are the lines behind
+	if c.input != nil {
+		lines = nil
+		for _, v := range c.input {
+			lines = union(lines, v.cut("\n", longest)[:1])
+		}
+	}
+	for i := 1; i < len(c.args); i++ {
+		switch n := c.lit(i); {
+		case strings.HasPrefix(n, "-") && strings.ContainsAny(n, "adnN"), c.lit(0) != "read": // an array, other ends than that of a line
+			lines = nil
+		case isName.MatchString(n):
+			names = append(names, n)
+		}
+	}
+	seps, ok := sh.separators()
+	if !ok {
+		lines = nil
+	}
+	if strings.Trim(seps, " \t\n") != "" {
+		sh.taken(lines, c.at)
+	}
+	for k, n := range names {
+		var vals []text
+		for _, l := range lines {
+			switch words := l.cut(seps, len(names)); {
+			case k < len(words):
+				vals = union(vals, []text{unsplit(words[k])})
+			case slices.ContainsFunc(l, func(p piece) bool { return p.hole != "" && !strings.HasPrefix(p.hole, "CI_") }):
+				vals = union(vals, []text{{piece{hole: n, at: c.at}}}) // it may hold several words
+			default:
+				vals = union(vals, []text{{}})
+			}
+		}
+		if vals == nil {
+			vals = []text{{piece{hole: n}}}
+		}
+		sh.vars = sh.vars.with(n, vals)
+	}
+}
+
+// separators are the characters between the words of a line, of IFS; ok is false where
+// nobody knows them.
+func (sh *shell) separators() (seps string, ok bool) {
+	vals, set := sh.vars.get("IFS")
+	if !set {
+		return " \t\n", true
+	}
+	if len(vals) != 1 {
+		return "", false
+	}
+	seps, ok = vals[0].literal()
+	return strings.NewReplacer(`\n`, "\n", `\t`, "\t").Replace(seps), ok
+}
+
+// keepRead takes over what a read has set that had variables of its own before it:
+// IFS=: read name dir.
+func (sh *shell) keepRead(scope *shell, c *syntax.CallExpr) {
+	if c.Args[0].Lit() != "read" {
+		return
+	}
+	vars := scope.vars
+	for _, a := range c.Assigns {
+		if a.Name == nil {
+			continue
+		}
+		if was, ok := sh.vars.get(a.Name.Value); ok {
+			vars = vars.with(a.Name.Value, was)
+		} else {
+			vars = vars.without(a.Name.Value)
+		}
+	}
+	sh.vars, sh.lines = vars, scope.lines
+}
+
+// cut is a text cut at separators into at most n words, the last of which keeps the
+// rest. White space counts once, other separators each for itself.
+// https://pubs.opengroup.org/onlinepubs/9799919799/utilities/V3_chap02.html#tag_19_06_05
+func (t text) cut(seps string, n int) []text {
+	var out []text
+	var word text
+	begun := false
+	for _, p := range t {
+		if p.hole != "" {
+			word, begun = append(word, p), true
+			continue
+		}
+		start := 0
+		for i := 0; i < len(p.text); i++ {
+			c := p.text[i]
+			white := c == ' ' || c == '\t' || c == '\n'
+			if strings.IndexByte(seps, c) < 0 || len(out) == n-1 && (begun || !white) {
+				begun = true
+				continue
+			}
+			if i > start {
+				word = append(word, p.slice(start, i))
+			}
+			start = i + 1
+			if begun || !white {
+				out, word, begun = append(out, word), nil, false
+			}
+		}
+		if start < len(p.text) {
+			word = append(word, p.slice(start, len(p.text)))
+		}
+	}
+	if begun || len(out) == 0 {
+		out = append(out, word)
+	}
+	if k := len(out) - 1; len(out[k]) > 0 && strings.ContainsRune(seps, ' ') {
+		if last := &out[k][len(out[k])-1]; last.hole == "" {
+			*last = last.slice(0, len(strings.TrimRight(last.text, " \t\n")))
+		}
+	}
+	return out
+}

@@ -1,0 +1,125 @@
+package ciconfig
+
+import (
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// Where a script may go several ways, each is followed by a shell of its own. Nobody
+// knows which one is taken, so a variable keeps the values of all of them; but what two
+// ways have set never comes together.
+
+// merge goes on with what the ways have left, of which one is taken.
+func (sh *shell) merge(ways ...*shell) {
+	switch len(ways) {
+	case 0:
+		return
+	case 1:
+		sh.vars = ways[0].vars
+		sh.learn(ways[0])
+		return
+	}
+	was, among := sh.vars, &choice{}
+	changed := map[string]bool{}
+	for _, w := range ways {
+		for name, v := range w.vars.beside(was) {
+			if old, ok := was.get(name); !ok || len(old) != len(v) || len(v) > 0 && &old[0] != &v[0] {
+				changed[name] = true
+			}
+		}
+		sh.learn(w)
+	}
+	for _, name := range sortedKeys(changed) {
+		var vals []text
+		for i, w := range ways {
+			v, ok := w.vars.get(name)
+			if !ok {
+				v = sh.before(name)
+			}
+			vals = union(vals, chosen(v, &choice{among: among, one: i}))
+		}
+		sh.vars = sh.vars.with(name, vals)
+	}
+}
+
+// before is what a variable holds where a branch has not assigned it. What
+// GitLab sets is a hole, which has to stay among the values.
+func (sh *shell) before(name string) []text {
+	was, ok := sh.env.lookup(name)
+	if !ok && strings.HasPrefix(name, "CI_") {
+		return []text{{piece{hole: name}}}
+	}
+	return was
+}
+
+// maybe follows what may or may not be executed.
+func (sh *shell) maybe(f func(*shell)) {
+	b := sh.clone()
+	f(b)
+	sh.merge(b, sh.clone())
+}
+
+// branch follows if, with all its elif and else.
+func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
+	var ways []*shell
+	rest := sh.clone()
+	for ; c != nil; c = c.Else {
+		rest.stmts(ch, c.Cond)
+		ways = rest.way(ways, ch, c.Then)
+		if len(c.Cond) == 0 {
+			sh.merge(ways...)
+			return
+		}
+	}
+	sh.merge(append(ways, rest)...)
+}
+
+// cases follows case.
+func (sh *shell) cases(ch *chunk, c *syntax.CaseClause) {
+	vals := sh.word(ch, c.Word)
+	var ways []*shell
+	all := false
+	for _, it := range c.Items {
+		for _, p := range it.Patterns {
+			sh.compared(ch, vals, p)
+			all = all || p.Lit() == "*"
+		}
+		ways = sh.way(ways, ch, it.Stmts)
+	}
+	if !all {
+		ways = append(ways, sh.clone())
+	}
+	sh.merge(ways...)
+}
+
+// way follows one of several ways, and adds it unless it ends the script.
+func (sh *shell) way(ways []*shell, ch *chunk, list []*syntax.Stmt) []*shell {
+	w := sh.clone()
+	w.stmts(ch, list)
+	if n := len(list); n > 0 {
+		if c, ok := list[n-1].Cmd.(*syntax.CallExpr); ok && len(c.Args) > 0 && c.Args[0].Lit() == "exit" {
+			return ways
+		}
+	}
+	return append(ways, w)
+}
+
+// tests says whether a statement only asks something, so that what follows && may be
+// left out on a good day.
+func tests(s *syntax.Stmt) bool {
+	switch c := s.Cmd.(type) {
+	case *syntax.TestClause:
+		return true
+	case *syntax.BinaryCmd:
+		return tests(c.X) || tests(c.Y)
+	case *syntax.CallExpr:
+		if len(c.Args) > 0 {
+			switch c.Args[0].Lit() {
+			case "[", "test", "grep", "true", "false":
+				return true
+			}
+		}
+	}
+	return false
+}
