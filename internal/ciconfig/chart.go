@@ -22,6 +22,7 @@ var formatted = regexp.MustCompile(`printf\s+"%s[/-][^"]*"\s+\$?\.Values\.([A-Za
 type helmCall struct {
 	lits []string
 	sets map[string][]text // what --set gives a value
+	tags map[string][]text // the same for tags, with the colon that joins them
 }
 
 // recordHelm remembers a run of helm and the values that it sets.
@@ -29,7 +30,7 @@ func (r *run) recordHelm(c *command, lits []string) {
 	if lits[0] != "helm" {
 		return
 	}
-	call := helmCall{lits: lits, sets: map[string][]text{}}
+	call := helmCall{lits: lits, sets: map[string][]text{}, tags: map[string][]text{}}
 	for i := 1; i < len(c.args); i++ {
 		a := c.lit(i)
 		switch flag, _, joined := strings.Cut(a, "="); {
@@ -52,7 +53,13 @@ func (h *helmCall) set(f *flat, i int) {
 			end = i + k
 		}
 		if key, _, ok := strings.Cut(f.s[i:end], "="); ok {
-			h.sets[key] = append(h.sets[key], f.cut(i+len(key)+1, end))
+			equals := i + len(key)
+			value := f.cut(equals+1, end)
+			h.sets[key] = append(h.sets[key], value)
+			if at, ok := f.at(equals); ok && strings.HasSuffix(key, "tag") && len(value) > 0 {
+				at.start = at.end
+				h.tags[key] = append(h.tags[key], append(text{{text: ":", at: at, via: f.via(equals)}}, value...))
+			}
 		}
 		i = end + 1
 	}
@@ -160,6 +167,21 @@ func (r *run) chartLine(ch *chunk, of func(key string) []text) {
 		}
 	}
 }
+
+// joinedInCharts drops the pairs of flags whose repository a template joins to a name:
+// the chart makes other references of them.
+func (r *run) joinedInCharts() {
+	joined := map[span]bool{}
+	for _, u := range r.uses {
+		if u.command == "chart" && u.ref.sep >= 0 {
+			joined[u.base()] = true
+		}
+	}
+	r.uses = slices.DeleteFunc(r.uses, func(u *use) bool { return u.pair && u.cmd != nil && joined[u.base()] })
+}
+
+// base is where the use's base is written.
+func (u *use) base() span { return u.ref.f.t[u.ref.f.piece[u.ref.start]].at }
 
 // valuesOf are the values that the runs of helm give a chart under a key: of
 // --set, of the files that they name, or the chart's own.

@@ -40,6 +40,7 @@ func (r *run) documents() {
 			u.document, u.filled = true, r.makes || isDockerfile(f.Path) || r.fills(f.Path)
 		}
 	}
+	r.joinedInCharts()
 	r.unbuilt()
 }
 

@@ -2,12 +2,8 @@ package ciconfig
 
 import "strings"
 
-// repository handles a use that wants the bare repository: the name has gone,
-// so the tag that is named beside it gets the prefix.
-//
-//	--set image.repository=$B/api --set image.tag=$T     ->  =$B and =api-$T
-//	--set a.repository=$API,a.tag=$T                     ->  =$B and =api-$T
-func (r *run) repository(u *use, prefix string) {
+// repository handles a use that wants the bare repository, with no tag beside it.
+func (r *run) repository(u *use) {
 	if u.lits == nil {
 		if strings.HasPrefix(u.command, "input") {
 			return
@@ -26,41 +22,31 @@ func (r *run) repository(u *use, prefix string) {
 	case strings.Contains(all, "list-tags"), strings.Contains(all, "tag ls"), u.lits[0] == "crane":
 		u.bad = "registry-cleanup"
 	default:
-		r.pair(u, prefix)
+		u.bad = "tag-elsewhere"
 	}
 }
 
-// pair finds the tag that belongs to a repository=... argument.
-func (r *run) pair(u *use, prefix string) {
-	u.bad = "tag-elsewhere"
-	key := keyBefore(u.ref.f.s[:u.ref.start])
-	dot := strings.LastIndexByte(key, '.')
-	stem := key[:dot+1]
-	found := false
-	for i := range u.cmd.args {
-		f := r.flatten(u.cmd.args[i])
-		for at := 0; at < len(f.s); {
-			k := strings.Index(f.s[at:], stem+"tag=")
-			if k < 0 {
-				break
-			}
-			k += at
-			at = k + len(stem) + len("tag=")
-			if k > 0 && f.s[k-1] != ',' && f.s[k-1] != '=' && f.s[k-1] != ' ' {
-				continue
-			}
-			s, ok := f.at(at - 1)
-			if !ok || len(f.via(at-1)) > 0 {
-				return
-			}
-			found = true
-			u.bad = ""
-			u.change(change{span: span{s.src, s.end, s.end}, with: prefix + "-"})
+// flagPairs looks at a repository that a flag of helm sets, and the tag that another
+// sets beside it, as the one reference that the chart makes of them: the name goes
+// before the tag. It says whether there is such a tag.
+//
+//	--set image.repository=$B/api --set image.tag=$T     ->  =$B and =api-$T
+//	--set a.repository=$API,a.tag=$T                     ->  =$B and =api-$T
+func (r *run) flagPairs(u *use) bool {
+	if u.lits[0] != "helm" || u.ref.colon >= 0 || u.ref.digest >= 0 {
+		return false
+	}
+	f := u.ref.f
+	key := keyBefore(f.s[:u.ref.start])
+	tags := r.helms[len(r.helms)-1].tags[key[:strings.LastIndexByte(key, '.')+1]+"tag"]
+	for _, tag := range product([]text{f.cut(u.ref.start, u.ref.end)}, tags) {
+		for _, ref := range r.references(tag) {
+			v := *u
+			v.ref, v.role, v.pair = ref, imageRole, true
+			r.add(&v)
 		}
 	}
-	if !found {
-		u.bad = "tag-elsewhere"
-	}
+	return len(tags) > 0
 }
 
 // keyBefore is the key of key=value that stands directly before the value.

@@ -24,6 +24,7 @@ type movings struct {
 	pushes    []*use
 	several   bool // the image has other moving tags elsewhere
 	beside    bool // one of these tags is a variable alone
+	unseen    bool // helm deploys the image, by a tag that is not beside it
 }
 
 // movingTags decides what becomes of each moving tag and adds the changes.
@@ -31,7 +32,11 @@ func (r *run) movingTags() {
 	groups := map[string]*movings{}
 	var order []string
 	siblings := map[string][]*use{}
+	unseen := map[string]bool{}
 	for _, u := range r.uses {
+		if u.ref.own && u.role == repositoryRole && u.lits != nil && u.lits[0] == "helm" {
+			unseen[u.ref.name()] = true
+		}
 		if !u.ref.own || u.ref.host || u.ref.joined || u.settled || u.role == repositoryRole || u.bad == "local-file" {
 			continue
 		}
@@ -57,6 +62,9 @@ func (r *run) movingTags() {
 		if u.push {
 			g.pushes = append(g.pushes, u)
 		}
+	}
+	for _, g := range groups {
+		g.unseen = unseen[g.name]
 	}
 	r.decideMoving(clusters(groups, order), siblings)
 	r.composedTags()
@@ -223,10 +231,8 @@ func (r *run) settleBy(cluster []*movings, siblings map[string][]*use, drop drop
 	var drops, all []*use
 	for _, g := range cluster {
 		all = append(all, g.all...)
-		for _, u := range g.all {
-			if u.bad != "" {
-				return false
-			}
+		if g.unseen || slices.ContainsFunc(g.all, func(u *use) bool { return u.bad != "" }) {
+			return false
 		}
 		var sibling *use
 		if drop != nil {

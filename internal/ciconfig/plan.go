@@ -382,6 +382,9 @@ func (r *run) prefixAtTag(u *use) {
 		u.prefixBare()
 	case ref.colon >= 0 && u.style == thirdStyle:
 		u.insertInTag(prefix + "-")
+	case u.pair:
+		at := f.t[f.piece[ref.colon]].at
+		u.change(change{span: span{at.src, at.end, at.end}, with: prefix + "-"})
 	case ref.colon >= 0:
 		if at, ok := f.at(ref.colon); ok && above(f.via(ref.colon), base) {
 			u.change(change{span: span{at.src, at.end, at.end}, with: prefix + "-"}) // where the colon is written
@@ -390,7 +393,7 @@ func (r *run) prefixAtTag(u *use) {
 		u.insertAfter(ref.colon, prefix+"-")
 	case ref.digest >= 0:
 	case u.role == repositoryRole:
-		r.repository(u, prefix)
+		r.repository(u)
 	case u.role == imageRole:
 		u.insertAfter(ref.end-1, ":"+prefix+"-latest")
 	case u.role == unclearRole:

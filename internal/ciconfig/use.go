@@ -109,7 +109,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 					u.bad = "tag-elsewhere"
 				}
 			}
-			if sets && r.imageKey(u) {
+			if sets && r.imageKey(u) || u.role == repositoryRole && r.flagPairs(u) {
 				continue
 			}
 			r.add(u)
