@@ -87,7 +87,7 @@ func (r *run) leftovers(names *run, changed bool) {
 func (r *run) toldLines() map[string]map[int]bool {
 	told := map[string]map[int]bool{}
 	for _, u := range r.uses {
-		if u.bad == "" || r.weight(u) != Blocking {
+		if u.bad == "" {
 			continue
 		}
 		for i := u.ref.start; i < u.ref.nameEnd; i++ {

@@ -224,14 +224,16 @@ func (r *run) baseChange(u *use) bool {
 	if f.off[ref.base-1] >= 0 {
 		to, _ = f.at(ref.base - 1)
 	}
-	together := from.src != nil && from.src == to.src && from.start < to.end && above(first.via, last.via) && above(last.via, first.via)
-	if !together {
-		name, err := naming.RepositoryName(r.in.Project.Path)
-		if literal || err != nil || name != r.in.Project.Path {
+	parts := []span{{from.src, from.start, to.end}}
+	if from.src == nil || from.src != to.src || from.start >= to.end || !above(first.via, last.via) || !above(last.via, first.via) {
+		if name, err := naming.RepositoryName(r.in.Project.Path); !literal && err == nil && name == r.in.Project.Path {
+			return true
+		}
+		if parts = ref.baseParts(); parts == nil {
 			u.bad = "base-composed"
 			return false
 		}
-		return true
+		from = parts[0]
 	}
 	if literal && !u.expands {
 		u.bad = "literal-in-file"
@@ -242,7 +244,7 @@ func (r *run) baseChange(u *use) bool {
 		return false
 	}
 	with := "$CI_REGISTRY_IMAGE"
-	if strings.Contains((span{from.src, from.start, to.end}).text(), "{") || isHCL(from.path()) {
+	if strings.Contains(parts[0].text(), "{") || isHCL(from.path()) {
 		with = "${CI_REGISTRY_IMAGE}"
 	}
 	if isMakefile(from.path()) {
@@ -251,11 +253,53 @@ func (r *run) baseChange(u *use) bool {
 	if first.single && u.shell {
 		with = from.src.encoded(from.start, `'"`+with+`"'`)
 	}
-	u.change(change{span: span{from.src, from.start, to.end}, with: with})
+	for i, p := range parts {
+		if i > 0 {
+			with = ""
+		}
+		u.change(change{span: p, with: with})
+	}
 	if literal && (u.away || u.document && !u.filled) && u.bad == "" {
 		r.report("variable-elsewhere", u.place(), ref.String())
 	}
 	return u.bad == ""
+}
+
+// baseParts are the texts and expansions that make the base where it is put together
+// from several places: $REG and /project. It is nil where one of them brings more.
+func (ref *reference) baseParts() []span {
+	f := ref.f
+	level := f.via(ref.start)
+	for i := ref.start; i < ref.base; i++ {
+		level = commonVia(level, f.via(i))
+	}
+	part := func(i int) (span, bool) {
+		if i < 0 || i >= len(f.s) {
+			return span{}, true
+		}
+		return f.level(i, level)
+	}
+	var out []span
+	for i := ref.start; i < ref.base; i++ {
+		s, ok := part(i)
+		if !ok || s.src == nil {
+			return nil
+		}
+		last := len(out) - 1
+		switch {
+		case last >= 0 && out[last] == s:
+		case last >= 0 && s.src == out[last].src && s.start == out[last].end && len(f.via(i)) == len(level) && len(f.via(i-1)) == len(level):
+			out[last].end = s.end
+		default:
+			out = append(out, s)
+		}
+	}
+	before, _ := part(ref.start - 1)
+	behind, _ := part(ref.base)
+	if before == out[0] || behind == out[len(out)-1] {
+		return nil
+	}
+	return out
 }
 
 // dashed turns the slashes of a value that comes from a variable into dashes

@@ -183,6 +183,10 @@ func (r *run) parse(f *flat, start, hostEnd int) *reference {
 	}
 	ref.open = ref.end < len(s) && strings.IndexByte("{%<", s[ref.end]) >= 0
 	r.own(ref, s[start:hostEnd-port]+s[hostEnd:repoEnd])
+	if !ref.own && ref.colon < 0 && ref.digest < 0 && r.group(s[start:hostEnd-port]+s[hostEnd:repoEnd]) {
+		ref.host = true
+		return ref
+	}
 	if port > 0 && ref.own {
 		ref.base += port
 		if ref.sep >= 0 {
@@ -195,6 +199,17 @@ func (r *run) parse(f *flat, start, hostEnd int) *reference {
 	p := f.t[f.piece[start]]
 	ref.baseIsVariable = p.hole == "CI_REGISTRY_IMAGE" && f.piece[ref.base-1] == f.piece[start]
 	return ref
+}
+
+// group says whether a path in the old registry leads to the project and cannot be an
+// image itself.
+func (r *run) group(path string) bool {
+	for _, b := range append([]string{r.in.Project.OldHost + "/" + r.in.Project.Path}, r.in.Project.OldBases...) {
+		if strings.HasPrefix(b, strings.TrimSuffix(path, "/")+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // own decides whether the repository is this project's, and where its name

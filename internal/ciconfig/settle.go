@@ -34,7 +34,7 @@ func (r *run) settle() {
 					mine[c.span] = true
 				}
 			}
-			if !u.ref.own || u.settled || u.bad == "all-tags" { // that command is replaced as a whole, or blocks
+			if u.settled || u.bad == "all-tags" { // that command is replaced as a whole, or blocks
 				continue
 			}
 			for _, s := range places.read(u.ref) {
