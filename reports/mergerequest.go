@@ -18,6 +18,9 @@ type MergeRequest struct {
 	// FilesURL is where the files are shown as they were before, such as
 	// https://gitlab.example.org/group/project/-/blob/SHA; "" when not known.
 	FilesURL string
+	// Registry is where the project's images were, such as
+	// registry.uninett.no/group/project, written $CI_REGISTRY_IMAGE below; "" when not known.
+	Registry string
 	// Mapping is what each reference becomes.
 	Mapping  []Renamed
 	Findings []Finding
@@ -36,7 +39,7 @@ func (m MergeRequest) Markdown(w io.Writer) error {
 		b.WriteString("\n| before | after |\n| --- | --- |\n")
 		for _, r := range m.Mapping {
 			// A bar ends a cell, even within code.
-			fmt.Fprintf(&b, "| %s | %s |\n", strings.ReplaceAll(code(r.Before), "|", `\|`), strings.ReplaceAll(code(r.After), "|", `\|`))
+			fmt.Fprintf(&b, "| %s | %s |\n", strings.ReplaceAll(code(m.short(r.Before)), "|", `\|`), strings.ReplaceAll(code(r.After), "|", `\|`))
 		}
 	}
 	m.findings(&b, "What to look at before the merge", func(f Finding) bool { return f.Severity != "note" })
@@ -79,9 +82,12 @@ func (m MergeRequest) findings(b *strings.Builder, heading string, chosen func(F
 			remedy = ""
 		}
 		b.WriteString(" (" + code(c) + ")\n")
-		for _, f := range group {
+		for i, f := range group {
 			if f.File == "" && alike {
 				continue
+			}
+			if i == few && len(group) > few+1 {
+				fmt.Fprintf(b, "\n  <details><summary>and %d more places</summary>\n\n", len(group)-few)
 			}
 			b.WriteString("  - ")
 			sep := ""
@@ -93,10 +99,9 @@ func (m MergeRequest) findings(b *strings.Builder, heading string, chosen func(F
 				b.WriteString(sep + code(f.Text))
 				sep = " – "
 			}
-			if detail := strings.TrimPrefix(f.Message, meaning); alike {
-				detail = strings.TrimSuffix(strings.TrimPrefix(detail, " ("), ")")
-				if detail != "" && detail != f.Text {
-					b.WriteString(sep + plain(detail))
+			if alike {
+				if detail := m.detail(f, meaning); detail != "" {
+					b.WriteString(sep + detail)
 				}
 			} else {
 				b.WriteString(sep + sentence(f.Message))
@@ -106,7 +111,51 @@ func (m MergeRequest) findings(b *strings.Builder, heading string, chosen func(F
 			}
 			b.WriteString("\n")
 		}
+		if len(group) > few+1 {
+			b.WriteString("\n  </details>\n\n")
+		}
 	}
+}
+
+// few is how many places of a finding, and names at a place, are shown at once.
+const (
+	few      = 6
+	fewNames = 3
+)
+
+// detail is what a message says in brackets behind its meaning, without what the text
+// says already.
+func (m MergeRequest) detail(f Finding, meaning string) string {
+	detail := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(f.Message, meaning), " ("), ")")
+	if detail == "" {
+		return ""
+	}
+	var names []string
+	for _, name := range strings.Split(detail, ", ") {
+		switch name = m.short(name); {
+		case bare.Replace(name) == bare.Replace(m.short(f.Text)):
+		case strings.ContainsAny(name, "/:$_"):
+			names = append(names, code(name))
+		default:
+			names = append(names, plain(name))
+		}
+	}
+	if n := len(names) - fewNames; n > 1 {
+		names = append(names[:fewNames], fmt.Sprintf("%d more", n))
+	}
+	return strings.Join(names, ", ")
+}
+
+// bare leaves out what is written one way or the other without a difference.
+var bare = strings.NewReplacer("{", "", "}", "", `"`, "", "'", "")
+
+// short is a reference with the variable that stands for its beginning.
+func (m MergeRequest) short(ref string) string {
+	rest, ok := strings.CutPrefix(ref, m.Registry)
+	if m.Registry == "" || !ok || rest != "" && !strings.ContainsRune("/:-@", rune(rest[0])) {
+		return ref
+	}
+	return "$CI_REGISTRY_IMAGE" + rest
 }
 
 // place is a link to the line.

@@ -14,6 +14,7 @@ import (
 
 	"gitlab.sikt.no/platon/ecrferry/internal/ciconfig"
 	"gitlab.sikt.no/platon/ecrferry/internal/config"
+	"gitlab.sikt.no/platon/ecrferry/internal/jobs"
 	"gitlab.sikt.no/platon/ecrferry/internal/naming"
 )
 
@@ -29,7 +30,7 @@ type rewriteFlags struct {
 	project, branch, ciPath   string
 	mapping, ref, oldRegistry string
 	variables                 []string
-	write, json               bool
+	write, json, request      bool
 }
 
 func rewriteCommand(env *environment) *cobra.Command {
@@ -64,6 +65,7 @@ The findings are explained in docs/findings.md, the JSON in docs/rewriting.md.`,
   enqueue rewrite . --project kurs/skjema --write      change the files
   enqueue rewrite . --project kurs/skjema | git apply  the same, by git
   enqueue rewrite . --project kurs/skjema --ref origin/main --json
+  enqueue rewrite . --project kurs/skjema --merge-request   what its owners would read
   enqueue rewrite . --project kurs/kart --mapping moved.txt
   enqueue rewrite . --project kurs/skjema --variable TEAM=kurs   a setting of the project`,
 		Args: cobra.ExactArgs(1),
@@ -78,6 +80,7 @@ The findings are explained in docs/findings.md, the JSON in docs/rewriting.md.`,
 	o.StringVar(&f.oldRegistry, "old-registry", "", "host name of the old registry (default from ECRFERRY_OLD_REGISTRY, else registry.uninett.no)")
 	o.StringVar(&f.ref, "ref", "", "read this branch, tag or commit of the checkout, not the directory")
 	o.BoolVar(&f.write, "write", false, "change the files")
+	o.BoolVar(&f.request, "merge-request", false, "print the text of the merge request, in Markdown, in place of diff and findings")
 	jsonFlag(cmd, &f.json)
 	return cmd
 }
@@ -94,6 +97,8 @@ func (f *rewriteFlags) run(cmd *cobra.Command, env *environment, dir string) err
 		return wrong("--project %q: write the project's path in GitLab, such as kurs/skjema", f.project)
 	case f.ciPath == ".." || strings.HasPrefix(f.ciPath, "../"):
 		return wrong("--ci-path %s leads out of %s", f.ciPath, dir)
+	case f.json && f.request:
+		return wrong("--json and --merge-request do not go together")
 	case f.ref != "" && f.write:
 		return wrong("--write changes the files in the directory and does not go with --ref")
 	}
@@ -123,9 +128,12 @@ func (f *rewriteFlags) run(cmd *cobra.Command, env *environment, dir string) err
 		}
 		out.written = true
 	}
-	if f.json {
+	switch {
+	case f.json:
 		err = printJSON(cmd.OutOrStdout(), out.asJSON())
-	} else {
+	case f.request:
+		err = jobs.MergeRequestOf(in.Project, res).Markdown(cmd.OutOrStdout())
+	default:
 		err = out.print(cmd.OutOrStdout(), env.getenv)
 	}
 	if err != nil {

@@ -142,6 +142,19 @@ func TestRewriteWrites(t *testing.T) {
 	}
 }
 
+// TestRewriteMergeRequest prints what the owners of a project would read.
+func TestRewriteMergeRequest(t *testing.T) {
+	t.Parallel()
+	dir := project(t, map[string]string{".gitlab-ci.yml": pushPipeline})
+	code, out, errs := rewriteAt(t, dir, "--merge-request")
+	if code != exitChanged || !strings.Contains(out, "| `$CI_REGISTRY_IMAGE/api:${CI_COMMIT_SHA}` | `$CI_REGISTRY_IMAGE:api-${CI_COMMIT_SHA}` |") || strings.Contains(out, "+++") {
+		t.Errorf("code %d, printed:\n%s%s", code, out, errs)
+	}
+	if code, out, errs := rewriteAt(t, dir, "--merge-request", "--json"); code != exitUsage || out != "" || !strings.Contains(errs, "do not go together") {
+		t.Errorf("with --json: code %d, printed:\n%s%s", code, out, errs)
+	}
+}
+
 func TestRewriteBlocked(t *testing.T) {
 	t.Parallel()
 	dir := project(t, map[string]string{".gitlab-ci.yml": blockedPipeline, "ci/test.yml": brokenYAML})

@@ -22,6 +22,7 @@ type proposal struct {
 	ciPath string
 	hasCI  bool
 	files  map[string]gitlab.File // without their last commits
+	in     ciconfig.Input
 	result *ciconfig.Result
 	asked  int // the requests to GitLab that reading took
 }
@@ -70,7 +71,7 @@ func (s *survey) propose(ctx context.Context, t *Task, vars []gitlab.Variable) (
 		return nil, err
 	}
 	ciconfig.Gather(&in, func(inc ciconfig.Include) ciconfig.Included { return s.include(ctx, t, p, inc) })
-	p.asked = asked()
+	p.in, p.asked = in, asked()
 	p.result, err = ciconfig.Rewrite(in)
 	t.proposal = p
 	return p, err

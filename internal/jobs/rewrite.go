@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"gitlab.sikt.no/platon/ecrferry/internal/ciconfig"
 	"gitlab.sikt.no/platon/ecrferry/internal/fault"
 	"gitlab.sikt.no/platon/ecrferry/internal/gitlab"
 	"gitlab.sikt.no/platon/ecrferry/internal/store"
@@ -189,17 +190,30 @@ func commitMessage(t *Task, prop *proposal) string {
 
 // description is what the project's owners read in the merge request.
 func description(t *Task, prop *proposal, findings []store.Finding) string {
-	m := reports.MergeRequest{Path: t.Project.Path, Trailer: fmt.Sprintf("%s %d", trailer, t.Migration.ID)}
+	filesURL := ""
 	if t.Project.WebURL != "" {
-		m.FilesURL = t.Project.WebURL + "/-/blob/" + prop.head.SHA
+		filesURL = t.Project.WebURL + "/-/blob/" + prop.head.SHA
 	}
-	for _, r := range prop.result.Mapping {
+	m := mergeRequest(prop.in.Project, filesURL, prop.result, findings)
+	m.Trailer = fmt.Sprintf("%s %d", trailer, t.Migration.ID)
+	var b strings.Builder
+	_ = m.Markdown(&b) // a builder takes all
+	return b.String()
+}
+
+func mergeRequest(p ciconfig.Project, filesURL string, res *ciconfig.Result, findings []store.Finding) reports.MergeRequest {
+	m := reports.MergeRequest{Path: p.Path, FilesURL: filesURL, Registry: p.OldHost + "/" + p.Path}
+	for _, r := range res.Mapping {
 		m.Mapping = append(m.Mapping, reports.Renamed{Before: r.Old, After: r.New})
 	}
 	for _, f := range findings {
 		m.Findings = append(m.Findings, reports.FindingOf(f))
 	}
-	var b strings.Builder
-	_ = m.Markdown(&b) // a builder takes all
-	return b.String()
+	return m
+}
+
+// MergeRequestOf is what a project's owners would be told of a rewrite in its merge
+// request, as far as the files alone tell.
+func MergeRequestOf(p ciconfig.Project, res *ciconfig.Result) reports.MergeRequest {
+	return mergeRequest(p, "", res, findingsOf(res))
 }
