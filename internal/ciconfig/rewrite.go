@@ -288,6 +288,9 @@ func (r *run) summary(res *Result) {
 			res.PushedTags = append(res.PushedTags, target)
 		}
 		m := Mapped{Old: old, New: "$CI_REGISTRY_IMAGE:" + target}
+		if ref.digest >= 0 && ref.colon < 0 { // a digest names the image in the one repository
+			m.New = "$CI_REGISTRY_IMAGE" + ref.f.show(ref.digest, ref.end)
+		}
 		if u.bad == "" && (ref.sep >= 0 || u.retagged != "") && !mapped[m] {
 			mapped[m] = true
 			res.Mapping = append(res.Mapping, m)
