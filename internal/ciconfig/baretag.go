@@ -25,7 +25,7 @@ func (r *run) bareTag(c *command, lits []string) {
 		last := ref.f.piece[ref.nameEnd-1]
 		t := slices.Clone(c.args[image][:last+1])
 		if p := &t[last]; p.hole == "" {
-			*p = p.slice(0, ref.f.off[ref.nameEnd-1]+1)
+			*p = p.slice(0, int(ref.f.off[ref.nameEnd-1])+1)
 		}
 		t = append(append(t, piece{text: ":"}), c.args[tag]...)
 		for _, whole := range r.references(t) {

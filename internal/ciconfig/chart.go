@@ -73,8 +73,8 @@ func (f *flat) cut(i, j int) text {
 		for k < j && f.piece[k] == f.piece[i] {
 			k++
 		}
-		if f.off[i] >= 0 {
-			p = p.slice(f.off[i], f.off[i]+k-i)
+		if off := int(f.off[i]); off >= 0 {
+			p = p.slice(off, off+k-i)
 		}
 		out = append(out, p)
 		i = k

@@ -52,12 +52,8 @@ func (c *chunk) add(b *[]byte, text string, start, end int) {
 
 // pieces are the bytes from i to j with their origin.
 func (c *chunk) pieces(i, j int) text {
-	if len(c.segs) == 1 && c.segs[0].same && i < j { // as nearly all are
-		g := c.segs[0]
-		if i, j = max(i, g.at), min(j, g.at+g.n); i >= j {
-			return nil
-		}
-		return text{{text: c.text[i:j], at: span{c.src, g.start + i - g.at, g.start + j - g.at}}}
+	if p, ok := c.piece(i, j); ok {
+		return text{p}
 	}
 	var out text
 	k := c.segment(i)
@@ -74,6 +70,26 @@ func (c *chunk) pieces(i, j int) text {
 		out = append(out, p)
 	}
 	return out
+}
+
+// piece are the bytes from i to j where they are one piece, as nearly always.
+func (c *chunk) piece(i, j int) (p piece, ok bool) {
+	if len(c.segs) != 1 || !c.segs[0].same {
+		return p, false
+	}
+	g := c.segs[0]
+	if i, j = max(i, g.at), min(j, g.at+g.n); i >= j {
+		return p, false
+	}
+	return piece{text: c.text[i:j], at: span{c.src, g.start + i - g.at, g.start + j - g.at}}, true
+}
+
+// value are the bytes from i to j as the one value of a word.
+func (c *chunk) value(i, j int) []text {
+	if p, ok := c.piece(i, j); ok {
+		return lone(p)
+	}
+	return []text{c.pieces(i, j)}
 }
 
 // span is the source run of the decoded bytes from i to j. It is asked for every

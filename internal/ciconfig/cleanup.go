@@ -26,6 +26,11 @@ func (r *run) registryCalls(c *command, lits []string) {
 
 // deletions reports own images that a command deletes in the registry.
 func (r *run) deletions(c *command, lits []string) {
+	switch lits[0] {
+	case "skopeo", "crane", "regctl", "reg":
+	default:
+		return
+	}
 	switch name, verb := lits[0], strings.Join(lits[1:min(len(lits), 3)], " "); {
 	case name == "skopeo" && slices.Contains(lits[1:], "delete"), name == "crane" && strings.HasPrefix(verb, "delete"),
 		name == "regctl" && (verb == "tag delete" || verb == "tag rm" || verb == "image delete" || verb == "manifest delete"), name == "reg" && strings.HasPrefix(verb, "rm"):

@@ -23,6 +23,19 @@ type command struct {
 	input []text   // the here-string that is
 }
 
+// add appends a value of a word: the field at n of the value at k, with start words
+// before it.
+func (c *command) add(f text, w *syntax.Word, start, k, n int) {
+	c.args = append(c.args, f)
+	c.words = append(c.words, w)
+	if k == 0 {
+		c.lits = append(c.lits, f.String())
+	}
+	c.pos = append(c.pos, min(start+n, max(len(c.lits)-1, 0)))
+	c.alt = append(c.alt, k)
+	c.nth = append(c.nth, n)
+}
+
 // lit is an argument as text, holes rendered as variables.
 func (c *command) lit(i int) string {
 	if i >= len(c.args) {
@@ -211,7 +224,11 @@ func (sh *shell) inner(c *command) (followed []*syntax.Word) {
 		}
 	}
 	for i := 1; i+2 < len(c.args); i++ {
-		switch path.Base(c.lit(i)) {
+		l := c.lit(i)
+		if !strings.HasSuffix(strings.TrimRight(l, "/"), "sh") {
+			continue
+		}
+		switch path.Base(l) {
 		case "sh", "bash", "ash":
 			for k := i + 1; k+1 < len(c.args) && k < i+4; k++ {
 				if f := c.lit(k); strings.HasPrefix(f, "-") && strings.Contains(f, "c") {

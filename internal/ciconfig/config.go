@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -80,6 +81,27 @@ func (c *config) grow(d *document, n *yaml.Node, depth int) *tree {
 	return t
 }
 
+// stack is a tree that others are laid over, one after the other.
+type stack struct {
+	tree *tree
+	own  bool // nobody else has the tree
+}
+
+// lay lays a tree over those below.
+func (s *stack) lay(over *tree) {
+	switch under := s.tree; {
+	case over == nil:
+	case under == nil || under.kids == nil || over.kids == nil || !s.own:
+		s.own = under != nil && under.kids != nil && over.kids != nil
+		s.tree = merged(under, over, 0)
+	default:
+		under.node, under.doc = over.node, over.doc
+		for _, k := range over.keys {
+			under.set(k, merged(under.kids[k], over.kids[k], 1))
+		}
+	}
+}
+
 // merged lays one tree over another: mappings are merged, all else replaced.
 func merged(under, over *tree, depth int) *tree {
 	if under == nil || under.kids == nil || over == nil || over.kids == nil || depth > maxDepth {
@@ -88,10 +110,10 @@ func merged(under, over *tree, depth int) *tree {
 		}
 		return over
 	}
-	out := &tree{node: over.node, doc: over.doc, kids: make(map[string]*tree, len(under.kids)+len(over.kids))}
-	for _, k := range under.keys {
-		out.set(k, under.kids[k])
-	}
+	most := len(under.kids) + len(over.kids)
+	out := &tree{node: over.node, doc: over.doc, kids: make(map[string]*tree, most), keys: make([]string, len(under.keys), most)}
+	copy(out.keys, under.keys)
+	maps.Copy(out.kids, under.kids)
 	for _, k := range over.keys {
 		out.set(k, merged(under.kids[k], over.kids[k], depth+1))
 	}
@@ -182,12 +204,13 @@ func (c *config) read(src *source, with *yaml.Node, from *document) *tree {
 	c.fill(d, with, from)
 	c.active[src.path] = true
 	defer delete(c.active, src.path)
-	var under *tree
+	var all stack
 	self := c.grow(d, d.root, 0)
 	for _, inc := range items(child(d.root, "include")) {
-		under = merged(under, c.include(d, deref(inc)), 0)
+		all.lay(c.include(d, deref(inc)))
 	}
-	return merged(under, self, 0)
+	all.lay(self)
+	return all.tree
 }
 
 // fill records the values that an include gives to a file's inputs. A default that
@@ -236,16 +259,16 @@ func (c *config) include(d *document, n *yaml.Node) *tree {
 	if with == nil {
 		with = c.given
 	}
-	var out *tree
+	var out stack
 	for _, e := range entries(n, 0) {
 		v := deref(e.value)
 		switch e.key.Value {
 		case "local":
-			out = merged(out, c.local(d, v.Value, with), 0)
+			out.lay(c.local(d, v.Value, with))
 		case "remote", "template":
-			out = merged(out, c.outside(d, Include{Kind: e.key.Value, File: v.Value}, with), 0)
+			out.lay(c.outside(d, Include{Kind: e.key.Value, File: v.Value}, with))
 		case "component":
-			out = merged(out, c.outside(d, Include{Kind: "component", Component: v.Value}, with), 0)
+			out.lay(c.outside(d, Include{Kind: "component", Component: v.Value}, with))
 		case "project":
 			ref := ""
 			if r := child(n, "ref"); r != nil {
@@ -253,12 +276,12 @@ func (c *config) include(d *document, n *yaml.Node) *tree {
 			}
 			for _, f := range items(child(n, "file")) {
 				if f = deref(f); f != nil {
-					out = merged(out, c.outside(d, Include{Kind: "project", Project: v.Value, Ref: ref, File: f.Value}, with), 0)
+					out.lay(c.outside(d, Include{Kind: "project", Project: v.Value, Ref: ref, File: f.Value}, with))
 				}
 			}
 		}
 	}
-	return out
+	return out.tree
 }
 
 // local reads a file of the same repository; it may be a glob.
@@ -271,18 +294,18 @@ func (c *config) local(d *document, name string, with *yaml.Node) *tree {
 		c.want(Include{Kind: "local", File: name})
 		return nil
 	}
-	var out *tree
+	var out stack
 	found := false
 	for _, f := range c.in.Files {
 		if ok, err := doublestar.Match(name, f.Path); err == nil && ok {
 			found = true
-			out = merged(out, c.read(c.files[f.Path], with, d), 0)
+			out.lay(c.read(c.files[f.Path], with, d))
 		}
 	}
 	if !found {
 		c.want(Include{Kind: "local", File: name})
 	}
-	return out
+	return out.tree
 }
 
 // outside reads an include of another project, as far as it was given.

@@ -27,7 +27,7 @@ func masked(s string) string {
 // interpolated are the values of the bytes from i to j, inputs put in.
 func (sh *shell) interpolated(ch *chunk, i, j int, split bool) []text {
 	if !strings.Contains(ch.text[i:j], "$[[") {
-		return []text{ch.pieces(i, j)}
+		return ch.value(i, j)
 	}
 	d := sh.env.cfg.byPath[ch.src.path]
 	out := []text{{}}

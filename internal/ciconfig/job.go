@@ -1,6 +1,8 @@
 package ciconfig
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -9,12 +11,13 @@ import (
 // job is a job of the pipeline, extends and default resolved.
 type job struct {
 	name   string
-	tree   *tree    // merged
-	own    *tree    // as written under its own key
-	chain  []string // what it extends, nearest first, all generations
-	hidden bool     // a template nobody extends, looked at for its references
-	gone   []string // templates that it extends and that cannot be seen
-	in     *config  // its pipeline
+	tree   *tree           // merged
+	own    *tree           // as written under its own key
+	chain  []string        // what it extends, nearest first, all generations
+	hidden bool            // a template nobody extends, looked at for its references
+	gone   []string        // templates that it extends and that cannot be seen
+	in     *config         // its pipeline
+	may    map[string]bool // see onDefault
 }
 
 // reserved are the keys of the top level that are no jobs.
@@ -102,10 +105,7 @@ func (c *config) extended(t *tree, j *job, depth int) *tree {
 
 // withDefaults adds what default: and the old global keys give every job.
 func (c *config) withDefaults(t *tree) *tree {
-	out := &tree{node: t.node, doc: t.doc, kids: map[string]*tree{}}
-	for _, k := range t.keys {
-		out.set(k, t.kids[k])
-	}
+	out := &tree{node: t.node, doc: t.doc, kids: maps.Clone(t.kids), keys: slices.Clone(t.keys)}
 	inherit := t.kid("inherit").kid("default")
 	for _, key := range inherited {
 		if out.kids[key] != nil {

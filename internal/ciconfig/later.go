@@ -19,7 +19,7 @@ var laterVariable = regexp.MustCompile(`\$([A-Za-z_][A-Za-z0-9_]*)|\$\{([A-Za-z_
 // later is an evaluated text with the variables put in that its reader will find
 // in it. It is nil where there are none.
 func (sh *shell) later(t text) []text {
-	if !slices.ContainsFunc(t, func(p piece) bool { return strings.IndexByte(p.text, '$') >= 0 }) {
+	if !t.has('$') {
 		return nil
 	}
 	out := strand{{}}

@@ -21,6 +21,18 @@ const (
 // branch. Only what is certain keeps a job out.
 // https://docs.gitlab.com/ci/jobs/job_rules/
 func (p Project) onDefault(j *job) bool {
+	may, known := j.may[p.source]
+	if !known {
+		may = p.admits(j)
+		if j.may == nil {
+			j.may = map[string]bool{}
+		}
+		j.may[p.source] = may
+	}
+	return may
+}
+
+func (p Project) admits(j *job) bool {
 	if j.hidden || j.tree.kid("when").value() == "never" {
 		return false
 	}

@@ -40,8 +40,8 @@ type reference struct {
 type flat struct {
 	t     text
 	s     string
-	piece []int
-	off   []int // offset inside the piece, -1 for a put-in variable
+	piece []int32
+	off   []int32 // offset inside the piece, -1 for a put-in variable
 }
 
 // gap stands for a hole in a flattened text.
@@ -49,26 +49,29 @@ const gap = '\x01'
 
 func (r *run) flatten(t text) *flat {
 	f := &flat{t: t}
-	n := 0
-	for _, p := range t {
-		n += len(p.text)
-	}
-	f.piece, f.off = make([]int, 0, n+64), make([]int, 0, n+64)
-	var b strings.Builder
-	b.Grow(n + 64)
-	for i, p := range t {
-		s, inside := p.text, true
+	shown := func(p *piece) string {
 		if p.hole != "" {
-			s, inside = r.put(p.hole), false
+			return r.put(p.hole)
 		}
+		return p.text
+	}
+	n := 0
+	for i := range t {
+		n += len(shown(&t[i]))
+	}
+	numbers := make([]int32, 2*n) // one piece of memory for both lists
+	f.piece, f.off = numbers[:0:n], numbers[n:n]
+	var b strings.Builder
+	b.Grow(n)
+	for i := range t {
+		s := shown(&t[i])
 		b.WriteString(s)
 		for k := range len(s) {
-			f.piece = append(f.piece, i)
-			if inside {
-				f.off = append(f.off, k)
-			} else {
-				f.off = append(f.off, -1)
+			f.piece = append(f.piece, int32(i))
+			if t[i].hole != "" {
+				k = -1
 			}
+			f.off = append(f.off, int32(k))
 		}
 	}
 	f.s = b.String()
@@ -98,7 +101,8 @@ func (r *run) put(name string) string {
 
 // mentions says whether a text may name the old registry; it is the cheap test.
 func (r *run) mentions(t text) bool {
-	for _, p := range t {
+	for i := range t {
+		p := &t[i]
 		if p.hole == "CI_REGISTRY_IMAGE" || p.hole == "CI_REGISTRY" || p.text != "" && strings.Contains(p.text, r.in.Project.OldHost) {
 			return true
 		}
@@ -312,7 +316,7 @@ func (f *flat) at(i int) (s span, ok bool) {
 	if f.off[i] < 0 || !p.exact() {
 		return p.at, false
 	}
-	k := p.at.start + f.off[i]
+	k := p.at.start + int(f.off[i])
 	return span{p.at.src, k, k + 1}, true
 }
 

@@ -130,11 +130,24 @@ func (d *aligner) plain() bool {
 	return true
 }
 
-// char takes one character that stands for itself.
+// char takes characters that stand for themselves: one at least, and all letters
+// and other bytes behind it that mean nothing to YAML in any style.
 func (d *aligner) char() bool {
 	_, w := utf8.DecodeRune(d.in[d.i:])
+	for d.i+w < len(d.in) && plainByte[d.in[d.i+w]] {
+		w++
+	}
+	w = max(min(w, len(d.value)-d.j), 1)
 	return d.put(string(d.in[d.i:d.i+w]), w)
 }
+
+// plainByte are printable ASCII characters but quotes and the backslash.
+var plainByte = func() (is [256]bool) {
+	for c := byte('!'); c <= '~'; c++ {
+		is[c] = c != '\'' && c != '"' && c != '\\'
+	}
+	return is
+}()
 
 func (d *aligner) single() bool {
 	for d.i < len(d.in) {

@@ -79,15 +79,19 @@ func byPlace(wanted map[span]map[string]bool) places {
 // read are the changed spans that a reference is made of.
 func (p places) read(ref *reference) []span {
 	var out []span
-	last := -1
+	last := int32(-1)
 	for i := ref.start; i < ref.end; i++ {
 		k := ref.f.piece[i]
 		if k == last {
 			continue
 		}
 		last = k
-		pc := ref.f.t[k]
-		for _, s := range append([]span{pc.at}, pc.via...) {
+		pc := &ref.f.t[k]
+		for v := range len(pc.via) + 1 {
+			s := pc.at
+			if v > 0 {
+				s = pc.via[v-1]
+			}
 			list := p[s.src]
 			n := sort.Search(len(list), func(n int) bool { return list[n].start >= s.start })
 			for ; n < len(list) && list[n].start <= s.end; n++ {
@@ -119,19 +123,19 @@ func (p places) read(ref *reference) []span {
 }
 
 // first and lastOf are the offsets of the reference's bytes in piece k.
-func (ref *reference) first(k int) int {
+func (ref *reference) first(k int32) int {
 	for i := ref.start; i < ref.end; i++ {
 		if ref.f.piece[i] == k {
-			return ref.f.off[i]
+			return int(ref.f.off[i])
 		}
 	}
 	return 0
 }
 
-func (ref *reference) lastOf(k int) int {
+func (ref *reference) lastOf(k int32) int {
 	for i := ref.end - 1; i >= ref.start; i-- {
 		if ref.f.piece[i] == k {
-			return ref.f.off[i]
+			return int(ref.f.off[i])
 		}
 	}
 	return 0

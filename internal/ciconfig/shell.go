@@ -236,7 +236,11 @@ func (sh *shell) assign(ch *chunk, a *syntax.Assign) {
 }
 
 func unsplit(t text) text {
-	if !slices.ContainsFunc(t, func(p piece) bool { return p.split }) {
+	split := false
+	for i := range t {
+		split = split || t[i].split
+	}
+	if !split {
 		return t
 	}
 	t = slices.Clone(t)
@@ -295,15 +299,12 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 		}
 		start := len(cmd.lits)
 		for k, v := range vals {
+			if !v.splits() { // as nearly all
+				cmd.add(v, w, start, k, 0)
+				continue
+			}
 			for n, f := range v.fields() {
-				cmd.args = append(cmd.args, f)
-				cmd.words = append(cmd.words, w)
-				if k == 0 {
-					cmd.lits = append(cmd.lits, f.String())
-				}
-				cmd.pos = append(cmd.pos, min(start+n, max(len(cmd.lits)-1, 0)))
-				cmd.alt = append(cmd.alt, k)
-				cmd.nth = append(cmd.nth, n)
+				cmd.add(f, w, start, k, n)
 			}
 		}
 	}

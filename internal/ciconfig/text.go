@@ -12,9 +12,9 @@ type piece struct {
 	hole     string // name of the variable, or unknown
 	at       span   // where it is written; for a hole the whole expansion
 	via      []span // the expansions that led here, outermost first
-	split    bool   // from an unquoted expansion: white space separates words
-	single   bool   // written between single quotes: no expansion there
 	by       *choice
+	split    bool // from an unquoted expansion: white space separates words
+	single   bool // written between single quotes: no expansion there
 	untagged bool // its tag was taken away, and another may be joined to it
 	cut      bool // a hole that a string operation has made of a text which names the registry
 }
@@ -45,8 +45,8 @@ func (t text) String() string {
 		return t[0].text
 	}
 	var b strings.Builder
-	for _, p := range t {
-		switch {
+	for i := range t {
+		switch p := &t[i]; {
 		case p.hole == unknown:
 			b.WriteString("$(…)")
 		case p.hole != "":
@@ -70,6 +70,26 @@ func (t text) literal() (string, bool) {
 	return b.String(), true
 }
 
+// lone is one value of one piece, in one piece of memory.
+func lone(p piece) []text {
+	v := &struct {
+		vals   [1]text
+		pieces [1]piece
+	}{pieces: [1]piece{p}}
+	v.vals[0] = v.pieces[:]
+	return v.vals[:]
+}
+
+// has says whether a byte is written in the text.
+func (t text) has(c byte) bool {
+	for i := range t {
+		if strings.IndexByte(t[i].text, c) >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // chunk is a text that stands in a file as it is, but for the indentation of its
 // lines. It is nil for any other: one with a hole, without its escapes or put
 // together from several places.
@@ -91,19 +111,24 @@ func (t text) chunk() *chunk {
 // through is the text as it appears where an expansion at s brings it in.
 func (t text) through(s span, split bool) text {
 	out := make(text, len(t))
-	only := []span{s}
-	for i, p := range t {
-		if len(p.via) == 0 {
-			p.via = only
+	copy(out, t)
+	for i := range out {
+		p := &out[i]
+		if i > 0 && sameVia(t[i-1].via, p.via) {
+			p.via = out[i-1].via
 		} else {
 			via := make([]span, 0, len(p.via)+1)
 			p.via = append(append(via, s), p.via...)
 		}
 		p.split = split
 		p.single = false
-		out[i] = p
 	}
 	return out
+}
+
+// sameVia says whether two chains are one, as those of neighbours mostly are.
+func sameVia(a, b []span) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 // key identifies a text with its origin.
@@ -258,15 +283,19 @@ func (t text) same(u text) bool {
 	return true
 }
 
-// fields splits a text at the white space of unquoted expansions.
-func (t text) fields() []text {
-	need := false
-	for _, p := range t {
-		if p.split && strings.ContainsAny(p.text, " \t\r\n") {
-			need = true
+// splits says whether there is white space of an unquoted expansion in a text.
+func (t text) splits() bool {
+	for i := range t {
+		if t[i].split && strings.ContainsAny(t[i].text, " \t\r\n") {
+			return true
 		}
 	}
-	if !need {
+	return false
+}
+
+// fields splits a text at the white space of unquoted expansions.
+func (t text) fields() []text {
+	if !t.splits() {
 		return []text{t}
 	}
 	var out []text

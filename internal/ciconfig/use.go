@@ -73,11 +73,8 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.registryCalls(c, lits)
 	r.patched(c, lits)
 	r.recordCompared(c, lits)
-	if all := strings.Join(lits, " "); strings.Contains(all, "compose") && (strings.Contains(all, " build") || strings.Contains(all, " push") || strings.Contains(all, " up")) || strings.Contains(all, " bake") {
-		r.composes = true
-	}
-	if all := strings.Join(lits, " "); strings.Contains(all, "compose") && (strings.Contains(all, " push") || strings.Contains(all, " --push")) {
-		r.pushesComposed = r.pushesComposed || r.now == nil || r.in.Project.onDefault(r.now)
+	if slices.ContainsFunc(lits, func(l string) bool { return strings.Contains(l, "compose") || strings.Contains(l, "bake") }) {
+		r.recordComposed(strings.Join(lits, " "))
 	}
 	r.foreign(c, lits)
 	if !slices.ContainsFunc(c.args, r.mentions) {
@@ -117,6 +114,18 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	}
 }
 
+// recordComposed remembers that a command builds or pushes what compose or bake files
+// say.
+func (r *run) recordComposed(all string) {
+	compose, push := strings.Contains(all, "compose"), strings.Contains(all, " push")
+	if compose && (push || strings.Contains(all, " build") || strings.Contains(all, " up")) || strings.Contains(all, " bake") {
+		r.composes = true
+	}
+	if compose && (push || strings.Contains(all, " --push")) {
+		r.pushesComposed = r.pushesComposed || r.now == nil || r.in.Project.onDefault(r.now)
+	}
+}
+
 // readOn says whether something reads what a text command writes: a name alone
 // is harmless in a message, and half a reference in a file or a request.
 func (sh *shell) readOn(lits []string) bool {
@@ -149,8 +158,14 @@ func (r *run) foreign(c *command, lits []string) {
 		return
 	}
 	for _, a := range c.args[1:] {
-		if len(a) > 1 && len(a[0].via) > 0 && !r.mentions(a) && !r.apart[a.key()] && (hosted(a.String()) || a[0].hole != "" && !strings.HasPrefix(a[0].hole, "CI_") && strings.Contains(a.String(), "/")) {
-			r.apart[a.key()] = true
+		if len(a) < 2 || len(a[0].via) == 0 || r.mentions(a) {
+			continue
+		}
+		if s := a.String(); !hosted(s) && (a[0].hole == "" || strings.HasPrefix(a[0].hole, "CI_") || !strings.Contains(s, "/")) {
+			continue
+		}
+		if key := a.key(); !r.apart[key] {
+			r.apart[key] = true
 			r.others = append(r.others, a)
 		}
 	}
@@ -160,12 +175,14 @@ func (r *run) foreign(c *command, lits []string) {
 // loop over two registries, of which only one is to be changed.
 func (r *run) elsewhere(c *command) {
 	for i, v := range c.args {
-		if r.mentions(v) || !hosted(v.String()) {
+		if r.mentions(v) {
 			continue
 		}
 		for k, w := range c.words {
 			if w == c.words[i] && r.mentions(c.args[k]) {
-				r.others = append(r.others, v)
+				if hosted(v.String()) {
+					r.others = append(r.others, v)
+				}
 				break
 			}
 		}

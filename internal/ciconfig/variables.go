@@ -230,7 +230,7 @@ var variable = regexp.MustCompile(`\$\$|\$([A-Za-z_][A-Za-z0-9_]*)|\$\{([A-Za-z_
 // expand evaluates a string in which GitLab puts the variables in.
 func (e *env) expand(ch *chunk, d *document) []text {
 	if strings.IndexByte(ch.text, '$') < 0 {
-		return []text{ch.pieces(0, len(ch.text))}
+		return ch.value(0, len(ch.text))
 	}
 	out := strand{{}}
 	last := 0
@@ -298,7 +298,7 @@ func expanded(vals []text, name string, at span, split bool) []text {
 		at.src.mark(at.start, vals)
 	}
 	if len(vals) == 0 {
-		return []text{{piece{hole: name, at: at, split: split}}}
+		return lone(piece{hole: name, at: at, split: split})
 	}
 	out := make([]text, len(vals))
 	for i, v := range vals {

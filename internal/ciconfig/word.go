@@ -46,7 +46,7 @@ func (sh *shell) parts(ch *chunk, parts []syntax.WordPart, raw, quoted bool) []t
 	if len(parts) == 1 {
 		return sh.part(ch, parts[0], raw, quoted)
 	}
-	out := strand{{}}
+	out := strand{make(text, 0, len(parts))}
 	for _, p := range parts {
 		out = out.with(sh.part(ch, p, raw, quoted)...)
 	}
@@ -95,7 +95,7 @@ func (sh *shell) part(ch *chunk, p syntax.WordPart, raw, quoted bool) []text {
 // unescape drops the backslashes of the shell. A backslash may be a piece of its own,
 // where YAML has escaped it.
 func unescape(t text, quoted bool) text {
-	if !slices.ContainsFunc(t, func(p piece) bool { return strings.Contains(p.text, `\`) }) {
+	if !t.has('\\') {
 		return t
 	}
 	var out text
@@ -156,12 +156,11 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 		return sh.interpolated(ch, from, to, split)
 	}
 	at := ch.span(int(p.Pos().Offset()), int(p.End().Offset()))
-	hole := []text{{piece{hole: unknown, at: at, split: split}}}
 	if p.Excl {
 		return sh.indirect(p, at, split)
 	}
 	if p.Param == nil || p.Length || p.Width {
-		return hole
+		return lone(piece{hole: unknown, at: at, split: split})
 	}
 	name := p.Param.Value
 	vals, ok := sh.lookup(name)
