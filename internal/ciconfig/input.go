@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"path"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -62,6 +63,10 @@ func (r *run) splitInput(u *use, d *document, inc, in *yaml.Node) bool {
 	if component == nil || len(u.ref.f.via(u.ref.sep)) > 0 {
 		return false
 	}
+	tagKey := r.tagInput(component.Value)
+	if tagKey == "" {
+		return false
+	}
 	k, ok := r.cfg.keyLines(d, in, "image")
 	if !ok {
 		return false
@@ -71,7 +76,6 @@ func (r *run) splitInput(u *use, d *document, inc, in *yaml.Node) bool {
 	if strings.Contains(name, "$") {
 		prefix = strings.ReplaceAll(name, "/", "-")
 	}
-	tagKey := r.tagInput(component.Value)
 	for _, other := range []string{"image-tag", "image_tag"} {
 		t := child(in, other)
 		if t == nil {
@@ -95,15 +99,23 @@ func (r *run) splitInput(u *use, d *document, inc, in *yaml.Node) bool {
 	return true
 }
 
-// tagInput is how the component calls its input for the tag; older versions
-// used an underscore.
+// tagInput is how the component calls its input for the tag, "" where it is neither
+// seen to have one nor the platform's scan; older versions used an underscore.
 func (r *run) tagInput(component string) string {
 	for _, d := range r.cfg.docs {
-		if d.src.path == "("+component+")" && child(child(d.spec, "inputs"), "image_tag") != nil {
-			return "image_tag"
+		if d.src.path != "("+component+")" {
+			continue
+		}
+		for _, name := range []string{"image_tag", "image-tag"} {
+			if child(child(d.spec, "inputs"), name) != nil {
+				return name
+			}
 		}
 	}
-	return "image-tag"
+	if address, _, _ := strings.Cut(component, "@"); path.Base(address) == "imagescan" {
+		return "image-tag"
+	}
+	return ""
 }
 
 // sourceName is the image's name as it is written, variables included.

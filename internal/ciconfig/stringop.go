@@ -108,7 +108,7 @@ func (sh *shell) filtered(ch *chunk, c *syntax.CmdSubst) []text {
 	}
 	printed := func() (out []text) {
 		left := sh.clone()
-		left.print, left.piped = &out, true
+		left.print = &out // what it prints is known, and followed
 		left.stmt(ch, pipe.X)
 		return out
 	}
