@@ -2,7 +2,6 @@ package ciconfig
 
 import (
 	"regexp"
-	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
 )
@@ -11,19 +10,10 @@ import (
 
 // given takes over NAME=value that stands before a command: env IMAGE=x make.
 func (sh *shell) given(c *command, i int) {
-	v := c.args[i]
-	if len(v) == 0 {
+	name, value, ok := assigned(c.args[i])
+	if !ok {
 		return
 	}
-	name, _, ok := strings.Cut(v[0].text, "=")
-	if !ok || !isName.MatchString(name) {
-		return
-	}
-	value := text{}
-	if n := len(name) + 1; n < len(v[0].text) {
-		value = append(value, v[0].slice(n, len(v[0].text)))
-	}
-	value = append(value, v[1:]...)
 	vals := []text{value}
 	if c.alt[i] > 0 {
 		before, _ := sh.vars.get(name)

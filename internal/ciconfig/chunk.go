@@ -13,6 +13,7 @@ type chunk struct {
 	text string
 	segs []segment
 
+	recipe   bool // a line of a Makefile's recipe
 	parsed   bool // see parsed.go
 	script   *syntax.File
 	literals map[*syntax.Word][]text // the words that mean the same in every run

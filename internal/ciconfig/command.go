@@ -104,8 +104,10 @@ func (sh *shell) command(c *command) {
 			scope.command(c.from(i))
 			return
 		}
-	case "make", "gmake":
-		sh.run.makes = sh.run.makes || sh.run.now != nil
+	case "make", "gmake", "${MAKE}":
+		if sh.make(c) {
+			return
+		}
 	case "cd":
 		sh.dir = gone(sh.dir, c.lit(1))
 	case "shift":

@@ -7,8 +7,12 @@ import (
 	"mvdan.cc/sh/v3/syntax"
 )
 
-// item takes a whole entry out of a script list.
+// item takes a whole entry out of a script list, or a line out of a recipe.
 func (c *cutting) item(ch *chunk) {
+	if lines, ok := c.run.recipeOf[ch]; ok { // a recipe may be empty
+		c.changes = append(c.changes, change{span: lines})
+		return
+	}
 	l, ok := c.run.lineOf[ch]
 	if !ok || l.list == nil || l.list.Style&yaml.FlowStyle != 0 {
 		c.bad = true

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"bytes"
 	"path"
 	"regexp"
 	"slices"
@@ -8,9 +9,9 @@ import (
 )
 
 // makeVariable is a variable as a Makefile reads it, make's own or, behind two
-// dollars, the shell's.
+// dollars, the shell's; or what a command prints.
 // https://www.gnu.org/software/make/manual/html_node/Reference.html
-var makeVariable = regexp.MustCompile(`\$\(([A-Za-z_][A-Za-z0-9_]*)\)|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?`)
+var makeVariable = regexp.MustCompile(`\$\(([A-Za-z_][A-Za-z0-9_]*)\)|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\$\{?([A-Za-z_][A-Za-z0-9_]*)\}?|\$\((shell) (?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)`)
 
 // makeSets is a line that sets a variable.
 // https://www.gnu.org/software/make/manual/html_node/Setting.html
@@ -24,8 +25,10 @@ func isMakefile(p string) bool {
 // makefile is a Makefile with the variables that it sets.
 type makefile struct {
 	run    *run
-	env    *env
+	ask    func(name string) ([]text, bool) // the environment
 	text   *chunk
+	given  map[string][]text // on the command line
+	used   map[string]bool   // which of them
 	sets   map[string][]*chunk
 	always map[string]bool // set whatever the environment holds
 	cache  map[string][]text
@@ -50,11 +53,23 @@ func (r *run) makefiles() {
 				e.jobs, e.assigned = nil, nil
 			}
 		}
-		m := &makefile{run: r, env: e, text: s.whole(), sets: map[string][]*chunk{}, always: map[string]bool{}, cache: map[string][]text{}, busy: map[string]bool{}}
-		m.lines(m.define)
+		m := newMakefile(r, s)
+		if r.makes {
+			m.ask = e.lookup
+		}
 		m.lines(m.look)
 	}
 }
+
+func newMakefile(r *run, s *source) *makefile {
+	m := &makefile{run: r, text: s.whole(), sets: map[string][]*chunk{}, always: map[string]bool{}, cache: map[string][]text{}, busy: map[string]bool{}}
+	m.lines(m.define)
+	return m
+}
+
+// included is a line that includes other Makefiles.
+// https://www.gnu.org/software/make/manual/html_node/Include.html
+var included = regexp.MustCompile(`^(?:-|s)?include[ \t]+([^$]+)$`)
 
 // lines gives each line without its comment.
 func (m *makefile) lines(do func(line *chunk)) {
@@ -66,7 +81,7 @@ func (m *makefile) lines(do func(line *chunk)) {
 		}
 		start = end
 		text := strings.TrimRight(uncommented(string(s.data[from:end])), " \t\r\n")
-		if text != "" {
+		if text != "" && !m.run.recipes[span{s, from, end}] {
 			do(whole(s, from, from+len(text)))
 		}
 	}
@@ -124,9 +139,14 @@ func (m *makefile) look(line *chunk) {
 // imageCommand is a recipe's line in which a missing tag means latest.
 var imageCommand = regexp.MustCompile(`\b(docker|podman|nerdctl) +(push|pull|tag|run|build|image)\b`)
 
-// reads says whether the Makefile reads a variable.
+// reads says whether a Makefile reads a variable: this one, or one that includes it.
 func (m *makefile) reads(name string) bool {
-	return strings.Contains(m.text.text, "$("+name+")") || strings.Contains(m.text.text, "${"+name+"}") || strings.Contains(m.text.text, "$$"+name)
+	for _, f := range m.run.in.Files {
+		if isMakefile(f.Path) && (bytes.Contains(f.Content, []byte("$("+name+")")) || bytes.Contains(f.Content, []byte("${"+name+"}")) || bytes.Contains(f.Content, []byte("$$"+name))) {
+			return true
+		}
+	}
+	return false
 }
 
 // expand puts the variables in.
@@ -138,9 +158,17 @@ func (m *makefile) expand(ch *chunk) []text {
 	for _, at := range makeVariable.FindAllStringSubmatchIndex(ch.text, -1) {
 		out = product(out, []text{ch.pieces(last, at[0])})
 		last = at[1]
+		if at[8] >= 0 && strings.Contains(ch.text[at[0]:at[1]], "CI_REGISTRY") {
+			out = product(out, []text{ch.pieces(at[0], at[1])})
+			continue
+		}
 		from, to := max(at[2], at[4], at[6]), max(at[3], at[5], at[7])
-		name := ch.text[from:to]
-		out = product(out, expanded(m.lookup(name), name, ch.span(at[0], at[1]), false))
+		name, vals := unknown, []text(nil)
+		if at[8] < 0 {
+			name = ch.text[from:to]
+			vals = m.lookup(name)
+		}
+		out = product(out, expanded(vals, name, ch.span(at[0], at[1]), false))
 	}
 	out = product(out, []text{ch.pieces(last, len(ch.text))})
 	for i, v := range out {
@@ -158,18 +186,22 @@ func (m *makefile) expand(ch *chunk) []text {
 // make it as long as they like.
 const maxPieces = 100
 
-// lookup gives the values of a variable: what the Makefile sets wins over the
-// environment, but for ?=.
+// lookup gives the values of a variable: the command line wins over the Makefile, and
+// what that sets over the environment, but for ?=.
 // https://www.gnu.org/software/make/manual/html_node/Environment.html
 func (m *makefile) lookup(name string) []text {
+	if v, ok := m.given[name]; ok {
+		m.used[name] = true
+		return v
+	}
 	if v, ok := m.cache[name]; ok {
 		return v
 	}
-	if !m.always[name] && m.run.makes {
+	if !m.always[name] && m.ask != nil {
 		if predefined(name) {
 			return nil
 		}
-		if v, ok := m.env.lookup(name); ok {
+		if v, ok := m.ask(name); ok {
 			m.cache[name] = v
 			return v
 		}

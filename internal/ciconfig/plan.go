@@ -102,6 +102,11 @@ func (r *run) collect() []change {
 		})
 	})
 	out = append(out, cut.changes...)
+	for i, c := range out {
+		if isMakefile(c.path()) {
+			out[i].with = inMakefile(c.with)
+		}
+	}
 	return append(out, r.declarations(out)...)
 }
 
@@ -250,7 +255,7 @@ func (r *run) baseChange(u *use) bool {
 	if isMakefile(from.path()) {
 		with = "$(CI_REGISTRY_IMAGE)" // $C alone would be a variable
 	}
-	if first.single && u.shell {
+	if first.single && u.shell && !isMakefile(from.path()) { // make puts its variables in all the same
 		with = from.src.encoded(from.start, `'"`+with+`"'`)
 	}
 	for i, p := range parts {

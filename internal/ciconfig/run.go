@@ -47,6 +47,8 @@ type run struct {
 	handed         map[string]bool // variables with an own image in a dotenv report
 	composes       bool            // a job builds what a compose or bake file says
 	makes          bool            // a job calls make
+	recipes        map[span]bool   // the lines of Makefiles that one has been seen to run
+	recipeOf       map[*chunk]span // the lines of a recipe's command
 	skaffolds      bool            // a job builds what skaffold's configuration says
 	skaffoldBases  []text          // the default repositories that it is given
 	pushesComposed bool            // a job for the default branch pushes what compose files build
@@ -77,7 +79,7 @@ type operation struct {
 // over with all that was parsed of them.
 func newRun(in *Input, earlier *run) *run {
 	r := &run{in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
-		reported: map[Finding]int{}, following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}}
+		reported: map[Finding]int{}, following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}, recipes: map[span]bool{}, recipeOf: map[*chunk]span{}}
 	if earlier != nil {
 		maps.Copy(r.files, earlier.files)
 	}

@@ -15,7 +15,7 @@ func (sh *shell) word(ch *chunk, w *syntax.Word) []text {
 	if vals, ok := ch.literals[w]; ok {
 		return slices.Clone(vals)
 	}
-	if !isLiteral(w.Parts) || strings.Contains(ch.text[w.Pos().Offset():w.End().Offset()], "$[[") {
+	if ch.recipe || !isLiteral(w.Parts) || strings.Contains(ch.text[w.Pos().Offset():w.End().Offset()], "$[[") {
 		return sh.parts(ch, w.Parts, false, false)
 	}
 	vals := sh.parts(ch, w.Parts, false, false)
@@ -72,6 +72,9 @@ func (sh *shell) part(ch *chunk, p syntax.WordPart, raw, quoted bool) []text {
 		start := int(p.Left.Offset()) + 1
 		if p.Dollar {
 			start++
+		}
+		if ch.recipe {
+			return sh.quoted(ch, start, int(p.Right.Offset()))
 		}
 		vals := sh.interpolated(ch, start, int(p.Right.Offset()), false)
 		for _, t := range vals {

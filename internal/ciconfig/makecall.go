@@ -1,0 +1,303 @@
+package ciconfig
+
+import (
+	"path"
+	"regexp"
+	"strings"
+)
+
+// A call of make is followed as a call of a script is: the recipes of its targets, and
+// of what they need, are shell lines into which make has put its variables.
+
+// call is one call of make: its Makefile with the variables of the command line.
+type makeCall struct {
+	*makefile
+	sh    *shell
+	rules map[string]*makeRule
+	first string // the target that make takes where none is given
+	made  map[string]bool
+}
+
+// makeRule is how a target is made.
+type makeRule struct {
+	needs  []*chunk
+	recipe [][]span // the lines, each with those that continue it
+}
+
+// make follows a call of make. It returns true where nothing else is to be said of the
+// command: all image names that it hands over have been seen in a recipe.
+func (sh *shell) make(c *command) bool {
+	r := sh.run
+	r.makes = r.makes || r.now != nil
+	dir, file := sh.dir, ""
+	given, named := map[string][]text{}, []string(nil)
+	for i := 1; i < len(c.args); i++ {
+		switch l := c.lit(i); {
+		case (l == "-C" || l == "--directory" || l == "-f" || l == "--file" || l == "-j" || l == "-o") && i+1 < len(c.args):
+			i++
+			if l == "-f" || l == "--file" {
+				file = c.lit(i)
+			} else if l != "-j" && l != "-o" {
+				dir = gone(dir, c.lit(i))
+			}
+		case strings.HasPrefix(l, "-C") || strings.HasPrefix(l, "--directory="):
+			dir = gone(dir, strings.TrimPrefix(strings.TrimPrefix(l, "-C"), "--directory="))
+		case strings.HasPrefix(l, "-"):
+		default:
+			if name, value, ok := assigned(c.args[i]); ok {
+				given[name] = union(given[name], []text{value})
+			} else {
+				named = append(named, l)
+			}
+		}
+	}
+	m := sh.makefile(dir, file, given)
+	if m == nil || r.now == nil {
+		return false
+	}
+	if len(named) == 0 {
+		named = append(named, m.first)
+	}
+	for _, target := range named {
+		m.follow(target, 0)
+	}
+	for name, values := range given {
+		for _, v := range values {
+			if r.mentions(v) && !m.used[name] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// assigned is NAME=value as its two parts.
+func assigned(t text) (name string, value text, ok bool) {
+	if len(t) == 0 {
+		return "", nil, false
+	}
+	name, _, ok = strings.Cut(t[0].text, "=")
+	name = strings.TrimRight(name, ":?")
+	if !ok || !isName.MatchString(name) {
+		return "", nil, false
+	}
+	if n := strings.IndexByte(t[0].text, '=') + 1; n < len(t[0].text) {
+		value = append(value, t[0].slice(n, len(t[0].text)))
+	}
+	return name, append(value, t[1:]...), true
+}
+
+// makefile is the Makefile that a call in a directory reads, nil where it is not there.
+func (sh *shell) makefile(dir, file string, given map[string][]text) *makeCall {
+	r := sh.run
+	var src *source
+	names := []string{"GNUmakefile", "makefile", "Makefile"}
+	if file != "" {
+		names = []string{file}
+	}
+	for _, name := range names {
+		if s := r.files[path.Join(dir, name)]; src == nil && s != nil && s.editable {
+			src = s
+		}
+	}
+	if src == nil || sh.depth >= maxCalls || len(src.data) > maxFile {
+		return nil
+	}
+	m := &makeCall{makefile: newMakefile(r, src), sh: sh, rules: map[string]*makeRule{}, made: map[string]bool{}}
+	m.ask, m.given, m.used = sh.lookup, given, map[string]bool{}
+	m.parse(src, 0)
+	return m
+}
+
+// parse reads the rules of a Makefile and of those that it includes.
+func (m *makeCall) parse(s *source, depth int) {
+	m.run.visited[s.path] = true
+	var now []*makeRule
+	for start := 0; start < len(s.data); {
+		line, lines := s.continued(start)
+		text := string(s.data[line.start:line.end])
+		start = lines[len(lines)-1].end
+		if strings.HasPrefix(text, "\t") {
+			for _, r := range now {
+				r.recipe = append(r.recipe, lines)
+			}
+			continue
+		}
+		if inc := included.FindStringSubmatch(strings.TrimRight(uncommented(text), " \t\r\n")); inc != nil && depth < maxCalls {
+			for _, name := range strings.Fields(inc[1]) {
+				if o := m.run.find(name); o != nil && o != s && len(o.data) <= maxFile {
+					other := newMakefile(m.run, o)
+					for name, chunks := range other.sets {
+						m.sets[name] = append(m.sets[name], chunks...)
+						m.always[name] = m.always[name] || other.always[name]
+					}
+					m.parse(o, depth+1)
+				}
+			}
+			continue
+		}
+		colon := strings.IndexByte(text, ':')
+		if colon <= 0 || strings.HasPrefix(text, "#") || makeSets.MatchString(text) || colon+1 < len(text) && text[colon+1] == '=' {
+			if makeSets.MatchString(text) {
+				now = nil
+			}
+			continue
+		}
+		now = nil
+		needs := uncommented(strings.TrimLeft(text[colon:], ":"))
+		for _, target := range strings.Fields(text[:colon]) {
+			rule := m.rules[target]
+			if rule == nil {
+				rule = &makeRule{}
+				m.rules[target] = rule
+			}
+			if m.first == "" && !strings.HasPrefix(target, ".") && !strings.Contains(target, "%") {
+				m.first = target
+			}
+			from := line.start + len(text) - len(strings.TrimLeft(text[colon:], ":"))
+			rule.needs = append(rule.needs, whole(s, from, from+len(needs)))
+			now = append(now, rule)
+		}
+	}
+}
+
+// continued is the line at an offset, and all that a backslash at its end adds.
+func (s *source) continued(at int) (all span, lines []span) {
+	for {
+		from, to := s.line(at)
+		lines = append(lines, span{s, from, to})
+		at = to
+		if to >= len(s.data) || !strings.HasSuffix(strings.TrimRight(string(s.data[from:to]), "\r\n"), `\`) {
+			return span{s, lines[0].start, to}, lines
+		}
+	}
+}
+
+// rule is how a target is made, by a rule of its own or by one with a pattern, whose %
+// stands for the stem.
+func (m *makeCall) rule(target string) (rule *makeRule, stem string) {
+	if r := m.rules[target]; r != nil {
+		return r, ""
+	}
+	for _, name := range sortedKeys(m.rules) {
+		before, behind, ok := strings.Cut(name, "%")
+		if ok && len(target) > len(before)+len(behind) && strings.HasPrefix(target, before) && strings.HasSuffix(target, behind) {
+			return m.rules[name], target[len(before) : len(target)-len(behind)]
+		}
+	}
+	return nil, ""
+}
+
+// follow makes a target: first what it needs, then its recipe, each line in a shell of
+// its own.
+func (m *makeCall) follow(target string, depth int) {
+	rule, stem := m.rule(target)
+	if rule == nil || m.made[target] || depth > maxDepth {
+		return
+	}
+	m.made[target] = true
+	first := ""
+	for _, ch := range rule.needs {
+		for _, v := range m.expand(ch) {
+			for _, need := range strings.Fields(v.String()) {
+				if first == "" {
+					first = need
+				}
+				m.follow(strings.Replace(need, "%", stem, 1), depth+1)
+			}
+		}
+	}
+	for _, lines := range rule.recipe {
+		b := m.sh.clone()
+		b.depth++
+		for name, value := range map[string]string{"_target": target, "_stem": stem, "_first": first} {
+			b.vars = b.vars.with(name, []text{{{text: value}}})
+		}
+		ch := m.recipe(b, lines)
+		if ch.shell() == nil {
+			continue // looked at as a line that nobody runs
+		}
+		for _, l := range lines {
+			m.run.recipes[l] = true
+		}
+		m.run.recipeOf[ch] = span{ch.src, lines[0].start, lines[len(lines)-1].end}
+		b.script(ch)
+	}
+}
+
+// put is what make replaces in a recipe.
+// https://www.gnu.org/software/make/manual/html_node/Automatic-Variables.html
+var put = regexp.MustCompile(`\$[({]([A-Za-z_][A-Za-z0-9_]*)[)}]|\$\$|\$[({]?([@*<])[)}]?`)
+
+// recipe is a line of a recipe as the shell reads it, with make's variables as the
+// shell's, which get their values.
+func (m *makeCall) recipe(sh *shell, lines []span) *chunk {
+	ch, b := &chunk{src: lines[0].src, recipe: true}, []byte(nil)
+	for i, l := range lines {
+		text := l.text()
+		from := len(text) - len(strings.TrimLeft(text, "\t"))
+		if i == 0 {
+			from = len(text) - len(strings.TrimLeft(text, "\t @+-"))
+		}
+		add := func(with string, from, to int) {
+			if from < to {
+				ch.add(&b, with, l.start+from, l.start+to)
+			}
+		}
+		for _, at := range put.FindAllStringSubmatchIndex(text, -1) {
+			if at[0] < from {
+				continue
+			}
+			add(text[from:at[0]], from, at[0])
+			from = at[1]
+			switch {
+			case at[2] >= 0:
+				name := text[at[2]:at[3]]
+				if v := m.lookup(name); v != nil {
+					sh.vars = sh.vars.with(name, v)
+				}
+				add("${"+name+"}", at[0], at[1])
+			case at[4] >= 0:
+				add(map[string]string{"@": "${_target}", "*": "${_stem}", "<": "${_first}"}[text[at[4]:at[5]]], at[0], at[1])
+			default:
+				add("$", at[0], at[1])
+			}
+		}
+		add(text[from:], from, len(text))
+	}
+	ch.text = string(b)
+	return ch
+}
+
+// quoted is what stands between single quotes, where the shell expands nothing, and
+// make has put its variables in all the same.
+func (sh *shell) quoted(ch *chunk, from, to int) []text {
+	out, last := strand{{}}, from
+	for _, at := range makeVariable.FindAllStringSubmatchIndex(ch.text[from:to], -1) {
+		if at[4] < 0 || ch.span(from+at[0], from+at[0]+1).text() == "$$" {
+			continue
+		}
+		out = out.with(ch.pieces(last, from+at[0]))
+		last = from + at[1]
+		name := ch.text[from+at[4] : from+at[5]]
+		vals, _ := sh.lookup(name)
+		out = out.with(expanded(vals, name, ch.span(from+at[0], last), false)...)
+	}
+	return out.with(ch.pieces(last, to))
+}
+
+// unbraced is a variable that a change writes as the shell does.
+var unbraced = regexp.MustCompile(`\$+[A-Za-z_][A-Za-z0-9_]*|\$+\(echo `)
+
+// inMakefile is what a change writes, as make reads it: $(NAME), and $$ for the shell.
+func inMakefile(with string) string {
+	return unbraced.ReplaceAllStringFunc(with, func(s string) string {
+		switch {
+		case strings.HasPrefix(s, "$$"):
+			return s
+		case s == "$(echo ":
+			return "$" + s
+		}
+		return "$(" + s[1:] + ")"
+	})
+}
