@@ -14,6 +14,7 @@ type cutting struct {
 	run     *run
 	calls   map[*syntax.CallExpr]bool
 	flags   []change
+	taken   map[span]bool // the spans of flags
 	chunks  []*chunk
 	emptied map[*yaml.Node]int  // script list -> entries taken out
 	items   map[*yaml.Node]bool // these entries
@@ -58,52 +59,38 @@ func (r *run) meeting(added []*use) (out []*use) {
 // idlePulls are the pulls of jobs that do nothing with images but move tags
 // which are dropped.
 func (r *run) idlePulls(drops []*use) []*use {
-	cut := map[*use]bool{}
-	jobs := map[*job]bool{}
+	cut, calls := map[*use]bool{}, map[*syntax.CallExpr]bool{}
+	idle := map[*job]bool{}
 	for _, u := range drops {
 		cut[u] = true
+		if u.cmd != nil {
+			calls[u.cmd.call] = true
+		}
 		if u.push && u.job != nil {
-			jobs[u.job] = true
+			idle[u.job] = true
 		}
 	}
-	var out []*use
-	for j := range jobs {
-		var pulls []*use
-		idle := true
-		for _, u := range r.uses {
-			if u.job != j || cut[u] || !u.ref.own {
-				continue
-			}
-			switch {
-			case u.lits != nil && strings.Contains(u.command, " pull"):
-				pulls = append(pulls, u)
-			case u.lits != nil && strings.Contains(u.command, " tag") && r.sourceOfCut(u, cut):
-			case u.role == textRole:
-			default:
-				idle = false
-			}
+	var pulls []*use
+	for _, u := range r.uses {
+		if !idle[u.job] || cut[u] || !u.ref.own {
+			continue
 		}
-		if idle {
-			out = append(out, pulls...)
+		switch {
+		case u.lits != nil && strings.Contains(u.command, " pull"):
+			pulls = append(pulls, u)
+		case u.lits != nil && strings.Contains(u.command, " tag") && u.cmd != nil && calls[u.cmd.call]: // the source of a tag that goes
+		case u.role == textRole:
+		default:
+			idle[u.job] = false
 		}
 	}
-	return out
-}
-
-// sourceOfCut says whether the use is the source of a docker tag that goes.
-func (r *run) sourceOfCut(u *use, cut map[*use]bool) bool {
-	for v := range cut {
-		if v.cmd != nil && v.cmd.call == u.cmd.call {
-			return true
-		}
-	}
-	return false
+	return slices.DeleteFunc(pulls, func(u *use) bool { return !idle[u.job] })
 }
 
 // cut works out how all the drops are taken out.
 func (r *run) cut(drops []*use) *cutting {
-	c := &cutting{run: r, calls: map[*syntax.CallExpr]bool{}, emptied: map[*yaml.Node]int{}, items: map[*yaml.Node]bool{}}
-	in := map[*use]bool{}
+	c := &cutting{run: r, calls: map[*syntax.CallExpr]bool{}, taken: map[span]bool{}, emptied: map[*yaml.Node]int{}, items: map[*yaml.Node]bool{}}
+	in, chunks := map[*use]bool{}, map[*chunk]bool{}
 	for _, u := range drops {
 		in[u] = true
 	}
@@ -117,23 +104,26 @@ func (r *run) cut(drops []*use) *cutting {
 			return c
 		}
 		inside, fine := c.insideVariable(u)
-		for _, v := range r.uses { // the same word in another job or with another value stays
+		met := r.uses
+		if inside.src == nil {
+			met = r.usesAt(u.at)
+		}
+		for _, v := range met { // the same word in another job or with another value stays
 			if in[v] || !v.ref.own || v.command == "variable" { // an assignment is no reader
 				continue
 			}
-			if inside.src == nil && v.cmd != nil && v.at == u.at || inside.src != nil && v.madeOf(inside) {
+			if inside.src == nil && v.cmd != nil || inside.src != nil && v.madeOf(inside) {
 				c.bad = true
 				return c
 			}
 		}
 		if inside.src != nil {
-			if ch := (change{span: inside}); !slices.Contains(c.flags, ch) {
-				c.flags = append(c.flags, ch)
-			}
+			c.take(change{span: inside})
 			c.bad = c.bad || !fine
 			continue
 		}
-		if !slices.Contains(c.chunks, u.cmd.ch) {
+		if !chunks[u.cmd.ch] {
+			chunks[u.cmd.ch] = true
 			c.chunks = append(c.chunks, u.cmd.ch)
 		}
 		if !c.flag(u) {
@@ -153,8 +143,9 @@ func (r *run) cut(drops []*use) *cutting {
 		c.stmts(ch, f.Stmts, true)
 	}
 	c.empty()
+	gone := covering(c.changes)
 	for _, u := range drops { // one that stands where nothing can go, as behind time or in $()
-		if u.cmd != nil && c.calls[u.cmd.call] && !slices.ContainsFunc(c.changes, func(ch change) bool { return u.cmd.at.within(ch.span) }) {
+		if u.cmd != nil && c.calls[u.cmd.call] && !gone.covers(u.cmd.at) {
 			c.bad = true
 		}
 	}
@@ -166,15 +157,32 @@ func (r *run) cut(drops []*use) *cutting {
 // element stands for has to go.
 func (c *cutting) listed(u *use, in map[*use]bool) {
 	ch := change{span: u.element}
-	for _, v := range c.run.uses {
-		c.bad = c.bad || v.at == u.at && v.ref.own && !in[v]
+	for _, v := range c.run.usesAt(u.at) {
+		c.bad = c.bad || v.ref.own && !in[v]
 	}
 	for _, other := range c.flags {
 		c.bad = c.bad || other != ch && other.src == ch.src && other.start <= ch.end && ch.start <= other.end
 	}
-	if !slices.Contains(c.flags, ch) {
+	c.take(ch)
+}
+
+// take takes out a flag or an element, once.
+func (c *cutting) take(ch change) {
+	if !c.taken[ch.span] {
+		c.taken[ch.span] = true
 		c.flags = append(c.flags, ch)
 	}
+}
+
+// usesAt are the uses at a place.
+func (r *run) usesAt(at span) []*use {
+	if r.placed != len(r.uses) {
+		r.placed, r.places = len(r.uses), map[span][]*use{}
+		for _, u := range r.uses {
+			r.places[u.at] = append(r.places[u.at], u)
+		}
+	}
+	return r.places[at]
 }
 
 // singlePurpose says whether a command does nothing but push, pull or tag one
@@ -223,9 +231,7 @@ func (c *cutting) flag(u *use) bool {
 		c.bad = true
 		return true
 	}
-	if !slices.Contains(c.flags, ch) {
-		c.flags = append(c.flags, ch)
-	}
+	c.take(ch)
 	return true
 }
 

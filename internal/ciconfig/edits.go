@@ -43,6 +43,30 @@ func trace(src *source, list []change) *moved {
 	return m
 }
 
+// cover are changed spans by their start, each reaching as far as those before it.
+type cover map[*source][]span
+
+func covering(changes []change) cover {
+	c := cover{}
+	for _, ch := range changes {
+		c[ch.src] = append(c[ch.src], ch.span)
+	}
+	for _, list := range c {
+		sort.Slice(list, func(i, j int) bool { return list[i].start < list[j].start })
+		for i := 1; i < len(list); i++ {
+			list[i].end = max(list[i].end, list[i-1].end)
+		}
+	}
+	return c
+}
+
+// covers says whether s lies within one of the spans.
+func (c cover) covers(s span) bool {
+	list := c[s.src]
+	n := sort.Search(len(list), func(n int) bool { return list[n].start > s.start })
+	return n > 0 && list[n-1].end >= s.end
+}
+
 // apply makes the changes and gives the new content of each changed file.
 // Changes must not overlap; a change inside a longer one is dropped, the longer
 // one has taken it into account.

@@ -18,6 +18,8 @@ type run struct {
 	cfg     *config
 	uses    []*use
 	seen    map[string]*use // uses by place, kind and origin
+	places  map[span][]*use // see usesAt
+	placed  int             // how many uses are in it
 	visited map[string]bool // files that a job reads as a script or configuration
 	looked  bool
 

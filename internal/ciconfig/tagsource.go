@@ -273,13 +273,13 @@ func (r *run) free(changes []change, group []*use) bool {
 // readsThrough says whether an expansion that lies in s brought in a part of
 // the use's tag.
 func (u *use) readsThrough(s span) bool {
+	f := u.ref.f
 	for i := u.ref.start; i < u.ref.end; i++ {
-		for _, v := range u.ref.f.via(i) {
-			if v.within(s) {
-				return true
-			}
+		if i > u.ref.start && f.piece[i] == f.piece[i-1] {
+			continue
 		}
-		if p := u.ref.f.t[u.ref.f.piece[i]]; p.hole != "" && p.at.within(s) {
+		p := &f.t[f.piece[i]]
+		if p.hole != "" && p.at.within(s) || slices.ContainsFunc(p.via, func(v span) bool { return v.within(s) }) {
 			return true
 		}
 	}

@@ -92,13 +92,17 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	verb := verb(lits)
 	r.elsewhere(c)
 	r.bareTag(c, lits)
-	sets := setsImage(lits)
+	sets, all := setsImage(lits), " "+strings.Join(lits, " ")+" "
 	for i := range c.args {
 		for _, ref := range r.references(c.args[i]) {
 			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i, away: sh.away && !sh.local}
 			u.lits, u.arg = c.view(i, lits)
-			u.role = argRole(u.lits, u.arg, c.lit(i))
-			u.push = pushes(u.lits, u.arg, c.lit(i))
+			words := all
+			if c.alt[i] > 0 {
+				words = " " + strings.Join(u.lits, " ") + " "
+			}
+			u.role = argRole(u.lits, u.arg, c.lit(i), words)
+			u.push = pushes(u.lits, u.arg, c.lit(i), words)
 			if u.role == textRole && ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0 && sh.readOn(lits) {
 				if _, shared := u.separator(); shared {
 					r.reportAs(Warning, "tag-elsewhere", u.place(), ref.String())
@@ -255,15 +259,15 @@ var textTools = map[string]bool{
 	"echo": true, "printf": true, "sed": true, "grep": true, "cat": true, "tee": true, "curl": true, "jq": true, "yq": true, "test": true, "[": true, ":": true,
 }
 
-// argRole says what a missing tag means in an argument.
-func argRole(lits []string, i int, arg string) role {
+// argRole says what a missing tag means in an argument; all are the command's words
+// between spaces.
+func argRole(lits []string, i int, arg, all string) role {
 	flag := ""
 	if strings.HasPrefix(arg, "-") {
 		flag, _, _ = strings.Cut(arg, "=")
 	} else if i > 0 && strings.HasPrefix(lits[i-1], "-") && !strings.Contains(lits[i-1], "=") {
 		flag = lits[i-1]
 	}
-	all := strings.Join(lits, " ")
 	switch {
 	case flag == "--cache-repo", strings.Contains(arg, "push-by-digest=true"), pushesAllTags(lits):
 		return repositoryRole
@@ -287,8 +291,7 @@ func argRole(lits []string, i int, arg string) role {
 }
 
 // pushes says whether the argument names an image that the command pushes.
-func pushes(lits []string, i int, arg string) bool {
-	all := " " + strings.Join(lits, " ") + " "
+func pushes(lits []string, i int, arg, all string) bool {
 	prev := lits[max(i-1, 0)]
 	switch lits[0] {
 	case "docker", "podman", "nerdctl", "img", "buildah":
