@@ -14,7 +14,8 @@ import (
 // variable of the pipeline, only its own ARGs, so an own image in FROM becomes
 // an ARG that the build gets by --build-arg.
 func (r *run) dockerfile(s *source) {
-	if !bytes.Contains(s.data, []byte(r.in.Project.OldHost)) {
+	literal := bytes.Contains(s.data, []byte(r.in.Project.OldHost))
+	if !literal && !bytes.ContainsRune(s.data, '$') {
 		return
 	}
 	var res *parser.Result
@@ -27,9 +28,12 @@ func (r *run) dockerfile(s *source) {
 		res, _ = parser.Parse(bytes.NewReader(s.data))
 	}()
 	if res == nil {
-		r.report("dockerfile-invalid", span{s, 0, 0}, "")
+		if literal {
+			r.report("dockerfile-invalid", span{s, 0, 0}, "")
+		}
 		return
 	}
+	r.joinedInFrom(s, res.AST.Children)
 	first := -1
 	for _, n := range res.AST.Children {
 		from, _ := s.line(s.offset(n.StartLine, 1))
@@ -43,8 +47,8 @@ func (r *run) dockerfile(s *source) {
 			switch strings.ToLower(n.Value) {
 			case "arg":
 				u.overruled = n.Next != nil && r.setsArg(s, n.Next.Value)
-			case "run", "label", "env":
-				u.role = textRole
+			case "label", "run", "env":
+				u.role, u.overruled = textRole, strings.EqualFold(n.Value, "label") // nothing pulls by a label
 			case "from":
 				if ref.own {
 					r.baseArg(u, s, first)
@@ -77,12 +81,20 @@ func (r *run) setsArg(s *source, arg string) bool {
 // build is a docker build with the Dockerfiles that it may read.
 type build struct {
 	cmd   *command
-	after int // the word behind which flags may be put in
+	after int // the word behind which flags may be put in, -1 for none
 	files map[string]bool
 }
 
 // recordBuild remembers docker build commands for the Dockerfiles they read.
 func (r *run) recordBuild(c *command, lits []string) {
+	if lits[0] == "executor" {
+		b := &build{cmd: c, after: -1, files: map[string]bool{}}
+		for _, f := range kanikoFiles(lits) {
+			b.files[f] = true
+		}
+		r.builds = append(r.builds, b)
+		return
+	}
 	if len(lits) < 3 || (lits[0] != "docker" && lits[0] != "podman" && lits[0] != "buildah") {
 		return
 	}
@@ -150,6 +162,9 @@ func (r *run) baseArg(u *use, s *source, first int) {
 	for _, b := range r.builds {
 		if !b.files[s.path] {
 			continue
+		}
+		if b.after < 0 {
+			return
 		}
 		at := b.cmd.argSpan(slices.Index(b.cmd.pos, b.after))
 		if at.src == nil || !at.src.editable || strings.Contains(string(at.src.data[at.start:at.end]), "$") {

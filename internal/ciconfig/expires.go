@@ -23,7 +23,7 @@ func (r *run) expires() {
 		return // built by a compose file or by the platform's own job
 	}
 	for _, u := range r.uses {
-		if !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) || u.document || u.push || u.settled || u.spare() || cacheFlag(u) != "" {
+		if !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) || u.document && u.command != fromArgs || u.push || u.settled || u.spare() || cacheFlag(u) != "" {
 			continue
 		}
 		name := u.ref.name()

@@ -13,7 +13,7 @@ import (
 // the rewrite was not evaluated by anything above it, such as a quoted
 // here-document, an escaped variable or a program.
 var leftover = []*regexp.Regexp{
-	regexp.MustCompile("CI_REGISTRY_IMAGE[\"'\\])}\\\\]{0,5}(\\s*\\+\\s*[\"'`\\\\]+)?/[\"'\\\\]*[\\w${(%]"),
+	regexp.MustCompile("CI_REGISTRY_IMAGE[\"'\\])}\\\\%]{0,5}(\\s*\\+\\s*[\"'`\\\\]+)?/[\"'\\\\]*[\\w${(%]"),
 	regexp.MustCompile(`\$CI_REGISTRY_IMAGE["'\\]*-[\w$]|\$\{CI_REGISTRY_IMAGE\}["'\\]*-[\w$]`),
 	regexp.MustCompile(`(?i)(image|registry|repository).*CI_PROJECT_PATH["'\])}\\]{0,4}/["'\\]*[\w$]`),
 	regexp.MustCompile(`["'][^"'%]*%s[/-][^"']*["'][^|;]*CI_REGISTRY_IMAGE["'\]})]*(\s|$)`),
