@@ -84,3 +84,16 @@ func deep(n int) string {
 	}
 	return b.String()
 }
+
+// TestColours: the brackets of escape sequences, which nothing closes, nest nothing.
+func TestColours(t *testing.T) {
+	t.Parallel()
+	ci := "build:\n  script:\n" + strings.Repeat("    - echo -e \"\\e[0Ksection_start:1:a\\r\\e[0Kbuild\"\n", 80) + "    - docker push $CI_REGISTRY_IMAGE/api:$CI_COMMIT_SHA\n"
+	res, err := Rewrite(input(one(ci), rule{Project: "group/project"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(res.Diff(), "$CI_REGISTRY_IMAGE:api-$CI_COMMIT_SHA") {
+		t.Errorf("not rewritten: %+v", res.Findings)
+	}
+}

@@ -54,12 +54,16 @@ func parseYAML(data []byte) (docs []*yaml.Node, err error) {
 }
 
 // nesting is a cheap upper bound of the depth of flow collections, which the
-// parser handles in time that grows faster than the input.
+// parser handles in time that grows faster than the input. None begins right behind
+// a word, as brackets do that colour the output: \e[0K.
 func nesting(data []byte) (deepest int) {
 	depth := 0
-	for _, c := range data {
+	for i, c := range data {
 		switch c {
 		case '[', '{':
+			if depth == 0 && i > 0 && wordByte(data[i-1]) {
+				continue
+			}
 			depth++
 			deepest = max(deepest, depth)
 		case ']', '}':
