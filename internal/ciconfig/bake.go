@@ -266,7 +266,7 @@ func (b *bakeFiles) defaults(uses []*use, seen map[*hclsyntax.Block]bool) {
 	for _, name := range sortedKeys(b.variables) {
 		block := b.variables[name]
 		d := block.Body.Attributes["default"]
-		if d == nil || seen[block] {
+		if d == nil || seen[block] || name == "CI_REGISTRY_IMAGE" { // GitLab sets that one
 			continue
 		}
 		seen[block] = true
@@ -278,7 +278,6 @@ func (b *bakeFiles) defaults(uses []*use, seen map[*hclsyntax.Block]bool) {
 			for _, ref := range b.run.references(v) {
 				u := &use{ref: ref, at: at, role: unclearRole}
 				b.add(u)
-				u.expands = u.expands && name != "CI_REGISTRY_IMAGE"
 			}
 		}
 	}
