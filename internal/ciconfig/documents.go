@@ -118,6 +118,8 @@ func (e *env) anywhere(name string) []text {
 		if len(one.defs[name]) > 0 {
 			v, _ := one.lookup(name)
 			out = union(out, v)
+		} else if predefined(name) {
+			out = union(out, []text{{piece{hole: name}}})
 		}
 	}
 	if len(out) == 0 {

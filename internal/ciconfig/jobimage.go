@@ -279,10 +279,8 @@ func (r *run) dockerTemplate() ([]change, string) {
 		}
 		return nil, ""
 	}
-	for _, inc := range append(r.cfg.wanted(), r.cfg.missing...) {
-		if inc.Kind == "project" && strings.HasSuffix(inc.Project, "gitlab-ci-helpers") || inc.Kind == "component" && strings.Contains(inc.Component, "/ci-components/docker/") {
-			return nil, ""
-		}
+	if slices.ContainsFunc(append(r.cfg.wanted(), r.cfg.missing...), func(inc Include) bool { return platformTemplate(inc, "docker/") }) {
+		return nil, ""
 	}
 	return r.includeHelpers()
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -66,11 +67,12 @@ func (r *run) leftovers(names *run, changed bool) {
 				continue
 			}
 			at := span{s, from + hit, from + len(strings.TrimRight(text, "\r\n"))}
-			line, _ := s.position(at.start)
+			before, offset := s, at.start
 			if m := s.was; m != nil {
-				line, _ = m.before.position(m.origin(at.start))
+				before, offset = m.before, m.origin(at.start)
 			}
-			if told[f.Path][line] || within(open[f.Path], line) {
+			line, _ := before.position(offset)
+			if told[f.Path][line] || within(open[f.Path], line) || names.namesOther(before, offset) {
 				continue
 			}
 			severity := Warning // somebody else may read the file, or nobody
@@ -80,6 +82,14 @@ func (r *run) leftovers(names *run, changed bool) {
 			r.reportAs(severity, code, at, "")
 		}
 	}
+}
+
+// namesOther says whether the variable that is expanded at a place was seen to name
+// another registry, which the files have given it.
+func (r *run) namesOther(s *source, name int) bool {
+	dollar := strings.LastIndexByte(string(s.data[max(name-2, 0):name]), '$') + max(name-2, 0)
+	values := r.values()[span{s, dollar, dollar + 1}]
+	return len(values) > 0 && len(values) < most && !slices.ContainsFunc(values, r.mentions)
 }
 
 // toldLines are the lines that references which block are written on: the finding on

@@ -231,7 +231,7 @@ func (r *run) baseChange(u *use) bool {
 	}
 	parts := []span{{from.src, from.start, to.end}}
 	if from.src == nil || from.src != to.src || from.start >= to.end || !above(first.via, last.via) || !above(last.via, first.via) {
-		if name, err := naming.RepositoryName(r.in.Project.Path); !literal && err == nil && name == r.in.Project.Path {
+		if !literal && r.namedByPath() {
 			return true
 		}
 		if parts = ref.baseParts(); parts == nil {
@@ -249,11 +249,21 @@ func (r *run) baseChange(u *use) bool {
 		return false
 	}
 	with := "$CI_REGISTRY_IMAGE"
+	if defines, hosted := r.definesBase(from); defines { // it would be itself
+		with = "$CI_REGISTRY/$CI_PROJECT_PATH"
+		switch {
+		case hosted, !r.namedByPath():
+			u.bad = "base-composed"
+			return false
+		case !literal:
+			return true
+		}
+	}
 	if strings.Contains(parts[0].text(), "{") || isHCL(from.path()) {
-		with = "${CI_REGISTRY_IMAGE}"
+		with = namedVariable.ReplaceAllString(with, "$${${1}}")
 	}
 	if isMakefile(from.path()) {
-		with = "$(CI_REGISTRY_IMAGE)" // $C alone would be a variable
+		with = inMakefile(with)
 	}
 	if first.single && u.shell && !isMakefile(from.path()) { // make puts its variables in all the same
 		with = from.src.encoded(from.start, `'"`+with+`"'`)

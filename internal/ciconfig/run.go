@@ -61,6 +61,7 @@ type run struct {
 	bakeCalls      []bakeCall
 	expressions    int             // of HCL, evaluated so far
 	got            map[span][]text // see values
+	baseValues     map[span]bool   // see definesBase
 }
 
 type declared struct {

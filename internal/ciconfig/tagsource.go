@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"bytes"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -143,12 +144,18 @@ func (r *run) uniqueName() string {
 
 // platform says whether the platform's templates are included.
 func (r *run) platform() bool {
-	for _, inc := range append(r.cfg.wanted(), r.cfg.missing...) {
-		if strings.HasSuffix(inc.Project, "gitlab-ci-helpers") || strings.Contains(inc.Component, "/ci-components/") {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(append(r.cfg.wanted(), r.cfg.missing...), func(inc Include) bool { return platformTemplate(inc, "") })
+}
+
+// platformComponent is where the platform's components are: right below the host, or in
+// its group there. Other groups have projects of that name, too.
+var platformComponent = regexp.MustCompile(`^[^/]+/(platon/)?ci-components/(.*)`)
+
+// platformTemplate says whether an include is one of the platform's: its helpers, or a
+// component whose name begins as given.
+func platformTemplate(inc Include, component string) bool {
+	m := platformComponent.FindStringSubmatch(inc.Component)
+	return inc.Kind == "project" && strings.HasSuffix(inc.Project, "gitlab-ci-helpers") || m != nil && strings.HasPrefix(m[2], component)
 }
 
 // tagChange replaces the tag of a use where name and tag are joined. HCL knows no

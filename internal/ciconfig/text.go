@@ -90,6 +90,11 @@ func (t text) has(c byte) bool {
 	return false
 }
 
+// uncertain says whether nobody knows a part of the text.
+func (t text) uncertain() bool {
+	return slices.ContainsFunc(t, func(p piece) bool { return p.hole == unknown })
+}
+
 // chunk is a text that stands in a file as it is, but for the indentation of its
 // lines. It is nil for any other: one with a hole, without its escapes or put
 // together from several places.

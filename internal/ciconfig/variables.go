@@ -164,12 +164,14 @@ func (e *env) matrix(t *tree) {
 	}
 }
 
-// lookup gives the values of a variable. Predefined variables are holes.
+// lookup gives the values of a variable. Predefined variables are holes, unless a
+// file gives them another value.
+// https://docs.gitlab.com/ci/variables/#cicd-variable-precedence
 func (e *env) lookup(name string) ([]text, bool) {
 	if v, ok := e.cache[name]; ok {
 		return v, len(v) > 0
 	}
-	if predefined(name) {
+	if predefined(name) && !e.defines(name) {
 		return nil, false
 	}
 	if v, ok := e.received[name]; ok {
@@ -181,7 +183,7 @@ func (e *env) lookup(name string) ([]text, bool) {
 			return v, true
 		}
 	}
-	if v, ok := e.settings[name]; ok {
+	if v, ok := e.settings[name]; ok && !predefined(name) {
 		t := []text{{piece{text: v}}}
 		e.cache[name] = t
 		return t, true
@@ -211,6 +213,11 @@ func (e *env) lookup(name string) ([]text, bool) {
 	}
 	e.circular = e.circular || outer
 	return out, len(out) > 0
+}
+
+// defines says whether a file gives the variable a value.
+func (e *env) defines(name string) bool {
+	return len(e.defs[name]) > 0 || slices.ContainsFunc(e.jobs, func(one *env) bool { return len(one.defs[name]) > 0 })
 }
 
 // maxLookups bounds the variables that are put in for one job.

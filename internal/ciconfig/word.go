@@ -185,7 +185,7 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 	}
 	switch p.Exp.Op {
 	case syntax.DefaultUnset, syntax.DefaultUnsetOrNull, syntax.AssignUnset, syntax.AssignUnsetOrNull:
-		if predefined(name) {
+		if predefined(name) && (!ok || slices.ContainsFunc(vals, text.uncertain)) {
 			return expanded(nil, name, at, split)
 		}
 		if ok && !empty(vals) {
@@ -210,7 +210,7 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 			return expanded(vals, name, at, split)
 		}
 	case syntax.RemSmallSuffix, syntax.RemLargeSuffix:
-		if s, plain := word[0].literal(); plain && s == "/" && predefined(name) {
+		if s, plain := word[0].literal(); plain && s == "/" && predefined(name) && !ok {
 			return expanded(vals, name, at, split) // it ends with none
 		} else if plain && s == ":*" {
 			if v := sh.untagged(vals, at); v != nil {
@@ -236,7 +236,7 @@ func empty(vals []text) bool {
 // operated is a value after a string operation such as ${name%:*}: nobody
 // knows what is left of it, but whether it held an image name matters.
 func (sh *shell) operated(vals []text, name string, at span, split bool) []text {
-	if predefined(name) {
+	if predefined(name) && vals == nil {
 		vals = []text{{piece{hole: name, at: at}}}
 	}
 	at.src.mark(at.start, vals)
