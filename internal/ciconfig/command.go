@@ -3,6 +3,7 @@ package ciconfig
 import (
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -111,9 +112,11 @@ func (sh *shell) command(c *command) {
 	case "cd":
 		sh.dir = gone(sh.dir, c.lit(1))
 	case "shift":
-		if len(sh.args) > 0 {
-			sh.args = sh.args[1:]
+		n := 1
+		if i, err := strconv.Atoi(c.lit(1)); err == nil {
+			n = max(i, 0)
 		}
+		sh.args = sh.args[min(n, len(sh.args)):]
 		return
 	case "set":
 		if c.lit(1) == "--" {

@@ -119,7 +119,9 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 		sh.branch(ch, c)
 	case *syntax.WhileClause:
 		sh.stmts(ch, c.Cond)
-		sh.maybe(func(b *shell) { b.stmts(ch, c.Do) })
+		if !sh.options(ch, c) {
+			sh.maybe(func(b *shell) { b.stmts(ch, c.Do) })
+		}
 	case *syntax.ForClause:
 		sh.loop(ch, c)
 	case *syntax.CaseClause:

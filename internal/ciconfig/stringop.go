@@ -3,6 +3,7 @@ package ciconfig
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	glob "mvdan.cc/sh/v3/pattern"
@@ -175,6 +176,14 @@ func (sh *shell) shortened(vals []text, op syntax.ParExpOperator, word []text) (
 	}
 	for _, v := range vals {
 		s, known := v.literal()
+		if begin, whole := sh.run.beginning(v); !whole && op == syntax.RemSmallPrefix { // --image=$IMAGE
+			n := first(len(begin), -1, func(n int) bool { return re.MatchString(begin[:n]) })
+			if n < 0 {
+				return nil
+			}
+			out = union(out, []text{v.after(n)})
+			continue
+		}
 		if !known || len(s) > maxShortened || sh.run.mentions(v) {
 			return nil
 		}
@@ -219,6 +228,21 @@ func (t text) part(i, j int) (out text) {
 		at += len(p.text)
 	}
 	return out
+}
+
+// after is a text from byte n on, which is written out before its first hole.
+func (t text) after(n int) text {
+	for i, p := range t {
+		if p.hole != "" || n < len(p.text) {
+			rest := slices.Clone(t[i:])
+			if n > 0 {
+				rest[0] = p.slice(n, len(p.text))
+			}
+			return rest
+		}
+		n -= len(p.text)
+	}
+	return text{}
 }
 
 // patched reports the arguments of an image tool in which a name is joined to

@@ -78,6 +78,9 @@ func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
 // cases follows case.
 func (sh *shell) cases(ch *chunk, c *syntax.CaseClause) {
 	vals := sh.word(ch, c.Word)
+	if sh.option(ch, c, vals) {
+		return
+	}
 	var ways []*shell
 	all := false
 	for _, it := range c.Items {
