@@ -172,6 +172,9 @@ func (r *run) changesOf(u *use) {
 		return
 	}
 	base := f.via(ref.base - 1)
+	if u.optional(base) {
+		return
+	}
 	u.replace(ref.sep, ":", base)
 	for i := ref.sep + 1; i < ref.nameEnd && u.bad == ""; i++ {
 		c := f.s[i]
