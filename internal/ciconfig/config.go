@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bmatcuk/doublestar/v4"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -284,10 +283,18 @@ func (c *config) include(d *document, n *yaml.Node) *tree {
 	return out.tree
 }
 
-// local reads a file of the same repository; it may be a glob.
+// wildcards is what GitLab makes of an include with stars: two of them stand for
+// any text, slashes too, and one for text without a slash.
+// https://docs.gitlab.com/ci/yaml/includes/#use-includelocal-with-wildcard-file-paths
+func wildcards(name string) *regexp.Regexp {
+	pattern := strings.ReplaceAll(regexp.QuoteMeta(name), `\*\*`, `.*`)
+	return regexp.MustCompile(`^` + strings.ReplaceAll(pattern, `\*`, `[^/]*`) + `$`)
+}
+
+// local reads a file of the same repository; its name may have wildcards.
 func (c *config) local(d *document, name string, with *yaml.Node) *tree {
 	name = path.Clean(strings.TrimPrefix(c.expand(name), "/"))
-	if !strings.ContainsAny(name, "*?[") {
+	if !strings.Contains(name, "*") {
 		if s := c.files[name]; s != nil {
 			return c.read(s, with, d)
 		}
@@ -295,9 +302,9 @@ func (c *config) local(d *document, name string, with *yaml.Node) *tree {
 		return nil
 	}
 	var out stack
-	found := false
+	found, pattern := false, wildcards(name)
 	for _, f := range c.in.Files {
-		if ok, err := doublestar.Match(name, f.Path); err == nil && ok {
+		if pattern.MatchString(f.Path) {
 			found = true
 			out.lay(c.read(c.files[f.Path], with, d))
 		}
