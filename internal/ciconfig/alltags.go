@@ -19,15 +19,16 @@ func pushesAllTags(lits []string) bool {
 
 // allTags finds the tags that docker push --all-tags NAME pushes: those that the
 // job gives to that name. Tags that it only pulled are in the registry already.
-// It returns the uses by which each such command goes, and marks them as pushed.
+// It marks them as pushed, and returns them for each such command that goes: one
+// for the nameless image pushes as many tags of the repository as before.
 func (r *run) allTags() map[*use][]*use {
 	out := map[*use][]*use{}
 	for _, u := range r.uses {
-		if u.bad != "all-tags" || u.cmd == nil || !u.cmd.at.src.editable || u.lits[1] != "push" {
+		if !u.ref.own || u.cmd == nil || len(u.lits) < 2 || u.lits[1] != "push" || !pushesAllTags(u.lits) || u.bad != "" && u.bad != "all-tags" {
 			continue
 		}
 		var tagged []*use
-		ok := true
+		ok := u.cmd.at.src.editable
 		for _, v := range r.uses {
 			if v == u || v.job != u.job || v.cmd == nil || v.ref.name() != u.ref.name() || !v.ref.own || v.ref.colon < 0 || !v.tags() {
 				continue
@@ -36,13 +37,15 @@ func (r *run) allTags() map[*use][]*use {
 			ok = ok && fine && v.bad == ""
 			tagged = append(tagged, v)
 		}
-		if !ok || len(tagged) == 0 {
+		if u.bad != "" && (!ok || len(tagged) == 0) {
 			continue
 		}
 		for _, v := range tagged {
 			v.push = true
 		}
-		out[u] = tagged
+		if u.bad != "" {
+			out[u] = tagged
+		}
 	}
 	return out
 }
