@@ -202,6 +202,10 @@ func (r *run) changesOf(u *use) {
 		u.prefixBare()
 		return
 	case ref.colon >= 0:
+		if !above(f.via(ref.colon), base) && u.shell && r.wholeBase(base, f.via(ref.colon)) {
+			r.dashed(u, ref.colon)
+			return
+		}
 		u.replace(ref.colon, "-", base)
 		return
 	}
@@ -321,7 +325,8 @@ func (ref *reference) baseParts() []span {
 }
 
 // dashed turns the slashes of a value that comes from a variable into dashes
-// where the variable is expanded. The variable itself may also be a path.
+// where the variable is expanded, and the colon if the value brings the tag. The
+// variable itself may also be a path, or the name of an image elsewhere.
 func (r *run) dashed(u *use, i int) {
 	f := u.ref.f
 	base := f.via(u.ref.base - 1)
@@ -338,7 +343,23 @@ func (r *run) dashed(u *use, i int) {
 		u.bad = "name-with-slash"
 		return
 	}
-	u.change(change{span: at, with: "$(echo " + at.text() + " | tr / -)", soft: true})
+	from := "/"
+	if c := u.ref.colon; c >= 0 && !above(f.via(c), base) && f.via(c)[n] == at { // it brings the tag, too
+		from = ":/"
+	}
+	u.change(change{span: at, with: "$(echo " + at.text() + " | tr " + from + " -)", soft: true})
+}
+
+// wholeBase says whether the base is written beside the expansion that brings the
+// tag, or comes out of a variable of the pipeline there, and not out of text that a
+// script has taken apart.
+func (r *run) wholeBase(base, via []span) bool {
+	n := len(commonVia(base, via))
+	if n == len(base) {
+		return true
+	}
+	m := expands.FindStringSubmatch(base[n].text())
+	return m != nil && r.defined(m[1])
 }
 
 // replaced turns the slashes of a value into dashes where HCL puts it into a string.

@@ -17,6 +17,7 @@ type piece struct {
 	single   bool // written between single quotes: no expansion there
 	untagged bool // its tag was taken away, and another may be joined to it
 	cut      bool // a hole that a string operation has made of a text which names the registry
+	colon    bool // a hole that a string operation has made of a text with a colon: it may bring a tag
 }
 
 // unknown is the hole of a value that no variable names, such as the output of

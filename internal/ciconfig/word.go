@@ -240,14 +240,15 @@ func (sh *shell) operated(vals []text, name string, at span, split bool) []text 
 		vals = []text{{piece{hole: name, at: at}}}
 	}
 	at.src.mark(at.start, vals)
-	cut := false
+	cut, colon := false, false
 	for _, v := range vals {
+		colon = colon || slices.ContainsFunc(v, func(p piece) bool { return strings.Contains(p.text, ":") })
 		if sh.run.mentions(v) {
 			sh.run.operations = append(sh.run.operations, operation{at: at, value: v})
 			cut = true
 		}
 	}
-	return []text{{piece{hole: unknown, at: at, split: split, cut: cut}}}
+	return []text{{piece{hole: unknown, at: at, split: split, cut: cut, colon: colon}}}
 }
 
 // substitution follows $(...) and keeps what echo prints there.
