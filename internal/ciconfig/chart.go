@@ -122,6 +122,18 @@ func (r *run) chart(s *source, e *env) {
 	}
 }
 
+// registryValue says whether a flag of helm gives the base to a value that is called
+// a registry, and that no template which was looked at puts in: the chart adds a name.
+func (r *run) registryValue(u *use) bool {
+	if u.lits[0] != "helm" {
+		return false
+	}
+	key := keyBefore(u.ref.f.s[:u.ref.start])
+	return strings.HasSuffix(strings.ToLower(key), "registry") && !slices.ContainsFunc(r.chartKeys, func(k string) bool {
+		return key == k || strings.HasSuffix(key, "."+k)
+	})
+}
+
 // chartLine looks at a line of a template.
 func (r *run) chartLine(ch *chunk, of func(key string) []text) {
 	at := ch.span(0, len(ch.text))
@@ -141,6 +153,7 @@ func (r *run) chartLine(ch *chunk, of func(key string) []text) {
 			continue
 		}
 		known := of(v[1])
+		r.chartKeys = append(r.chartKeys, v[1])
 		if f, _, _ := strings.Cut(v[2], " "); f != "" && f != "default" && f != "required" && slices.ContainsFunc(known, r.mentions) {
 			filtered = true
 		}

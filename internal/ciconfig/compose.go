@@ -19,6 +19,26 @@ func (r *run) pushedByCompose(u *use) bool {
 	})
 }
 
+// recordComposed remembers what a command does by compose or bake.
+func (r *run) recordComposed(all string) {
+	has := func(words ...string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(all, w) })
+	}
+	r.baked = r.baked || has(" bake")
+	compose := has("compose")
+	r.composeBuilds = r.composeBuilds || (r.now != nil || r.makes) && compose && has(" build", " push", " --build", " --push")
+	r.composes = r.composes || r.baked || compose && has(" build", " push", " up")
+	if compose && has(" push", " --push") {
+		r.pushesComposed = r.pushesComposed || r.now == nil || r.in.Project.onDefault(r.now)
+	}
+}
+
+// buildsUnseen says whether jobs build images by bake, or by a compose file that
+// cannot be seen.
+func (r *run) buildsUnseen() bool {
+	return r.baked || r.composeBuilds && !slices.ContainsFunc(r.uses, func(u *use) bool { return u.composed && u.ref.own })
+}
+
 // composedTags reports the tags that compose pushes again and again. They stay:
 // the file also serves those who build without a pipeline.
 func (r *run) composedTags() {

@@ -48,15 +48,15 @@ func (r *run) documents() {
 // visible builds such an image: whoever does decides under what name.
 func (r *run) unbuilt() {
 	built := map[string]bool{}
-	compose := r.composes
+	unseen := r.buildsUnseen()
 	for _, u := range r.uses {
-		if u.ref.own && (u.push || u.cmd != nil && u.tags()) {
+		if u.ref.own && (u.push || u.cmd != nil && u.tags() || u.composed && r.composes) {
 			name := u.ref.name()
 			built[name] = true
-			compose = compose || strings.Contains(name, "$")
+			unseen = unseen || strings.Contains(name, "$")
 		}
 	}
-	if compose {
+	if unseen {
 		return
 	}
 	for _, u := range r.uses {

@@ -12,19 +12,22 @@ func (r *run) expires() {
 	pushes := map[string][]*use{}
 	any, open := false, false
 	for _, u := range r.uses {
-		if u.ref.own && !u.ref.host && (u.push || u.cmd != nil && u.tags()) {
+		if u.ref.own && !u.ref.host && (u.push || u.cmd != nil && u.tags() || u.composed && r.composeBuilds) {
 			name := u.ref.name()
 			pushes[name] = append(pushes[name], u)
 			any = true
 			open = open || strings.Contains(name, "$") // it may be any name
 		}
 	}
-	if r.composes || open || !any && r.platform() {
-		return // built by a compose file or by the platform's own job
+	if r.buildsUnseen() || open || !any && r.platform() {
+		return // built by a file that is not seen, or by the platform's own job
 	}
 	for _, u := range r.uses {
 		if !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) || u.document && u.command != fromArgs || u.push || u.settled || u.spare() || cacheFlag(u) != "" {
 			continue
+		}
+		if u.role != imageRole && u.ref.sep < 0 && u.ref.colon < 0 && u.ref.digest < 0 {
+			continue // the base, to which a Dockerfile may add a name
 		}
 		name := u.ref.name()
 		if name == "" && r.platform() && len(pushes[name]) == 0 {

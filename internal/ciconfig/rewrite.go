@@ -34,6 +34,7 @@ func Rewrite(in Input) (*Result, error) {
 	names.tooLong()
 	if len(names.uses) <= maxUses {
 		names.expires()
+		names.autoDevOps()
 	}
 	names.summary(res)
 	res.Findings = names.findings
@@ -139,7 +140,7 @@ func (r *run) judge(changes []change) {
 			r.report("foreign-image", u.written(), ref.String())
 		case u.bad != "":
 			r.reportAs(r.weight(u), u.bad, u.place(), ref.String())
-		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.role == unclearRole && u.lits != nil && !ref.joined:
+		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.lits != nil && !ref.joined && (u.role == unclearRole || r.registryValue(u)):
 			r.report("base-handed-on", u.at, u.lits[0])
 		case ref.sep >= 0 && u.role != textRole && unknownName(ref) && !(u.settled && r.knownName(ref)):
 			r.report("name-open", u.place(), ref.String())

@@ -47,7 +47,10 @@ type run struct {
 	others         []text          // values with an image of another registry in the place of an own one
 	apart          map[string]bool // others that are there already
 	handed         map[string]bool // variables with an own image in a dotenv report
-	composes       bool            // a job builds what a compose or bake file says
+	autoDeploys    []span          // calls of auto-deploy
+	composes       bool            // a job builds or starts what a compose or bake file says
+	baked          bool            // a job builds by bake
+	composeBuilds  bool            // a job builds or pushes by compose
 	makes          bool            // a job calls make
 	recipes        map[span]bool   // the lines of Makefiles that one has been seen to run
 	recipeOf       map[*chunk]span // the lines of a recipe's command
@@ -58,6 +61,7 @@ type run struct {
 	filled         []string        // files and directories in which variables are put in
 	kustomize      kustomizing
 	helms          []helmCall
+	chartKeys      []string // values that the templates of charts put in
 	bakeCalls      []bakeCall
 	expressions    int             // of HCL, evaluated so far
 	got            map[span][]text // see values
@@ -319,6 +323,7 @@ func (r *run) scalars(t *tree, e *env, what string, depth int) {
 // definitions looks at the variables that hold a reference and that nothing
 // visible uses.
 func (r *run) definitions() {
+	r.shown()
 	covered := map[span]bool{}
 	for _, u := range r.uses {
 		if s, ok := u.separator(); ok || s.src != nil {
@@ -398,6 +403,26 @@ func (r *run) definitions() {
 			look(j.own.kid("variables"), r.cfg.env(j.tree), j)
 		}
 	})
+}
+
+// shown finds names that scripts give a variable and that nothing visible but a
+// message uses: what does use the variable, such as a program of the job's image,
+// would not follow.
+func (r *run) shown() {
+	only := func(u *use) bool {
+		return u.role == textRole && u.cmd != nil && u.ref.colon < 0 && u.ref.digest < 0
+	}
+	real := map[span]bool{}
+	for _, u := range r.uses {
+		if s, shared := u.separator(); shared && !only(u) {
+			real[s] = true
+		}
+	}
+	for _, u := range r.uses {
+		if s, shared := u.separator(); shared && only(u) && !real[s] && u.bad == "" {
+			u.bad = "unseen-use"
+		}
+	}
 }
 
 // outside says whether a job triggers a pipeline of another project.

@@ -76,6 +76,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	if slices.ContainsFunc(lits, func(l string) bool { return strings.Contains(l, "compose") || strings.Contains(l, "bake") }) {
 		r.recordComposed(strings.Join(lits, " "))
 	}
+	r.recordAutoDeploy(c, lits)
 	r.foreign(c, lits)
 	if !slices.ContainsFunc(c.args, r.mentions) {
 		return
@@ -115,18 +116,6 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			}
 			r.add(u)
 		}
-	}
-}
-
-// recordComposed remembers that a command builds or pushes what compose or bake files
-// say.
-func (r *run) recordComposed(all string) {
-	compose, push := strings.Contains(all, "compose"), strings.Contains(all, " push")
-	if compose && (push || strings.Contains(all, " build") || strings.Contains(all, " up")) || strings.Contains(all, " bake") {
-		r.composes = true
-	}
-	if compose && (push || strings.Contains(all, " --push")) {
-		r.pushesComposed = r.pushesComposed || r.now == nil || r.in.Project.onDefault(r.now)
 	}
 }
 

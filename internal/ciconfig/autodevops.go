@@ -1,0 +1,54 @@
+package ciconfig
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// autoTemplate is a template of GitLab that builds or deploys the image
+// $CI_APPLICATION_REPOSITORY, which is $CI_REGISTRY_IMAGE/$CI_COMMIT_REF_SLUG where
+// nobody sets it.
+// https://docs.gitlab.com/topics/autodevops/customize/#custom-container-image
+var autoTemplate = regexp.MustCompile(`^(Auto-DevOps|Jobs/Build|Jobs/Deploy)(\.latest)?\.gitlab-ci\.yml$`)
+
+// recordAutoDeploy remembers a call of the tool by which Auto DevOps deploys.
+func (r *run) recordAutoDeploy(c *command, lits []string) {
+	if lits[0] == "auto-deploy" && slices.Contains(lits[1:], "deploy") {
+		r.autoDeploys = append(r.autoDeploys, c.at)
+	}
+}
+
+// autoDevOps reports templates and tools of Auto DevOps that name the image
+// themselves.
+func (r *run) autoDevOps() {
+	const repository = "CI_APPLICATION_REPOSITORY"
+	if _, set := r.in.Project.Variables[repository]; set || r.defined(repository) {
+		return
+	}
+	missing := r.cfg.missing
+	for _, got := range r.in.Included {
+		if got.Missing != "" {
+			missing = append(missing[:len(missing):len(missing)], got.Include)
+		}
+	}
+	for _, inc := range missing {
+		if inc.Kind == "template" && autoTemplate.MatchString(inc.File) {
+			r.report("auto-devops", r.includedAt(inc.File), inc.File)
+		}
+	}
+	for _, at := range r.autoDeploys {
+		r.report("auto-devops", at, "")
+	}
+}
+
+// includedAt is where a CI file names an include.
+func (r *run) includedAt(file string) span {
+	for _, f := range r.in.Files {
+		s := r.files[f.Path]
+		if i := strings.Index(string(s.data), file); i >= 0 && isYAML(f.Path) && r.visited[f.Path] {
+			return span{s, i, i + len(file)}
+		}
+	}
+	return span{}
+}
