@@ -23,6 +23,8 @@ type helmCall struct {
 	lits []string
 	sets map[string][]text // what --set gives a value
 	tags map[string][]text // the same for tags, with the colon that joins them
+
+	places map[string][]flagPlace // where
 }
 
 // recordHelm remembers a run of helm and the values that it sets.
@@ -30,7 +32,7 @@ func (r *run) recordHelm(c *command, lits []string) {
 	if lits[0] != "helm" {
 		return
 	}
-	call := helmCall{lits: lits, sets: map[string][]text{}, tags: map[string][]text{}}
+	call := helmCall{lits: lits, sets: map[string][]text{}, tags: map[string][]text{}, places: map[string][]flagPlace{}}
 	for i := 1; i < len(c.args); i++ {
 		a := c.lit(i)
 		switch flag, _, joined := strings.Cut(a, "="); {
@@ -58,7 +60,11 @@ func (h *helmCall) set(f *flat, i int) {
 			h.sets[key] = append(h.sets[key], value)
 			if at, ok := f.at(equals); ok && strings.HasSuffix(key, "tag") && len(value) > 0 {
 				at.start = at.end
-				h.tags[key] = append(h.tags[key], append(text{{text: ":", at: at, via: f.via(equals)}}, value...))
+				tag := append(text{{text: ":", at: at, via: f.via(equals)}}, value...)
+				h.tags[key] = append(h.tags[key], tag)
+				begin, ok := f.at(i)
+				begin.end = begin.start
+				h.places[key] = append(h.places[key], flagPlace{key: begin, value: at, fixed: !ok || f.t[f.piece[equals]].single || len(f.via(equals)) > 0, tag: tag})
 			}
 		}
 		i = end + 1

@@ -148,7 +148,9 @@ func (r *run) manifest(s *source, e *env) bool {
 		switch n.Kind {
 		case yaml.MappingNode:
 			r.parted(s, e, n)
-			if !seen[child(n, "newName")] {
+			if set := r.setByFlags(s, n); set != nil {
+				seen[set] = true
+			} else if !seen[child(n, "newName")] {
 				if first := r.paired(s, e, n, substituted); first != nil {
 					seen[first] = true
 				}
