@@ -207,12 +207,20 @@ func (e *env) lookup(name string) ([]text, bool) {
 		}
 		out = union(out, chosen(e.expand(ch, d.doc), d.by))
 	}
+	if predefined(name) && !slices.ContainsFunc(out, text.tells) {
+		out = nil // what the settings give it: the registry, as far as anybody knows
+	}
 	delete(e.busy, name)
 	if !e.circular || len(e.busy) == 0 {
 		e.cache[name] = out // what a circle leaves out depends on where it was entered
 	}
 	e.circular = e.circular || outer
 	return out, len(out) > 0
+}
+
+// tells says whether anything of the text is known.
+func (t text) tells() bool {
+	return slices.ContainsFunc(t, func(p piece) bool { return p.text != "" || predefined(p.hole) })
 }
 
 // defines says whether a file gives the variable a value.
