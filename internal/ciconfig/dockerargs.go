@@ -128,7 +128,7 @@ func (b *build) buildArg(i int, name string) (text, bool) {
 	}
 	if rest, ok := strings.CutPrefix(with, name+"="); ok {
 		n := len(a[0].text) - len(rest)
-		return append(a.part(n, n+len(rest))[:len(rest):len(rest)], a[1:]...), true
+		return slices.Concat(a.part(n, n+len(rest)), a[1:]), true
 	}
 	return nil, false
 }
