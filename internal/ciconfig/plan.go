@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -410,11 +411,14 @@ func (r *run) dashedHole(u *use, i int) {
 		u.bad = "name-with-slash"
 		return
 	}
-	if strings.HasPrefix(at.text(), "$(echo ") {
+	if strings.HasPrefix(at.text(), "$(echo ") || p.hole == unknown && slashless.MatchString(p.at.text()) {
 		return
 	}
 	u.change(change{span: at, with: "$(echo " + at.text() + " | tr / -)", soft: true})
 }
+
+// slashless is a command whose output has no slash.
+var slashless = regexp.MustCompile("^(\\$\\(|`)basename [^|;&]*$")
 
 // prefixAtTag is the second way: the name goes, the tag gets the prefix.
 func (r *run) prefixAtTag(u *use) {
