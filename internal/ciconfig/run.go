@@ -410,7 +410,7 @@ func (r *run) definitions() {
 // would not follow.
 func (r *run) shown() {
 	only := func(u *use) bool {
-		return u.role == textRole && u.cmd != nil && u.ref.colon < 0 && u.ref.digest < 0
+		return u.role == textRole && u.cmd != nil && (u.lits[0] == "echo" || u.lits[0] == "printf") && u.ref.colon < 0 && u.ref.digest < 0
 	}
 	real := map[span]bool{}
 	for _, u := range r.uses {
