@@ -129,6 +129,7 @@ func (r *run) judge(changes []change) {
 			r.report("string-operation", o.at, o.value.String())
 		}
 	}
+	open := map[string]bool{} // once for each name is enough
 	for _, u := range r.uses {
 		ref := u.ref
 		switch {
@@ -142,8 +143,9 @@ func (r *run) judge(changes []change) {
 			r.reportAs(r.weight(u), u.bad, u.place(), ref.String())
 		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.lits != nil && !ref.joined && (u.role == unclearRole || r.registryValue(u)):
 			r.report("base-handed-on", u.at, u.lits[0])
-		case ref.sep >= 0 && u.role != textRole && unknownName(ref) && !(u.settled && r.knownName(ref)):
+		case ref.sep >= 0 && u.role != textRole && !open[ref.name()] && unknownName(ref) && !(u.settled && r.knownName(ref)):
 			r.report("name-open", u.place(), ref.String())
+			open[ref.name()] = true
 		}
 	}
 }
