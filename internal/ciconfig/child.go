@@ -38,7 +38,7 @@ func (c *config) children() {
 			at = span{inc.doc.src, o, max(o, end-len(inc.doc.src.eol()))}
 		}
 		switch {
-		case generation > maxGenerations && !c.in.Project.onDefault(j):
+		case generation > maxGenerations && !c.in.Project.runs(j):
 			continue // a file that starts itself, held by a rule
 		case generation > maxGenerations:
 			c.top().problems = append(c.top().problems, problem{"child-unseen", at, "GitLab starts no third generation of child pipelines"})

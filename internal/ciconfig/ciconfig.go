@@ -27,7 +27,9 @@ type Project struct {
 	Variables     map[string]string // CI/CD settings of the project
 	Secrets       []string          // names of those settings whose values are not known
 
-	source string // CI_PIPELINE_SOURCE where it is not push
+	source string // CI_PIPELINE_SOURCE of the pipeline that is looked at, where it is not push
+	branch string // its branch, where it is not the default one
+	tag    string // its git tag
 }
 
 // File is a file of the repository that may be edited.

@@ -14,23 +14,42 @@ func (r *run) collisions() {
 	for _, u := range r.cuts {
 		gone[u] = true
 	}
-	first := map[string]*use{}
+	same := map[string][]*use{}
 	for _, u := range r.uses {
 		if !u.ref.own || u.ref.host || u.ref.joined || gone[u] || !u.push && !(u.cmd != nil && u.tags()) || u.role == repositoryRole {
 			continue
 		}
 		to := u.target()
-		v := first[to]
-		if v == nil {
-			first[to] = u
-			continue
+		for _, v := range same[to] {
+			if r.meet(u, v) {
+				r.report("tag-collision", u.at, fmt.Sprintf("%s and %s would both be $CI_REGISTRY_IMAGE:%s", v.ref, u.ref, to))
+				break
+			}
 		}
-		if u.ref.name() == v.ref.name() && (tagOf(u) == tagOf(v) || u.cluster == v.cluster || !u.push || !v.push) {
-			continue
+		if !slices.ContainsFunc(same[to], func(v *use) bool {
+			return u.ref.name() == v.ref.name() && tagOf(u) == tagOf(v) && u.cluster == v.cluster && u.push == v.push && u.job == v.job
+		}) {
+			same[to] = append(same[to], u)
 		}
-		r.report("tag-collision", u.at, fmt.Sprintf("%s and %s would both be $CI_REGISTRY_IMAGE:%s", v.ref, u.ref, to))
 	}
 }
+
+// meet says whether two uses with one new reference are of different images, or push
+// one image twice in a pipeline, under tags that were not the same before.
+func (r *run) meet(u, v *use) bool {
+	if u.ref.name() != v.ref.name() {
+		return true
+	}
+	if tagOf(u) == tagOf(v) || u.cluster == v.cluster || !u.push || !v.push {
+		return false
+	}
+	return slices.ContainsFunc(u.jobs(), func(j *job) bool {
+		return slices.ContainsFunc(v.jobs(), func(k *job) bool { return r.in.Project.together(j, k) })
+	})
+}
+
+// jobs are all jobs with the use's line, nil for a file that no job is seen to read.
+func (u *use) jobs() []*job { return append([]*job{u.job}, u.also...) }
 
 // target is the tag that the use's reference gets, variables unexpanded.
 func (u *use) target() string {

@@ -29,7 +29,7 @@ func (r *run) recordComposed(all string) {
 	r.composeBuilds = r.composeBuilds || (r.now != nil || r.makes) && compose && has(" build", " push", " --build", " --push")
 	r.composes = r.composes || r.baked || compose && has(" build", " push", " up")
 	if compose && has(" push", " --push") {
-		r.pushesComposed = r.pushesComposed || r.now == nil || r.in.Project.onDefault(r.now)
+		r.pushesComposed = r.pushesComposed || r.now == nil || r.in.Project.runs(r.now)
 	}
 }
 

@@ -11,13 +11,13 @@ import (
 // job is a job of the pipeline, extends and default resolved.
 type job struct {
 	name   string
-	tree   *tree           // merged
-	own    *tree           // as written under its own key
-	chain  []string        // what it extends, nearest first, all generations
-	hidden bool            // a template nobody extends, looked at for its references
-	gone   []string        // templates that it extends and that cannot be seen
-	in     *config         // its pipeline
-	may    map[string]bool // see onDefault
+	tree   *tree              // merged
+	own    *tree              // as written under its own key
+	chain  []string           // what it extends, nearest first, all generations
+	hidden bool               // a template nobody extends, looked at for its references
+	gone   []string           // templates that it extends and that cannot be seen
+	in     *config            // its pipeline
+	may    map[[3]string]bool // see Project.runs
 }
 
 // reserved are the keys of the top level that are no jobs.

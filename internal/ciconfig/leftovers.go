@@ -92,7 +92,7 @@ func (r *run) namesOther(s *source, name int) bool {
 	return len(values) > 0 && len(values) < most && !slices.ContainsFunc(values, r.mentions)
 }
 
-// toldLines are the lines that references which block are written on: the finding on
+// toldLines are the lines that references that stay are written on: the finding on
 // such a use speaks of its definition too.
 func (r *run) toldLines() map[string]map[int]bool {
 	told := map[string]map[int]bool{}

@@ -45,7 +45,7 @@ func (r *run) pushedTwice(g *movings) bool {
 	}
 	var jobs []*job
 	for _, p := range g.pushes {
-		for _, j := range append([]*job{p.job}, p.also...) {
+		for _, j := range p.jobs() {
 			if j == nil || slices.Contains(jobs, j) {
 				continue
 			}
@@ -105,7 +105,7 @@ func (r *run) dropPushes(g *movings, sibling *use) (changes []change, drops []*u
 		if !singlePurpose(p.lits) || !strings.HasSuffix(p.command, " push") || r.buildsIn(p.job, g.name) && !r.pushesUnique(p.job, g) {
 			return nil, nil, false
 		}
-		for _, j := range append([]*job{p.job}, p.also...) {
+		for _, j := range p.jobs() {
 			home[j] = true
 		}
 	}
@@ -124,7 +124,7 @@ func (r *run) dropPushes(g *movings, sibling *use) (changes []change, drops []*u
 	}
 	with, portable := sibling.tagSource()
 	for _, u := range g.all {
-		switch away := slices.ContainsFunc(append([]*job{u.job}, u.also...), func(j *job) bool { return !home[j] }); {
+		switch away := slices.ContainsFunc(u.jobs(), func(j *job) bool { return !home[j] }); {
 		case u.push || r.isCache(u):
 			drops = append(drops, u)
 		case u.role == textRole:

@@ -17,17 +17,18 @@ const (
 	no
 )
 
-// onDefault says whether a job may run in a pipeline for a push to the default
-// branch. Only what is certain keeps a job out.
+// runs says whether a job may run in a pipeline: that for a push to the default branch,
+// where the project does not say another. Only what is certain keeps a job out.
 // https://docs.gitlab.com/ci/jobs/job_rules/
-func (p Project) onDefault(j *job) bool {
-	may, known := j.may[p.source]
+func (p Project) runs(j *job) bool {
+	kind := [3]string{p.source, p.branch, p.tag}
+	may, known := j.may[kind]
 	if !known {
 		may = p.admits(j)
 		if j.may == nil {
-			j.may = map[string]bool{}
+			j.may = map[[3]string]bool{}
 		}
-		j.may[p.source] = may
+		j.may[kind] = may
 	}
 	return may
 }
@@ -38,7 +39,7 @@ func (p Project) admits(j *job) bool {
 	}
 	if j.in != nil {
 		if t := j.in.trigger; t != nil {
-			if p.source = "push"; !p.onDefault(t) {
+			if !p.runs(t) {
 				return false
 			}
 			p.source = "parent_pipeline"
@@ -51,13 +52,15 @@ func (p Project) admits(j *job) bool {
 		return p.rules(t.node)
 	}
 	if t := j.tree.kid("only"); t != nil {
-		if refs, all := refsOf(t); all && len(refs) > 0 && !slices.ContainsFunc(refs, p.mayBeDefault) {
+		if refs, all := refsOf(t); all && len(refs) > 0 && !slices.ContainsFunc(refs, p.mayBe) {
 			return false
 		}
 	}
 	if t := j.tree.kid("except"); t != nil && (t.kids == nil || len(t.kids) == 1) {
 		refs, _ := refsOf(t)
-		return !slices.ContainsFunc(refs, func(ref string) bool { return ref == "branches" || ref == "pushes" || ref == p.defaultBranch() })
+		return !slices.ContainsFunc(refs, p.is)
+	} else if t == nil && j.tree.kid("only") == nil && p.source == mergeRequest {
+		return false // a job without any of them is for branches and tags
 	}
 	return true
 }
@@ -112,18 +115,35 @@ func refsOf(t *tree) (refs []string, all bool) {
 	return refs, true
 }
 
-// mayBeDefault says whether a ref of only: lets the default branch in.
-func (p Project) mayBeDefault(ref string) bool {
-	switch ref {
-	case "tags", "merge_requests", "schedules", "triggers", "web", "api", "pipelines", "external", "external_pull_requests", "chat":
-		return false
-	case "branches", "pushes":
-		return true
+// mergeRequest is the source of a pipeline for a merge request.
+const mergeRequest = "merge_request_event"
+
+// refSources are the words of only: and except: for the source of a pipeline.
+var refSources = map[string]string{"pushes": "push", "merge_requests": mergeRequest, "schedules": "schedule", "triggers": "trigger", "web": "web", "api": "api",
+	"pipelines": "pipeline", "external": "external", "external_pull_requests": "external_pull_request_event", "chat": "chat"}
+
+// is says whether a ref of only: or except: is that of the pipeline.
+func (p Project) is(ref string) bool {
+	source, known := p.value("CI_PIPELINE_SOURCE")
+	switch {
+	case ref == "tags":
+		return p.tag != ""
+	case ref == "branches":
+		return p.tag == "" && source != mergeRequest
+	case refSources[ref] != "":
+		return known == yes && source == refSources[ref]
 	}
+	name, _ := p.value("CI_COMMIT_REF_NAME")
+	return ref == name
+}
+
+// mayBe says whether it may be, where the ref is a pattern or holds a variable.
+func (p Project) mayBe(ref string) bool {
+	name, _ := p.value("CI_COMMIT_REF_NAME")
 	if expr, ok := strings.CutPrefix(ref, "/"); ok {
-		return matches(expr, p.defaultBranch()) != no
+		return matches(expr, name) != no
 	}
-	return ref == p.defaultBranch() || strings.ContainsAny(ref, "$@")
+	return p.is(ref) || strings.ContainsAny(ref, "$@")
 }
 
 // condition judges the expression of a rule: && binds closer than ||. One with
@@ -182,21 +202,21 @@ var comparison = regexp.MustCompile(`^\$([A-Za-z0-9_]+)\s*(==|!=|=~|!~)\s*(.+)$`
 // term judges one comparison, or a variable alone.
 func (p Project) term(s string) answer {
 	if name, ok := strings.CutPrefix(s, "$"); ok && !strings.ContainsAny(name, " =!~") {
-		v, known := p.onPush(name)
+		v, known := p.value(name)
 		return known.and(v != "")
 	}
 	m := comparison.FindStringSubmatch(s)
 	if m == nil {
 		return maybe
 	}
-	v, known := p.onPush(m[1])
+	v, known := p.value(m[1])
 	right := strings.TrimSpace(m[3])
 	switch m[2] {
 	case "==", "!=":
 		want, ok := "", right == "null"
 		if name, is := strings.CutPrefix(right, "$"); is {
 			var k answer
-			want, k = p.onPush(name)
+			want, k = p.value(name)
 			ok = k == yes
 		} else if len(right) > 1 && (right[0] == '"' || right[0] == '\'') && right[len(right)-1] == right[0] {
 			want, ok = right[1:len(right)-1], true
@@ -226,19 +246,44 @@ func (a answer) and(holds bool) answer {
 	return no
 }
 
-// onPush is a predefined variable in a pipeline for a push to the default
-// branch; an absent one is empty.
-func (p Project) onPush(name string) (string, answer) {
+// unnamed stands for a name that no condition spells out: only a pattern may fit.
+const unnamed = "\x00"
+
+// value is a predefined variable in the pipeline; an absent one is empty.
+func (p Project) value(name string) (string, answer) {
+	ref := p.branch
+	switch {
+	case p.tag != "":
+		ref = p.tag
+	case ref == "":
+		ref = p.defaultBranch()
+	}
 	switch name {
-	case "CI_COMMIT_BRANCH", "CI_COMMIT_REF_NAME", "CI_DEFAULT_BRANCH":
+	case "CI_DEFAULT_BRANCH":
 		return p.defaultBranch(), yes
+	case "CI_COMMIT_REF_NAME":
+		return ref, yes
+	case "CI_COMMIT_BRANCH":
+		if p.tag != "" || p.source == mergeRequest {
+			return "", yes
+		}
+		return ref, yes
 	case "CI_PIPELINE_SOURCE":
 		if p.source != "" {
 			return p.source, yes
 		}
 		return "push", yes
-	case "CI_COMMIT_TAG", "CI_MERGE_REQUEST_IID", "CI_MERGE_REQUEST_ID", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME":
+	case "CI_COMMIT_TAG":
+		return p.tag, yes
+	case "CI_MERGE_REQUEST_IID", "CI_MERGE_REQUEST_ID", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME":
+		if p.source == mergeRequest {
+			return unnamed, yes
+		}
 		return "", yes
+	case "CI_MERGE_REQUEST_TARGET_BRANCH_NAME":
+		if p.source != mergeRequest {
+			return "", yes
+		}
 	}
 	return "", maybe
 }
@@ -255,7 +300,7 @@ func matches(expr, s string) answer {
 	}
 	re, err := regexp.Compile(flag + expr[:end])
 	switch {
-	case err != nil:
+	case err != nil, s == unnamed:
 		return maybe
 	case re.MatchString(s):
 		return yes

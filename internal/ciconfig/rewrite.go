@@ -307,8 +307,8 @@ func (r *run) summary(res *Result) {
 // onDefault says whether a job with this use may run in the pipeline of the
 // default branch.
 func (r *run) onDefault(u *use) bool {
-	return slices.ContainsFunc(append([]*job{u.job}, u.also...), func(j *job) bool {
-		return j == nil || r.in.Project.onDefault(j)
+	return slices.ContainsFunc(u.jobs(), func(j *job) bool {
+		return j == nil || r.in.Project.runs(j)
 	})
 }
 
