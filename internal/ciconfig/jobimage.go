@@ -279,7 +279,7 @@ func (r *run) dockerTemplate() ([]change, string) {
 		}
 		return nil, ""
 	}
-	if slices.ContainsFunc(append(r.cfg.wanted(), r.cfg.missing...), func(inc Include) bool { return platformTemplate(inc, "docker/") }) {
+	if slices.ContainsFunc(r.cfg.includes(), func(inc Include) bool { return platformTemplate(inc, "docker/") }) {
 		return nil, ""
 	}
 	return r.includeHelpers()
@@ -361,9 +361,9 @@ func (r *run) includeHelpers() ([]change, string) {
 	return nil, "the platform's template .docker is not included and include: is written in a form that is not extended"
 }
 
-// wanted are the includes that were asked for, readable or not.
-func (c *config) wanted() []Include {
-	var out []Include
+// includes are those that were asked for, readable or not.
+func (c *config) includes() []Include {
+	out := slices.Clone(c.missing)
 	for _, g := range c.in.Included {
 		out = append(out, g.Include)
 	}

@@ -362,8 +362,8 @@ func (r *run) definitions() {
 				}
 				for _, ref := range r.references(val) {
 					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "variable " + name, role: textRole, expands: true, job: j}
-					if name == "CI_APPLICATION_REPOSITORY" && ref.own && ref.sep >= 0 && ref.colon < 0 {
-						u.role = unclearRole // Auto Build joins it with CI_APPLICATION_TAG by a colon
+					if name == "CI_APPLICATION_REPOSITORY" && ref.own && ref.sep >= 0 && ref.colon < 0 && r.autoDevOps() {
+						u.role = unclearRole // it is joined with CI_APPLICATION_TAG by a colon
 						r.add(u)
 						continue
 					}
