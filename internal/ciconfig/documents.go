@@ -139,6 +139,8 @@ func (r *run) manifest(s *source, e *env) bool {
 	d := &document{src: s}
 	substituted := compose || bytes.ContainsRune(s.data, '$') || r.fills(s.path)
 	seen, builds := map[*yaml.Node]bool{}, map[*yaml.Node]bool{}
+	later := map[*yaml.Node]bool{} // images that a command sets afterwards
+	var manifest *yaml.Node
 	var walk func(n *yaml.Node, key string, depth int)
 	walk = func(n *yaml.Node, key string, depth int) {
 		if n == nil || depth > maxDepth || seen[n] {
@@ -158,6 +160,7 @@ func (r *run) manifest(s *source, e *env) bool {
 			if compose && child(n, "build") != nil {
 				builds[child(n, "image")] = true
 			}
+			later[child(n, "image")] = r.setLater(manifest, n)
 			for i := 0; i+1 < len(n.Content); i += 2 {
 				walk(n.Content[i+1], n.Content[i].Value, depth+1)
 			}
@@ -175,7 +178,7 @@ func (r *run) manifest(s *source, e *env) bool {
 						r.report("name-replaced", ch.span(0, len(ch.text)), ref.String())
 						continue
 					}
-					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "manifest", role: unclearRole, expands: substituted, composed: builds[n]}
+					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "manifest", role: unclearRole, expands: substituted, composed: builds[n], overruled: later[n]}
 					switch {
 					case key == "image" || compose:
 						u.role = imageRole
@@ -197,6 +200,7 @@ func (r *run) manifest(s *source, e *env) bool {
 				seen[key] = true
 			}
 		}
+		manifest = n
 		walk(n, "", 0)
 	}
 	return true

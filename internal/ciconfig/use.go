@@ -34,7 +34,7 @@ type use struct {
 	composed  bool // the image of a service that a compose file builds
 	pair      bool // two values that their reader joins by a colon
 	filled    bool // in a document into which a job puts its variables
-	overruled bool // a default that each reader seen replaces
+	overruled bool // what stands there is replaced: a default by each reader seen, an image by kubectl
 	settled   bool // handled elsewhere, no change of its own
 	bad       Code // why it stays as it is
 }
@@ -67,6 +67,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordBuild(c, lits)
 	r.recordSubstitution(sh, c, lits)
 	r.recordSets(lits)
+	r.recordSetImage(lits)
 	r.recordSkaffold(c, lits)
 	r.recordHelm(c, lits)
 	r.recordBake(sh, lits)
