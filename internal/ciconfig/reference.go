@@ -314,7 +314,7 @@ func (f *flat) show(i, j int) string {
 func (f *flat) at(i int) (s span, ok bool) {
 	p := f.t[f.piece[i]]
 	if f.off[i] < 0 || !p.exact() {
-		return p.at, false
+		return p.at, f.off[i] >= 0 && p.at.src != nil && p.at.text() == `\`+p.text
 	}
 	k := p.at.start + int(f.off[i])
 	return span{p.at.src, k, k + 1}, true

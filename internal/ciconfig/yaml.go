@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -35,6 +37,14 @@ func parseYAML(data []byte) (docs []*yaml.Node, err error) {
 	if n := nesting(data); n > maxDepth {
 		return nil, fmt.Errorf("file nests %d deep, more than %d is not read", n, maxDepth)
 	}
+	docs, err = decodeYAML(data)
+	if err != nil && bytes.Contains(data, []byte(`\/`)) {
+		return withSlashes(data)
+	}
+	return docs, err
+}
+
+func decodeYAML(data []byte) (docs []*yaml.Node, err error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	for {
 		var doc yaml.Node
@@ -52,6 +62,43 @@ func parseYAML(data []byte) (docs []*yaml.Node, err error) {
 		}
 	}
 }
+
+// withSlashes reads a file with \/ in double quotes, which YAML and GitLab know and the
+// parser does not: it is given another escape of that length, one that the file has not.
+func withSlashes(data []byte) ([]*yaml.Node, error) {
+	for _, c := range []byte("_LPN") {
+		written := `\` + string(c)
+		if bytes.Contains(data, []byte(written)) || bytes.Contains(data, []byte(escapes[c])) {
+			continue
+		}
+		docs, err := decodeYAML(escapedSlash.ReplaceAllFunc(data, func(b []byte) []byte {
+			if string(b) == `\/` {
+				return []byte(written)
+			}
+			return b
+		}))
+		seen := map[*yaml.Node]bool{}
+		var restore func(n *yaml.Node)
+		restore = func(n *yaml.Node) {
+			if n == nil || seen[n] {
+				return
+			}
+			seen[n] = true
+			n.Value = strings.NewReplacer(escapes[c], "/", written, `\/`).Replace(n.Value)
+			for _, x := range n.Content {
+				restore(x)
+			}
+		}
+		for _, d := range docs {
+			restore(d)
+		}
+		return docs, err
+	}
+	return decodeYAML(data)
+}
+
+// escapedSlash finds backslashes with what they escape.
+var escapedSlash = regexp.MustCompile(`(?s)\\.`)
 
 // nesting is a cheap upper bound of the depth of flow collections, which the
 // parser handles in time that grows faster than the input. None begins right behind
