@@ -48,6 +48,7 @@ func (r *run) leftovers(names *run, changed bool) {
 		if s == nil || !s.editable || prose(f.Path) || scriptless(s) && !names.visited[f.Path] || len(s.data) > maxFile || !mayBeLeft(s.data) {
 			continue
 		}
+		var away map[int]bool
 		for start := 0; start < len(s.data); {
 			from, end := s.line(start)
 			if end <= start {
@@ -76,7 +77,14 @@ func (r *run) leftovers(names *run, changed bool) {
 				continue
 			}
 			severity := Warning // somebody else may read the file, or nobody
-			if changed && names.visited[f.Path] {
+			if away == nil {
+				away = s.mergedAway()
+			}
+			here, _ := s.position(at.start)
+			switch {
+			case away[here]:
+				code = "unseen-use"
+			case changed && names.visited[f.Path]:
 				severity = Blocking
 			}
 			r.reportAs(severity, code, at, "")
