@@ -220,30 +220,52 @@ func gone(from, to string) string {
 	return strings.Trim(path.Join("/", from, rest), "/")
 }
 
-// inner follows the script that docker run or kubectl exec hands to a shell, and
-// gives the words that it has followed.
+// inner follows the script that docker run or kubectl exec hands to a shell, in quotes
+// or by its name, and gives the words that it has followed.
 func (sh *shell) inner(c *command) (followed []*syntax.Word) {
-	follow := func(i int) {
-		if sh.clone().nested(c, i) {
-			followed = append(followed, c.words[i])
-		}
-	}
-	for i := 1; i+2 < len(c.args); i++ {
+	for i := 1; i+1 < len(c.args); i++ {
 		l := c.lit(i)
 		if !strings.HasSuffix(strings.TrimRight(l, "/"), "sh") {
 			continue
 		}
 		switch path.Base(l) {
 		case "sh", "bash", "ash":
-			for k := i + 1; k+1 < len(c.args) && k < i+4; k++ {
-				if f := c.lit(k); strings.HasPrefix(f, "-") && strings.Contains(f, "c") {
-					follow(k + 1)
-					return followed
-				}
-			}
+		default:
+			continue
 		}
+		for k := i + 1; k < len(c.args) && k < i+5; k++ {
+			f := c.lit(k)
+			switch {
+			case !strings.HasPrefix(f, "-"):
+				if sh.clone().file(c, k, false) {
+					followed = append(followed, c.words[k])
+				}
+			case !strings.Contains(f, "c"):
+				continue
+			case k+1 < len(c.args) && sh.clone().nested(c, k+1):
+				followed = append(followed, c.words[k+1])
+			}
+			break
+		}
+		if len(followed) > 0 {
+			sh.passed(c, i)
+		}
+		return followed
 	}
 	return nil
+}
+
+// passed marks the variables that are given by name to a container whose script has
+// been followed: what reads them there has been seen.
+func (sh *shell) passed(c *command, end int) {
+	for i := 1; i < end; i++ {
+		if f := c.lit(i - 1); f != "-e" && f != "--env" || !isName.MatchString(c.lit(i)) {
+			continue
+		}
+		if at := c.argSpan(i); at.src != nil && at.text() == c.lit(i) {
+			at.src.mark(at.start, nil)
+		}
+	}
 }
 
 // nested follows a script that is one argument: written in quotes, or the value of

@@ -116,7 +116,7 @@ func (r *run) reader(s *source, text string, i, end int, name string) {
 			}
 			r.reportAs(severity, "text-left", span{s, at, from + len(strings.TrimRight(text[from:to], "\r\n"))}, "")
 		}
-	case askedBefore.MatchString(before) && !strings.HasPrefix(text[end:to], "="):
+	case !s.marked(i) && askedBefore.MatchString(before) && !strings.HasPrefix(text[end:to], "="):
 		r.report("read-elsewhere", span{s, from + len(before), end}, name)
 	}
 }
