@@ -1,7 +1,6 @@
 package ciconfig
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -324,101 +323,6 @@ func (ref *reference) baseParts() []span {
 	}
 	return out
 }
-
-// dashed turns the slashes of a value that comes from a variable into dashes
-// where the variable is expanded, and the colon if the value brings the tag. The
-// variable itself may also be a path, or the name of an image elsewhere.
-func (r *run) dashed(u *use, i int) {
-	f := u.ref.f
-	base := f.via(u.ref.base - 1)
-	via := f.via(i)
-	n := 0
-	for n < len(via) && n < len(base) && via[n] == base[n] {
-		n++
-	}
-	at := via[n]
-	if u.replaced(at) {
-		return
-	}
-	if !u.shell || !r.inScript(at) {
-		u.bad = "name-with-slash"
-		return
-	}
-	from := "/"
-	if c := u.ref.colon; c >= 0 && !above(f.via(c), base) && f.via(c)[n] == at { // it brings the tag, too
-		from = ":/"
-	}
-	u.change(change{span: at, with: "$(echo " + at.text() + " | tr " + from + " -)", soft: true})
-}
-
-// wholeBase says whether the base is written beside the expansion that brings the
-// tag, or comes out of a variable of the pipeline there, and not out of text that a
-// script has taken apart.
-func (r *run) wholeBase(base, via []span) bool {
-	n := len(commonVia(base, via))
-	if n == len(base) {
-		return true
-	}
-	m := expands.FindStringSubmatch(base[n].text())
-	return m != nil && r.defined(m[1])
-}
-
-// replaced turns the slashes of a value into dashes where HCL puts it into a string.
-func (u *use) replaced(at span) bool {
-	inner, ok := strings.CutPrefix(at.text(), "${")
-	if !ok || !isHCL(at.path()) {
-		return false
-	}
-	inner = strings.TrimSuffix(inner, "}")
-	u.change(change{span: at, with: "${replace(" + strings.TrimSpace(inner) + `, "/", "-")}`, soft: true})
-	return true
-}
-
-// inScript says whether a shell reads what stands at a place. In the variables of
-// a CI file nothing runs a command substitution.
-func (r *run) inScript(at span) bool {
-	if at.src == nil || !isYAML(at.src.path) {
-		return true
-	}
-	for ch := range r.lineOf {
-		if s := ch.span(0, len(ch.text)); s.src == at.src && s.start <= at.start && at.end <= s.end {
-			return true
-		}
-	}
-	return false
-}
-
-// branchy says whether a predefined variable may hold a slash.
-func branchy(name string) bool {
-	switch name {
-	case "CI_COMMIT_REF_NAME", "CI_COMMIT_BRANCH", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "CI_BUILD_REF_NAME", "CI_ENVIRONMENT_NAME":
-		return true
-	}
-	return false
-}
-
-// dashedHole turns the slashes of a branch name into dashes.
-func (r *run) dashedHole(u *use, i int) {
-	p := u.ref.f.t[u.ref.f.piece[i]]
-	at := p.at
-	if n := len(commonVia(p.via, u.ref.f.via(u.ref.base-1))); n < len(p.via) {
-		at = p.via[n] // where the name alone is put in
-	}
-	if u.replaced(at) {
-		return
-	}
-	if !u.shell || at.src == nil || !r.inScript(at) {
-		u.bad = "name-with-slash"
-		return
-	}
-	if strings.HasPrefix(at.text(), "$(echo ") || p.hole == unknown && slashless.MatchString(p.at.text()) {
-		return
-	}
-	u.change(change{span: at, with: "$(echo " + at.text() + " | tr / -)", soft: true})
-}
-
-// slashless is a command whose output has no slash.
-var slashless = regexp.MustCompile("^(\\$\\(|`)basename [^|;&]*$")
 
 // prefixAtTag is the second way: the name goes, the tag gets the prefix.
 func (r *run) prefixAtTag(u *use) {

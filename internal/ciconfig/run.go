@@ -67,6 +67,7 @@ type run struct {
 	expressions    int             // of HCL, evaluated so far
 	got            map[span][]text // see values
 	baseValues     map[span]bool   // see definesBase
+	slugged        *bool           // see slugs
 }
 
 type declared struct {
