@@ -48,7 +48,7 @@ func (r *run) leftovers(names *run, changed bool) {
 		if s == nil || !s.editable || prose(f.Path) || scriptless(s) && !names.visited[f.Path] || len(s.data) > maxFile || !mayBeLeft(s.data) {
 			continue
 		}
-		var away map[int]bool
+		var away []span
 		for start := 0; start < len(s.data); {
 			from, end := s.line(start)
 			if end <= start {
@@ -80,9 +80,8 @@ func (r *run) leftovers(names *run, changed bool) {
 			if away == nil {
 				away = s.mergedAway()
 			}
-			here, _ := s.position(at.start)
 			switch {
-			case away[here]:
+			case inOneOf(away, at.start):
 				code = "unseen-use"
 			case changed && names.visited[f.Path]:
 				severity = Blocking

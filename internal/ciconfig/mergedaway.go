@@ -2,15 +2,17 @@ package ciconfig
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// mergedAway are the lines of values that nobody gets: they stand in a mapping that is
-// only there to be merged, and each mapping that merges it gives their key another value.
-func (s *source) mergedAway() map[int]bool {
-	out := map[int]bool{}
+// mergedAway are the places of values that nobody gets, in order: they stand in a mapping
+// that is only there to be merged, and each mapping that merges it gives their key another
+// value.
+func (s *source) mergedAway() []span {
+	out := []span{}
 	if !isYAML(s.path) || !bytes.Contains(s.data, []byte("<<")) {
 		return out
 	}
@@ -58,11 +60,20 @@ func (s *source) mergedAway() map[int]bool {
 			each(e.value, func(m *yaml.Node) {
 				for i := 1; i < len(m.Content) && merged[m]; i += 2 {
 					if v := m.Content[i]; v.Kind == yaml.ScalarNode && !taken[v] {
-						out[v.Line] = true
+						if ch := s.scalar(v); ch != nil {
+							out = append(out, ch.span(0, len(ch.text)))
+						}
 					}
 				}
 			})
 		}
 	}
+	slices.SortFunc(out, func(a, b span) int { return a.start - b.start })
 	return out
+}
+
+// inOneOf says whether a place lies in one of some spans, which are in order.
+func inOneOf(list []span, at int) bool {
+	i, found := slices.BinarySearchFunc(list, at, func(s span, at int) int { return s.start - at })
+	return found || i > 0 && at < list[i-1].end
 }

@@ -116,7 +116,7 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 func deployed(cluster []*movings, push *use) bool {
 	for _, g := range cluster {
 		for _, u := range g.all {
-			if u.ref.name() != push.ref.name() || u.push || u.role == textRole {
+			if u.ref.name() != push.ref.name() || u.push || u.role == textRole && !(u.lits != nil && textWriters[u.lits[0]]) {
 				continue
 			}
 			if u.cmd == nil || u.document {

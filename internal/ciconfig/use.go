@@ -126,10 +126,8 @@ func (sh *shell) readOn(lits []string) bool {
 	switch lits[0] {
 	case "echo", "printf":
 		return sh.piped
-	case "yq", "jq", "sed", "tee", "curl":
-		return true
 	}
-	return false
+	return textWriters[lits[0]]
 }
 
 // handedOut reports own images that leave the project.
@@ -248,6 +246,10 @@ var imageTools = map[string]bool{
 var textTools = map[string]bool{
 	"echo": true, "printf": true, "sed": true, "grep": true, "cat": true, "tee": true, "curl": true, "jq": true, "yq": true, "test": true, "[": true, ":": true,
 }
+
+// textWriters are those that write it into a file or a request, from which something
+// takes it.
+var textWriters = map[string]bool{"yq": true, "jq": true, "sed": true, "tee": true, "curl": true}
 
 // argRole says what a missing tag means in an argument; all are the command's words
 // between spaces.
