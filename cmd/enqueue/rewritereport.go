@@ -60,6 +60,7 @@ type (
 		Column   int               `json:"column"`
 		Text     string            `json:"text"`
 		Message  string            `json:"message"`
+		Also     []string          `json:"also,omitempty"`
 		Remedy   string            `json:"remedy"`
 		Owner    ciconfig.Owner    `json:"owner"`
 	}
@@ -87,7 +88,7 @@ func (r *rewritten) asJSON() rewriteJSON {
 		out.Files = append(out.Files, e.Path)
 	}
 	for _, f := range r.res.Findings {
-		out.Findings = append(out.Findings, findingJSON{f.Code, f.Severity, f.File, f.Line, f.Column, f.Text, f.Message, f.Remedy, f.Owner})
+		out.Findings = append(out.Findings, findingJSON{f.Code, f.Severity, f.File, f.Line, f.Column, f.Text, f.Message, f.Also, f.Remedy, f.Owner})
 	}
 	for _, m := range r.res.Mapping {
 		out.Mapping = append(out.Mapping, mappedJSON(m))

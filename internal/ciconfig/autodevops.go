@@ -52,3 +52,21 @@ func (r *run) includedAt(file string) span {
 	}
 	return span{}
 }
+
+// scanTemplate is a template of GitLab that scans $CI_APPLICATION_REPOSITORY.
+var scanTemplate = regexp.MustCompile(`Container-Scanning`)
+
+// readsApplication says whether a template may read CI_APPLICATION_REPOSITORY: one of
+// those that build, deploy or scan by it, or one that could not be read.
+func (r *run) readsApplication() bool {
+	read := map[Include]bool{}
+	for _, g := range r.in.Included {
+		read[g.Include] = g.Missing == ""
+	}
+	return slices.ContainsFunc(r.cfg.includes(), func(inc Include) bool {
+		if inc.Kind == "template" {
+			return autoTemplate.MatchString(inc.File) || scanTemplate.MatchString(inc.File)
+		}
+		return !read[inc] && !platformTemplate(inc, "")
+	})
+}

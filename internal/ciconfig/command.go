@@ -237,7 +237,7 @@ func (sh *shell) inner(c *command) (followed []*syntax.Word) {
 			f := c.lit(k)
 			switch {
 			case !strings.HasPrefix(f, "-"):
-				if sh.clone().file(c, k, false) {
+				if containerTools[path.Base(c.lit(0))] && sh.clone().file(c, k, false) {
 					followed = append(followed, c.words[k])
 				}
 			case !strings.Contains(f, "c"):
@@ -254,6 +254,9 @@ func (sh *shell) inner(c *command) (followed []*syntax.Word) {
 	}
 	return nil
 }
+
+// containerTools run a command in a container.
+var containerTools = map[string]bool{"docker": true, "podman": true, "nerdctl": true, "kubectl": true, "oc": true}
 
 // passed marks the variables that are given by name to a container whose script has
 // been followed: what reads them there has been seen.

@@ -119,7 +119,7 @@ func (r *run) contain(s *site) (out []change, why string) {
 		return nil, why
 	}
 	if s.image.name == "" && t.kid("image") == nil {
-		return nil, "a service is the own image and the job's image: is not in any file that can be read"
+		return nil, "a service is the own image, and the job's own image: is in no file that could be read" + r.cfg.notRead()
 	}
 	if s.image.name == "" || s.image.odd != "" {
 		return nil, "image: is not understood"

@@ -76,7 +76,7 @@ func (r *run) handDaemon(s *site, tool string, script []string, c *container) (w
 	}
 	c.before = append(c.before, keepLogin)
 	c.first = append(c.first, takeLogin)
-	r.report("daemon-handed-in", s.at, s.job.name)
+	r.report("daemon-handed-in", s.at, s.job.name).cause = "daemon"
 	return ""
 }
 

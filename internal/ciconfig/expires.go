@@ -3,6 +3,8 @@ package ciconfig
 import (
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // expires warns of own images that are used and that the pipeline is not sure
@@ -30,13 +32,36 @@ func (r *run) expires() {
 			continue // the base, to which a Dockerfile may add a name
 		}
 		name := u.ref.name()
-		if name == "" && r.platform() && len(pushes[name]) == 0 {
-			continue // .docker-build pushes the nameless image
+		if name == "" && r.platform() && len(pushes[name]) == 0 || u.job.needsUnseen() {
+			continue // .docker-build pushes the nameless image, or a job that nobody sees may
 		}
 		if !r.dependable(pushes[name], u) || u.ref.digest < 0 && standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
 			r.report("expires", u.place(), u.ref.String())
 		}
 	}
+}
+
+// needsUnseen says whether a job needs another one that is in no file that can be read.
+func (j *job) needsUnseen() bool {
+	if j == nil || j.in == nil {
+		return false
+	}
+	for _, key := range []string{"needs", "dependencies"} {
+		t := j.tree.kid(key)
+		if t == nil {
+			continue
+		}
+		for _, n := range items(t.node) {
+			n = deref(n)
+			if n != nil && n.Kind == yaml.MappingNode && child(n, "pipeline") == nil && child(n, "project") == nil {
+				n = deref(child(n, "job"))
+			}
+			if n != nil && n.Kind == yaml.ScalarNode && j.in.root.kid(n.Value) == nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // standing says whether a tag is written out and does not follow the build.

@@ -36,11 +36,15 @@ type Finding struct {
 	Severity     Severity
 	File         string
 	Line, Column int
-	Text         string // what stands there
-	Message      string // what is wrong with it, with the detail in brackets
-	Detail       string // which names or values it is about, joined by ", "; may be empty
-	Remedy       string // what to do
+	Text         string   // what stands there
+	Message      string   // what is wrong with it, with the detail in brackets
+	Detail       string   // which names or values it is about, joined by ", "; may be empty
+	Also         []string // further places with the same cause, file:line
+	Remedy       string   // what to do
 	Owner        Owner
+
+	cause   string // findings with one cause are gathered
+	meaning string // the message without the names
 }
 
 // kind describes a code: one entry of docs/findings.md.
@@ -53,20 +57,26 @@ type kind struct {
 }
 
 // report adds a finding once.
-func (r *run) report(code Code, at span, detail string) {
-	r.reportAs(vocabulary[code].severity, code, at, detail)
+func (r *run) report(code Code, at span, detail string) *Finding {
+	return r.reportAs(vocabulary[code].severity, code, at, detail)
 }
 
 // reportAs adds a finding of another severity than its code has by itself.
-func (r *run) reportAs(severity Severity, code Code, at span, detail string) {
+func (r *run) reportAs(severity Severity, code Code, at span, detail string) *Finding {
+	return r.reportWhy(severity, code, at, detail, "")
+}
+
+// reportWhy adds a finding whose cause is told behind what its code means.
+func (r *run) reportWhy(severity Severity, code Code, at span, detail, why string) *Finding {
 	k, ok := vocabulary[code]
 	if !ok {
 		panic("ciconfig: finding without a meaning: " + string(code))
 	}
-	f := Finding{Code: code, Severity: severity, Message: k.meaning, Remedy: k.remedy, Owner: k.owner}
-	if detail != "" {
-		f.Message, f.Detail = f.Message+" ("+detail+")", detail
+	f := Finding{Code: code, Severity: severity, Remedy: k.remedy, Owner: k.owner, meaning: k.meaning, cause: why}
+	if why != "" {
+		f.meaning += ": " + why
 	}
+	f.also(detail)
 	if at.src != nil {
 		f.File = at.src.path
 		if m := at.src.was; m != nil { // as the reader knows the file
@@ -76,13 +86,25 @@ func (r *run) reportAs(severity Severity, code Code, at span, detail string) {
 		f.Line, f.Column = at.src.position(at.start)
 		f.Text = shorten(at.text())
 	}
-	key := Finding{Code: code, File: f.File, Line: f.Line, Text: f.Text}
-	if i, ok := r.reported[key]; ok {
-		r.findings[i].also(k.meaning, detail)
-		return
+	key := findingKey{code, f.File, f.Line, f.Text, why}
+	i, ok := r.reported[key]
+	if ok {
+		r.findings[i].also(detail)
+	} else {
+		i = len(r.findings)
+		r.reported[key] = i
+		r.findings = append(r.findings, f)
 	}
-	r.reported[key] = len(r.findings)
-	r.findings = append(r.findings, f)
+	return &r.findings[i]
+}
+
+// findingKey tells findings apart.
+type findingKey struct {
+	code Code
+	file string
+	line int
+	text string
+	why  string
 }
 
 // maxDetails bounds the names that one finding lists, such as those of a loop.
@@ -93,13 +115,59 @@ const (
 )
 
 // also adds another name to a finding: one place may stand for several images.
-func (f *Finding) also(meaning, detail string) {
+func (f *Finding) also(details ...string) {
 	list := f.Details()
-	if detail == "" || slices.Contains(list, detail) || len(list) == maxDetails {
-		return
+	for _, d := range details {
+		if d != "" && !slices.Contains(list, d) && len(list) < maxDetails {
+			list = append(list, d)
+		}
 	}
-	f.Detail = strings.Join(append(list, detail), ", ")
-	f.Message = meaning + " (" + f.Names() + ")"
+	f.Detail, f.Message = strings.Join(list, ", "), f.meaning
+	if f.Detail != "" {
+		f.Message += " (" + f.Names() + ")"
+	}
+}
+
+// fewPlaces is how many findings with one cause stand by themselves.
+const fewPlaces = 3
+
+// gathered puts findings with one cause together where they are many: the first of them
+// lists the places of the others.
+func gathered(list []Finding) []Finding {
+	type group struct {
+		code     Code
+		severity Severity
+		cause    string
+	}
+	count := map[group]int{}
+	of := func(f Finding) group { return group{f.Code, f.Severity, f.cause} }
+	for _, f := range list {
+		if f.cause != "" {
+			count[of(f)]++
+		}
+	}
+	first := map[group]int{}
+	var out []Finding
+	for _, f := range list {
+		g := of(f)
+		i, again := first[g]
+		if !again || count[g] <= fewPlaces {
+			first[g] = len(out)
+			out = append(out, f)
+			continue
+		}
+		out[i].also(f.Details()...)
+		out[i].Also = append(out[i].Also, fmt.Sprintf("%s:%d", f.File, f.Line))
+	}
+	for i := range out {
+		if n := len(out[i].Also); n > 0 {
+			out[i].Message += "; also in " + strings.Join(out[i].Also[:min(n, fewDetails)], ", ")
+			if n > fewDetails {
+				out[i].Message += fmt.Sprintf(" and %d places more", n-fewDetails)
+			}
+		}
+	}
+	return out
 }
 
 // Names is Detail for a reader: a long list is cut.

@@ -43,7 +43,7 @@ func TestGolden(t *testing.T) {
 			}
 			var b bytes.Buffer
 			for _, f := range res.Findings {
-				fmt.Fprintf(&b, "%s %s %s:%d: %s\n", f.Severity, f.Code, f.File, f.Line, f.Text)
+				fmt.Fprintf(&b, "%s %s %s:%d: %s%s\n", f.Severity, f.Code, f.File, f.Line, f.Text, also(f))
 			}
 			for _, p := range res.PushedTags {
 				fmt.Fprintf(&b, "pushes %s\n", p)
@@ -62,6 +62,13 @@ func TestGolden(t *testing.T) {
 			}
 		})
 	}
+}
+
+func also(f Finding) string {
+	if len(f.Also) == 0 {
+		return ""
+	}
+	return " (also " + strings.Join(f.Also, " ") + ")"
 }
 
 func render(files []txtar.File) string { return string(txtar.Format(&txtar.Archive{Files: files})) }

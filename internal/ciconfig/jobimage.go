@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -23,14 +24,14 @@ func (r *run) jobImages() []change {
 	for _, s := range sites {
 		var why string
 		if changes[s], why = r.contain(s); why != "" {
-			r.report("job-image", s.at, s.job.name+": "+why)
+			r.reportWhy(Blocking, "job-image", s.at, s.job.name, why)
 			continue
 		}
 		fine = append(fine, s)
 	}
 	for _, s := range fine {
 		if !r.agreed(s, fine) {
-			r.report("job-image", s.at, s.job.name+": it shares its image by a merge key with a job that stays as it is")
+			r.reportWhy(Blocking, "job-image", s.at, s.job.name, "it shares its image by a merge key with a job that stays as it is")
 			continue
 		}
 		out = append(out, changes[s]...)
@@ -40,7 +41,7 @@ func (r *run) jobImages() []change {
 		inc, why := r.dockerTemplate()
 		if why != "" {
 			for _, s := range fine {
-				r.report("job-image", fine[0].at, s.job.name+": "+why)
+				r.reportWhy(Blocking, "job-image", fine[0].at, s.job.name, why)
 			}
 			return nil
 		}
@@ -368,4 +369,18 @@ func (c *config) includes() []Include {
 		out = append(out, g.Include)
 	}
 	return out
+}
+
+// notRead names the includes that could not be read, for a finding.
+func (c *config) notRead() string {
+	var out []string
+	for _, g := range c.in.Included {
+		if name := cmp.Or(g.Project, g.Component, g.File); g.Missing != "" && !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	if out == nil {
+		return ""
+	}
+	return "; not read: " + strings.Join(out, " ")
 }

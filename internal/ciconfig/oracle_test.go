@@ -210,6 +210,9 @@ func onlyReported(o opinion, res *Result) bool {
 	for _, f := range res.Findings {
 		if f.Severity != Note && f.Line > 0 {
 			places[fmt.Sprint(f.File, ":", f.Line)] = true
+			for _, also := range f.Also {
+				places[also] = true
+			}
 		}
 		for _, name := range f.Details() {
 			switch f.Code {

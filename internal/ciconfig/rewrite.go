@@ -70,6 +70,7 @@ func Rewrite(in Input) (*Result, error) {
 		}
 		return a.Line < b.Line
 	})
+	res.Findings = gathered(res.Findings)
 	return res, nil
 }
 
@@ -136,11 +137,11 @@ func (r *run) judge(changes []change) {
 		case ref.host:
 			r.report("old-host", u.place(), "")
 		case !ref.own && strings.ContainsRune(ref.f.s[ref.start:ref.nameEnd], gap):
-			r.report("owner-unknown", u.place(), ref.String())
+			r.report("owner-unknown", u.place(), ref.String()).cause = "of " + strings.Join(ref.holes(), " ")
 		case !ref.own:
-			r.report("foreign-image", u.written(), ref.String())
+			r.report("foreign-image", u.written(), ref.String()).cause = ref.f.show(ref.start, ref.nameEnd)
 		case u.bad != "":
-			r.reportAs(r.weight(u), u.bad, u.place(), ref.String())
+			r.reportAs(r.weight(u), u.bad, u.place(), ref.String()).cause = u.cause()
 		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.lits != nil && !ref.joined && (u.role == unclearRole || r.registryValue(u)):
 			r.report("base-handed-on", u.at, u.lits[0])
 		case ref.sep >= 0 && u.role != textRole && !open[ref.name()] && unknownName(ref) && !(u.settled && r.knownName(ref)):
@@ -148,6 +149,34 @@ func (r *run) judge(changes []change) {
 			open[ref.name()] = true
 		}
 	}
+}
+
+// cause is what stands in the way of a use: the place where its name is joined, which other
+// uses may share, or for what no job reads the file.
+func (u *use) cause() string {
+	if u.bad == "local-file" || u.bad == "unseen-builder" {
+		return u.at.path()
+	}
+	i := u.ref.sep
+	if u.bad == "joined-elsewhere" && u.ref.colon >= 0 {
+		i = u.ref.colon
+	}
+	if i < 0 {
+		i = u.ref.start
+	}
+	s, _ := u.ref.f.at(i)
+	return fmt.Sprint(s.path(), ":", s.start)
+}
+
+// holes are the variables without a known value in the path of an image.
+func (ref *reference) holes() []string {
+	var out []string
+	for i := ref.start; i < ref.nameEnd; i++ {
+		if h := ref.f.t[ref.f.piece[i]].hole; ref.f.s[i] == gap && !slices.Contains(out, h) {
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 // weight is the severity of a use that stays as it is: it blocks where the

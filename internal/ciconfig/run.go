@@ -24,7 +24,7 @@ type run struct {
 	looked  bool
 
 	findings []Finding
-	reported map[Finding]int // their index in findings
+	reported map[findingKey]int // their index in findings
 
 	following      map[*source]bool
 	functions      []declared
@@ -88,7 +88,7 @@ type operation struct {
 // over with all that was parsed of them.
 func newRun(in *Input, earlier *run) *run {
 	r := &run{in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
-		reported: map[Finding]int{}, following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}, recipes: map[span]bool{}, recipeOf: map[*chunk]span{}}
+		reported: map[findingKey]int{}, following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}, recipes: map[span]bool{}, recipeOf: map[*chunk]span{}}
 	if earlier != nil {
 		maps.Copy(r.files, earlier.files)
 	}
@@ -364,7 +364,7 @@ func (r *run) definitions() {
 				}
 				for _, ref := range r.references(val) {
 					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "variable " + name, role: textRole, expands: true, job: j}
-					if name == "CI_APPLICATION_REPOSITORY" && ref.own && ref.sep >= 0 && ref.colon < 0 && r.autoDevOps() {
+					if name == "CI_APPLICATION_REPOSITORY" && ref.own && ref.sep >= 0 && ref.colon < 0 && r.readsApplication() {
 						u.role = unclearRole // it is joined with CI_APPLICATION_TAG by a colon
 						r.add(u)
 						continue

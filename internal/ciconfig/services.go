@@ -35,7 +35,7 @@ func (r *run) services(t *tree, s *site, c *container) (why string) {
 		}
 		if !started {
 			started = true
-			r.report("service-started", s.at, s.job.name)
+			r.report("service-started", s.at, s.job.name).cause = "services"
 			c.before = append(c.before, "docker network create "+network)
 			c.flags = append([]string{"--network " + network}, c.flags...)
 		}

@@ -158,23 +158,6 @@ func platformTemplate(inc Include, component string) bool {
 	return inc.Kind == "project" && strings.HasSuffix(inc.Project, "gitlab-ci-helpers") || m != nil && strings.HasPrefix(m[2], component)
 }
 
-// autoDevOps says whether a template may read the variables of Auto DevOps: one of
-// GitLab's that build, deploy or scan by them, or one that could not be read.
-func (r *run) autoDevOps() bool {
-	read := map[Include]bool{}
-	for _, g := range r.in.Included {
-		read[g.Include] = g.Missing == ""
-	}
-	return slices.ContainsFunc(r.cfg.includes(), func(inc Include) bool {
-		if inc.Kind == "template" {
-			return autoTemplate.MatchString(inc.File)
-		}
-		return !read[inc] && !platformTemplate(inc, "")
-	})
-}
-
-var autoTemplate = regexp.MustCompile(`Auto-DevOps|Jobs/(Build|Deploy)|Container-Scanning`)
-
 // tagChange replaces the tag of a use where name and tag are joined. HCL knows no
 // variable but its own.
 func (u *use) tagChange(with string) (change, bool) {

@@ -13,7 +13,7 @@ import (
 func (r *run) layout(s *site, c container, script, after []string) (out []change, why string) {
 	d, m := s.job.own.doc, s.job.own.node
 	kind := shellFor(append(append([]string{}, script...), after...))
-	r.report("settings-not-passed", s.at, s.job.name)
+	r.report("settings-not-passed", s.at, s.job.name).cause = "settings"
 	indent, why := r.keyIndent(d, m)
 	if why != "" {
 		return nil, why
