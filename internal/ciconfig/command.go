@@ -308,6 +308,10 @@ func (sh *shell) file(c *command, i int, sourced bool) bool {
 	if src == nil || sh.depth >= maxCalls || sh.run.following[src] || !isShell(src) && (i == 0 || otherLanguage(src.path)) {
 		return false
 	}
+	if len(src.data) > maxFile {
+		sh.run.report("file-too-large", span{src, 0, 0}, "")
+		return true
+	}
 	if !sourced && sh.silent(src, c, i) {
 		sh.run.visited[src.path] = true
 		return true

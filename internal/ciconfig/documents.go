@@ -30,6 +30,8 @@ func (r *run) documents() {
 		case isDockerfile(f.Path):
 			r.dockerfile(s)
 		case r.quiet[s]:
+		case isShell(s) && len(s.data) > maxFile:
+			r.report("file-too-large", span{s, 0, 0}, "")
 		case isShell(s):
 			newShell(r, e).script(s.whole())
 		case isYAML(untemplated(f.Path)) && r.manifest(s, e):

@@ -22,7 +22,7 @@ type room struct {
 var domain = []string{
 	"internal/naming", "internal/ciconfig", "internal/diagnose", "internal/deploy", "internal/copy",
 	"internal/gitlab", "internal/ecr", "internal/registry", "internal/cluster", "internal/console", "internal/probe", "internal/webhook",
-	"internal/store", "internal/fault", "internal/pace", "internal/calendar", "internal/reconcile", "reports",
+	"internal/store", "internal/fault", "internal/pace", "internal/calendar", "internal/reconcile", "internal/textdiff", "reports",
 }
 
 var rooms = map[string]room{

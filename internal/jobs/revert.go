@@ -4,8 +4,7 @@ import (
 	"bytes"
 	"strings"
 
-	"github.com/hexops/gotextdiff/myers"
-	uri "github.com/hexops/gotextdiff/span"
+	"gitlab.sikt.no/platon/ecrferry/internal/textdiff"
 )
 
 // hunk replaces lines [start, end) of a text, counted from 0.
@@ -47,7 +46,7 @@ func revert(before, after, current []byte) (restored []byte, line int, ok bool) 
 // hunks returns the changes from a to b, whole lines, in order; touching ones are one.
 func hunks(a, b []byte) []hunk {
 	var out []hunk
-	for _, e := range myers.ComputeEdits(uri.URIFromPath("a"), string(a), string(b)) {
+	for _, e := range textdiff.Edits(string(a), string(b)) {
 		h := hunk{start: e.Span.Start().Line() - 1, end: e.Span.End().Line() - 1, text: e.NewText}
 		if n := len(out); n > 0 && out[n-1].end >= h.start {
 			out[n-1].end = max(out[n-1].end, h.end)

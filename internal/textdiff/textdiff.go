@@ -1,16 +1,12 @@
-// Package textdiff compares two texts line by line: the one diff that the
+// Package textdiff compares two texts line by line: the one diff that a rollback and the
 // rewriter prints and the dashboard shows.
 package textdiff
 
-import (
-	"github.com/hexops/gotextdiff"
-	"github.com/hexops/gotextdiff/myers"
-	uri "github.com/hexops/gotextdiff/span"
-)
+import "github.com/hexops/gotextdiff"
 
 // Unified is the unified diff of a file; printed with fmt it is what patch reads.
 func Unified(from, to, before, after string) gotextdiff.Unified {
-	u := gotextdiff.ToUnified(from, to, before, myers.ComputeEdits(uri.URIFromPath(to), before, after))
+	u := gotextdiff.ToUnified(from, to, before, Edits(before, after))
 	number(u.Hunks)
 	return u
 }
