@@ -1,5 +1,5 @@
-// Package textdiff compares two texts line by line: the one diff that a rollback and the
-// rewriter prints and the dashboard shows.
+// Package textdiff compares two texts line by line, for what the rewriter prints, the
+// dashboard shows and a rollback takes back.
 package textdiff
 
 import "github.com/hexops/gotextdiff"
