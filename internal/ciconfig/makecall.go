@@ -9,7 +9,7 @@ import (
 // A call of make is followed as a call of a script is: the recipes of its targets, and
 // of what they need, are shell lines into which make has put its variables.
 
-// call is one call of make: its Makefile with the variables of the command line.
+// makeCall is one call of make: its Makefile with the variables of the command line.
 type makeCall struct {
 	*makefile
 	sh    *shell
