@@ -123,29 +123,54 @@ func find(o Options) (*server, error) {
 	return &server{dir: dir, user: u, noSync: o.NoSync, log: log}, nil
 }
 
+// starts is how often a start is tried on another port: between the look for a
+// free one and the server's own listening, somebody else may take it.
+const starts = 5
+
 // start starts the server on its port, or on another free one if that is taken.
 // The caller holds the lock.
 func (s *server) start(ctx context.Context) error {
 	if err := s.configure(); err != nil {
 		return err
 	}
-	port, err := s.choosePort()
-	if err != nil {
-		return err
-	}
 	if err := s.disownPID(); err != nil {
 		return err
 	}
+	return s.startOnOne(ctx, s.choosePort)
+}
+
+// startOnOne starts the server on the first port chosen that nobody else takes.
+func (s *server) startOnOne(ctx context.Context, choose func() (int, error)) error {
+	for try := 1; ; try++ {
+		port, err := choose()
+		if err != nil {
+			return err
+		}
+		said, err := s.startOn(ctx, port)
+		switch {
+		case err == nil:
+			s.port = port
+			return os.WriteFile(s.path("port"), []byte(strconv.Itoa(port)+"\n"), 0o644) //nolint:gosec // no secret
+		case try == starts || !strings.Contains(said, portTaken):
+			return fmt.Errorf("%w\n%s", err, said)
+		}
+		s.log.Info("somebody took the port of the embedded PostgreSQL, trying another", "port", port)
+	}
+}
+
+// portTaken is the server's last word when it cannot listen; its language is
+// ours to choose. https://github.com/postgres/postgres/blob/master/src/backend/postmaster/postmaster.c
+const portTaken = "could not create any TCP/IP sockets"
+
+// startOn starts the server on a port, and returns what it said of it.
+func (s *server) startOn(ctx context.Context, port int) (said string, err error) {
+	before := size(s.path("log"))
 	// pg_ctl puts the server into a session of its own, so that neither our
 	// death nor a Ctrl-C in our terminal reaches it, and waits until it answers.
 	err = s.run(ctx, "pg_ctl", "start", "--wait", "--silent",
 		"--timeout", strconv.Itoa(int(startPatience.Seconds())),
 		"--pgdata", s.path("data"), "--log", s.path("log"), "--options", "-p "+strconv.Itoa(port))
-	if err != nil {
-		return fmt.Errorf("%w\n%s", err, tail(s.path("log")))
-	}
-	s.port = port
-	return os.WriteFile(s.path("port"), []byte(strconv.Itoa(port)+"\n"), 0o644) //nolint:gosec // no secret
+	return tail(s.path("log"), before), err
 }
 
 // choosePort returns the port that was used before if it is free, else a free one.
@@ -340,17 +365,27 @@ func (s *server) run(ctx context.Context, name string, args ...string) error {
 	defer out.Close()           //nolint:errcheck // a temporary file
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", name, err, tail(out.Name()))
+		return fmt.Errorf("%s: %w\n%s", name, err, tail(out.Name(), 0))
 	}
 	return nil
 }
 
-// tail returns the last lines of a file, for an error.
-func tail(path string) string {
+// size returns the length of a file in bytes, 0 if there is none.
+func size(path string) int64 {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0
+	}
+	return info.Size()
+}
+
+// tail returns the last lines of a file after so many bytes, for an error.
+func tail(path string, after int64) string {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return ""
 	}
+	text = text[min(after, int64(len(text))):]
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return strings.Join(lines[max(0, len(lines)-12):], "\n")
 }

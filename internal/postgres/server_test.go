@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -249,6 +250,49 @@ func TestEmbeddedServerSyncs(t *testing.T) {
 		current_setting('full_page_writes')`).Scan(&fsync, &commit, &pages)
 	if err != nil || fsync != "on" || commit != "on" || pages != "on" {
 		t.Errorf("fsync %s, synchronous_commit %s, full_page_writes %s, %v", fsync, commit, pages, err)
+	}
+}
+
+// Between the look for a free port and the server's own listening, another
+// program may take it.
+func TestPortTakenMeanwhile(t *testing.T) {
+	t.Parallel()
+	dir := dataDir(t)
+	s, err := find(Options{DataDir: dir, NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.bin, err = binaries(s.dir, s.log); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.ensureCluster(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close() //nolint:errcheck // nobody ever connected
+	port := taken.Addr().(*net.TCPAddr).Port
+	asked := 0
+	err = s.startOnOne(t.Context(), func() (int, error) {
+		if asked++; asked == 1 {
+			return port, nil
+		}
+		return s.choosePort()
+	})
+	if err != nil || s.port == port || s.port == 0 {
+		t.Fatalf("port %d after %d was taken: %v", s.port, port, err)
+	}
+	waitUntil(t, "the server is down", func() bool {
+		down, err := StopIdle(t.Context(), dir)
+		return down && err == nil
+	})
+	// One that stays taken is an error that says so.
+	asked = 0
+	err = s.startOnOne(t.Context(), func() (int, error) { asked++; return port, nil })
+	if err == nil || !strings.Contains(err.Error(), "Address already in use") || asked != starts {
+		t.Errorf("%d tries on a port that is taken: %v", asked, err)
 	}
 }
 
