@@ -53,6 +53,9 @@ func (m *mover) move(ctx context.Context, b Blob, o *opening) error {
 			return err
 		}
 		m.engine.log.Debug("blob is tried again", "digest", b.Digest, "try", try, "error", err)
+		if errors.Is(err, registry.ErrStale) {
+			continue
+		}
 		if err := pause(ctx, try, err); err != nil {
 			return err
 		}

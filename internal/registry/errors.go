@@ -32,6 +32,9 @@ var (
 	// ErrNoLogin: user and password could not be had, so nothing was sent.
 	// Whoever gives them has tried often enough already.
 	ErrNoLogin = errors.New("no login")
+	// ErrStale: a stream was refused because its login had just expired. A fresh
+	// one is at hand, so there is nothing to wait for.
+	ErrStale = errors.New("login expired")
 	// ErrStalled: a stream stood still for too long.
 	ErrStalled = errors.New("no progress")
 )

@@ -215,6 +215,35 @@ func TestExpiredTokenIsRenewedOnce(t *testing.T) {
 	}
 }
 
+// A stream cannot be sent twice, but whoever opens it anew has nothing to wait for.
+func TestTokenExpiresBeforeAStream(t *testing.T) {
+	t.Parallel()
+	body, d := content(1000)
+	s := &source{password: 1}
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, password, _ := r.BasicAuth()
+		switch {
+		case r.Method == http.MethodPost:
+			w.Header().Set("Location", "/v2/g/p/blobs/uploads/1")
+			w.WriteHeader(202)
+		case password != "2":
+			refuse(w, 403, "DENIED", "Your authorization token has expired. Reauthenticate and try again.")
+		default:
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set("Docker-Content-Digest", d.Digest)
+			w.WriteHeader(201)
+		}
+	})
+	c := client(t, registry.Options{Name: ecrName, URL: url, Credentials: s.credentials, Refused: s.drop})
+	err := c.PushBlob(t.Context(), "g/p", d, bytes.NewReader(body))
+	if !errors.Is(err, registry.ErrStale) || fault.ClassOf(err) != fault.Transient || fault.ReasonOf(err) != "ecr-token-expired" {
+		t.Errorf("%v (%s)", err, fault.ReasonOf(err))
+	}
+	if err := c.PushBlob(t.Context(), "g/p", d, bytes.NewReader(body)); err != nil {
+		t.Errorf("with the fresh token: %v", err)
+	}
+}
+
 // A fresh token that is refused as such may be young for the registry's clock,
 // or unknown to one of its machines yet. One that does not allow enough is not.
 func TestAFreshTokenIsRefused(t *testing.T) {

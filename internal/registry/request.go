@@ -92,7 +92,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 			return nil, c.denied(failure)
 		}
 		if r.stream != nil {
-			return nil, fault.New(fault.Transient, c.reason("token-expired"), "%s: %w", c.name, failure)
+			return nil, fault.New(fault.Transient, c.reason("token-expired"), "%s: %w", c.name, &kinded{kind: ErrStale, err: failure})
 		}
 	}
 }
