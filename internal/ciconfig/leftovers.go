@@ -94,7 +94,10 @@ func (r *run) leftovers(names *run, changed bool) {
 // namesOther says whether the variable that is expanded at a place was seen to name
 // another registry, which the files have given it.
 func (r *run) namesOther(s *source, name int) bool {
-	dollar := strings.LastIndexByte(string(s.data[max(name-2, 0):name]), '$') + max(name-2, 0)
+	dollar := bytes.LastIndexByte(s.data[max(name-2, 0):name], '$') + max(name-2, 0)
+	if dollar < 0 || !s.filled.has(dollar) { // asking for the values costs a look at everything
+		return false
+	}
 	values := r.values()[span{s, dollar, dollar + 1}]
 	return len(values) > 0 && len(values) < most && !slices.ContainsFunc(values, r.mentions)
 }
@@ -178,16 +181,20 @@ func prose(p string) bool {
 	return false
 }
 
-var trailing = regexp.MustCompile(`[ \t]#`)
-
 // uncommented is a line without its comment.
 func uncommented(l string) string {
 	t := strings.TrimSpace(l)
 	if strings.HasPrefix(t, "#") || strings.HasPrefix(t, "//") || strings.HasPrefix(t, "<!--") {
 		return ""
 	}
-	if m := trailing.FindStringIndex(l); m != nil {
-		return l[:m[0]]
+	for i := 1; i < len(l); i++ {
+		n := strings.IndexByte(l[i:], '#')
+		if n < 0 {
+			break
+		}
+		if i += n; blank(l[i-1]) {
+			return l[:i-1]
+		}
 	}
 	return l
 }

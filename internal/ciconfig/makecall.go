@@ -109,43 +109,75 @@ func (sh *shell) makefile(dir, file string, given map[string][]text) *makeCall {
 	return m
 }
 
-// parse reads the rules of a Makefile and of those that it includes.
-func (m *makeCall) parse(s *source, depth int) {
-	m.run.visited[s.path] = true
-	var now []*makeRule
+// makeStatement is a line of a Makefile: one of a recipe, an include, or the targets of
+// a rule. One that is none of them is left out, or ends a rule where it sets a variable.
+type makeStatement struct {
+	recipe   []span
+	included []string
+	targets  []string
+	needs    *chunk
+}
+
+// makeStatements are the lines of a Makefile, but for the variables. Each call of make
+// asks for them, so they are kept.
+func (s *source) makeStatements() []makeStatement {
+	if s.rules != nil {
+		return s.rules
+	}
+	s.rules = []makeStatement{}
 	for start := 0; start < len(s.data); {
 		line, lines := s.continued(start)
 		text := string(s.data[line.start:line.end])
 		start = lines[len(lines)-1].end
 		if strings.HasPrefix(text, "\t") {
-			for _, r := range now {
-				r.recipe = append(r.recipe, lines)
-			}
+			s.rules = append(s.rules, makeStatement{recipe: lines})
 			continue
 		}
-		if inc := included.FindStringSubmatch(strings.TrimRight(uncommented(text), " \t\r\n")); inc != nil && depth < maxCalls {
-			for _, name := range strings.Fields(inc[1]) {
-				if o := m.run.find(name); o != nil && o != s && len(o.data) <= maxFile {
-					other := newMakefile(m.run, o)
-					for name, chunks := range other.sets {
-						m.sets[name] = append(m.sets[name], chunks...)
-						m.always[name] = m.always[name] || other.always[name]
-					}
-					m.parse(o, depth+1)
-				}
+		if strings.Contains(text, "include") {
+			if inc := included.FindStringSubmatch(strings.TrimRight(uncommented(text), " \t\r\n")); inc != nil {
+				s.rules = append(s.rules, makeStatement{included: strings.Fields(inc[1])})
+				continue
 			}
-			continue
 		}
+		sets := strings.IndexByte(text, '=') >= 0 && makeSets.MatchString(text)
 		colon := strings.IndexByte(text, ':')
-		if colon <= 0 || strings.HasPrefix(text, "#") || makeSets.MatchString(text) || colon+1 < len(text) && text[colon+1] == '=' {
-			if makeSets.MatchString(text) {
-				now = nil
-			}
+		if sets {
+			s.rules = append(s.rules, makeStatement{})
+		}
+		if sets || colon <= 0 || strings.HasPrefix(text, "#") || colon+1 < len(text) && text[colon+1] == '=' {
 			continue
 		}
-		now = nil
-		needs := uncommented(strings.TrimLeft(text[colon:], ":"))
-		for _, target := range strings.Fields(text[:colon]) {
+		behind := strings.TrimLeft(text[colon:], ":")
+		from := line.start + len(text) - len(behind)
+		s.rules = append(s.rules, makeStatement{targets: strings.Fields(text[:colon]), needs: whole(s, from, from+len(uncommented(behind)))})
+	}
+	return s.rules
+}
+
+// parse reads the rules of a Makefile and of those that it includes.
+func (m *makeCall) parse(s *source, depth int) {
+	m.run.visited[s.path] = true
+	var now []*makeRule
+	for _, st := range s.makeStatements() {
+		for _, r := range now {
+			if st.recipe != nil {
+				r.recipe = append(r.recipe, st.recipe)
+			}
+		}
+		if st.recipe == nil && st.included == nil {
+			now = nil
+		}
+		for _, name := range st.included {
+			if o := m.run.find(name); o != nil && o != s && len(o.data) <= maxFile && depth < maxCalls {
+				other := newMakefile(m.run, o)
+				for name, chunks := range other.sets {
+					m.sets[name] = append(m.sets[name], chunks...)
+					m.always[name] = m.always[name] || other.always[name]
+				}
+				m.parse(o, depth+1)
+			}
+		}
+		for _, target := range st.targets {
 			rule := m.rules[target]
 			if rule == nil {
 				rule = &makeRule{}
@@ -154,8 +186,7 @@ func (m *makeCall) parse(s *source, depth int) {
 			if m.first == "" && !strings.HasPrefix(target, ".") && !strings.Contains(target, "%") {
 				m.first = target
 			}
-			from := line.start + len(text) - len(strings.TrimLeft(text[colon:], ":"))
-			rule.needs = append(rule.needs, whole(s, from, from+len(needs)))
+			rule.needs = append(rule.needs, st.needs)
 			now = append(now, rule)
 		}
 	}

@@ -26,9 +26,8 @@ func isMakefile(p string) bool {
 type makefile struct {
 	run    *run
 	ask    func(name string) ([]text, bool) // the environment
-	text   *chunk
-	given  map[string][]text // on the command line
-	used   map[string]bool   // which of them
+	given  map[string][]text                // on the command line
+	used   map[string]bool                  // which of them
 	sets   map[string][]*chunk
 	always map[string]bool // set whatever the environment holds
 	cache  map[string][]text
@@ -57,23 +56,56 @@ func (r *run) makefiles() {
 		if r.makes {
 			m.ask = e.lookup
 		}
-		m.lines(m.look)
+		s.makeLines(func(at span, line *chunk) {
+			if !r.recipes[at] {
+				m.look(line)
+			}
+		})
 	}
 }
 
 func newMakefile(r *run, s *source) *makefile {
-	m := &makefile{run: r, text: s.whole(), sets: map[string][]*chunk{}, always: map[string]bool{}, cache: map[string][]text{}, busy: map[string]bool{}}
-	m.lines(m.define)
+	m := &makefile{run: r, sets: map[string][]*chunk{}, always: map[string]bool{}, cache: map[string][]text{}, busy: map[string]bool{}}
+	for _, set := range s.makeSettings() {
+		if !r.recipes[set.line] {
+			m.sets[set.name] = append(m.sets[set.name], set.value)
+			m.always[set.name] = m.always[set.name] || !set.weak
+		}
+	}
 	return m
+}
+
+// makeSetting is a line of a Makefile that sets a variable.
+type makeSetting struct {
+	line  span
+	name  string
+	value *chunk
+	weak  bool // by ?=, which leaves what the environment holds
+}
+
+// makeSettings are the lines of a Makefile that set variables. Each call of make asks
+// for them, so they are kept.
+func (s *source) makeSettings() []makeSetting {
+	if s.settings == nil {
+		s.settings = []makeSetting{}
+		s.makeLines(func(at span, line *chunk) {
+			if strings.IndexByte(line.text, '=') < 0 {
+				return
+			}
+			if m := makeSets.FindStringSubmatchIndex(line.text); m != nil {
+				s.settings = append(s.settings, makeSetting{at, line.text[m[2]:m[3]], line.sub(m[1], len(line.text)), line.text[m[4]:m[5]] == "?="})
+			}
+		})
+	}
+	return s.settings
 }
 
 // included is a line that includes other Makefiles.
 // https://www.gnu.org/software/make/manual/html_node/Include.html
 var included = regexp.MustCompile(`^(?:-|s)?include[ \t]+([^$]+)$`)
 
-// lines gives each line without its comment.
-func (m *makefile) lines(do func(line *chunk)) {
-	s := m.text.src
+// makeLines gives each line without its comment, and where the whole of it stands.
+func (s *source) makeLines(do func(at span, line *chunk)) {
 	for start := 0; start < len(s.data); {
 		from, end := s.line(start)
 		if end <= start {
@@ -81,21 +113,9 @@ func (m *makefile) lines(do func(line *chunk)) {
 		}
 		start = end
 		text := strings.TrimRight(uncommented(string(s.data[from:end])), " \t\r\n")
-		if text != "" && !m.run.recipes[span{s, from, end}] {
-			do(whole(s, from, from+len(text)))
+		if text != "" {
+			do(span{s, from, end}, whole(s, from, from+len(text)))
 		}
-	}
-}
-
-func (m *makefile) define(line *chunk) {
-	at := makeSets.FindStringSubmatchIndex(line.text)
-	if at == nil {
-		return
-	}
-	name := line.text[at[2]:at[3]]
-	m.sets[name] = append(m.sets[name], line.sub(at[1], len(line.text)))
-	if op := line.text[at[4]:at[5]]; op != "?=" {
-		m.always[name] = true
 	}
 }
 

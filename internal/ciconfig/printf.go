@@ -78,8 +78,10 @@ func pairsOf(t text) (out text) {
 	return out
 }
 
-// echoFlag is an option of echo, which prints all else.
-var echoFlag = regexp.MustCompile(`^-[neE]+$`)
+// isEchoFlag says whether an argument is an option of echo, which prints all else.
+func isEchoFlag(s string) bool {
+	return len(s) > 1 && s[0] == '-' && strings.Trim(s[1:], "neE") == ""
+}
 
 // runs are the arguments of a command as it runs, once for each value that a word
 // of it may have.
@@ -118,7 +120,7 @@ func (c *command) prints(name string) (out []text, ok bool) {
 				return nil, false
 			}
 		} else {
-			for len(rest) > 0 && echoFlag.MatchString(rest[0].String()) {
+			for len(rest) > 0 && isEchoFlag(rest[0].String()) {
 				rest = rest[1:]
 			}
 			for i, a := range rest {

@@ -14,16 +14,27 @@ func (s *source) mark(offset int, values []text) {
 	if s.puts != nil {
 		s.puts[offset] = union(s.puts[offset], values)
 	}
-	if s.read == nil {
-		s.read = make([]uint64, len(s.data)/64+1)
+	s.read = s.read.with(offset, len(s.data))
+	if len(values) > 0 {
+		s.filled = s.filled.with(offset, len(s.data))
 	}
-	s.read[offset/64] |= 1 << (offset % 64)
 }
 
 // marked says whether the expansion at an offset was evaluated.
-func (s *source) marked(offset int) bool {
-	return s.read != nil && s.read[offset/64]&(1<<(offset%64)) != 0
+func (s *source) marked(offset int) bool { return s.read.has(offset) }
+
+// offsets are some of the offsets of a file, a bit for each.
+type offsets []uint64
+
+func (o offsets) with(offset, size int) offsets {
+	if o == nil {
+		o = make(offsets, size/64+1)
+	}
+	o[offset/64] |= 1 << (offset % 64)
+	return o
 }
+
+func (o offsets) has(offset int) bool { return o != nil && o[offset/64]&(1<<(offset%64)) != 0 }
 
 var expands = regexp.MustCompile(`^\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
 

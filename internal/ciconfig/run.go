@@ -15,6 +15,7 @@ import (
 type run struct {
 	in      *Input
 	files   map[string]*source
+	byBase  map[string][]*source // the editable ones by the last part of their paths
 	cfg     *config
 	uses    []*use
 	seen    map[string]*use // uses by place, kind and origin
@@ -263,9 +264,17 @@ func (r *run) find(name string) *source {
 	}
 	// A script may run after a cd; an unambiguous ending is good enough.
 	want := "/" + path.Clean(strings.TrimLeft(name, "./"))
+	if r.byBase == nil {
+		r.byBase = map[string][]*source{}
+		for p, s := range r.files {
+			if base := path.Base(p); s.editable {
+				r.byBase[base] = append(r.byBase[base], s)
+			}
+		}
+	}
 	var hit *source
-	for p, s := range r.files {
-		if s.editable && strings.HasSuffix("/"+p, want) {
+	for _, s := range r.byBase[path.Base(want)] {
+		if strings.HasSuffix("/"+s.path, want) {
 			if hit != nil {
 				return nil
 			}

@@ -16,7 +16,8 @@ type source struct {
 	data     []byte
 	editable bool
 	was      *moved         // how an earlier pass moved the bytes, nil at first
-	read     []uint64       // the expansions that were evaluated, a bit for each offset
+	read     offsets        // the expansions that were evaluated
+	filled   offsets        // those of them that a value was put in for
 	puts     map[int][]text // what each of them puts in, nil where nobody asks
 	starts   []int          // offset of the first byte of each line, as YAML counts lines
 
@@ -25,6 +26,10 @@ type source struct {
 	invalid error
 	scalars map[*yaml.Node]*chunk
 	all     *chunk
+
+	settings []makeSetting   // see makefile.go
+	rules    []makeStatement // see makecall.go
+
 	bash    *syntax.Parser
 	hclRead bool
 	hcl     *hclsyntax.Body

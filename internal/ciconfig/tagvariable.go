@@ -41,6 +41,9 @@ func (r *run) guardTags() {
 // mayGet says whether an expansion may put in what is written at a place: what it was
 // seen to put in does, or nobody has seen it evaluated.
 func (r *run) mayGet(s, at span) bool {
+	if !s.src.marked(s.start) {
+		return true
+	}
 	values, seen := r.values()[s]
 	if !seen || len(values) >= most {
 		return true
