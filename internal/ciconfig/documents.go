@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -39,7 +40,7 @@ func (r *run) documents() {
 			r.plain(s, e)
 		}
 		for _, u := range r.uses[mark:] {
-			u.document, u.filled = true, r.makes || isDockerfile(f.Path) || r.fills(f.Path)
+			u.document, u.filled = true, isDockerfile(f.Path) || r.fills(f.Path) || r.makes && r.inMakefiles(f.Path)
 		}
 	}
 	r.joinedInCharts()
@@ -267,6 +268,21 @@ func (r *run) fills(p string) bool {
 		}
 	}
 	return path.Base(p) == "deployment.yaml" && r.platform()
+}
+
+// inMakefiles says whether a Makefile names a file, its folder, or the tool that reads
+// it by itself: which of its recipes run is not always known.
+func (r *run) inMakefiles(p string) bool {
+	words := []string{path.Base(p)}
+	if dir := path.Dir(p); dir != "." {
+		words = append(words, path.Base(dir))
+	}
+	if strings.Contains(words[0], "compose") {
+		words = append(words, "compose")
+	}
+	return slices.ContainsFunc(r.in.Files, func(f File) bool {
+		return isMakefile(f.Path) && slices.ContainsFunc(words, func(w string) bool { return bytes.Contains(f.Content, []byte(w)) })
+	})
 }
 
 func isCompose(p string, docs []*yaml.Node) bool {

@@ -14,7 +14,7 @@ func (r *run) expires() {
 	pushes := map[string][]*use{}
 	any, open := false, false
 	for _, u := range r.uses {
-		if u.ref.own && !u.ref.host && (u.push || u.cmd != nil && u.tags() || u.composed && r.composeBuilds) {
+		if u.ref.own && !u.ref.host && (u.composed && r.composeBuilds || u.inPipeline() && (u.push || u.cmd != nil && u.tags())) {
 			name := u.ref.name()
 			pushes[name] = append(pushes[name], u)
 			any = true

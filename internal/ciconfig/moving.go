@@ -90,7 +90,7 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 			continue
 		}
 		cuts := len(r.cuts)
-		if !r.settleMoving(cluster, siblings) {
+		if !slices.ContainsFunc(pushes, (*use).inPipeline) || !r.settleMoving(cluster, siblings) {
 			for _, g := range cluster {
 				for _, u := range g.all {
 					u.retagged = ""
@@ -108,8 +108,19 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 				r.report("tag-replaced", p.place(), p.ref.String())
 			}
 		}
+		for _, g := range cluster {
+			for _, u := range g.all {
+				if u.retagged != "" && u.document && !u.filled {
+					r.report("variable-elsewhere", u.place(), u.ref.String())
+				}
+			}
+		}
 	}
 }
+
+// inPipeline says whether a job is seen to make a use. A script that none runs is for
+// hands: with a tag of the build it would push what no pipeline finds.
+func (u *use) inPipeline() bool { return u.job != nil || !u.document }
 
 // deployed says whether something in the files uses the image that a push
 // leaves behind, beside the tools that build and push it.

@@ -337,7 +337,7 @@ func (r *run) summary(res *Result) {
 // default branch.
 func (r *run) onDefault(u *use) bool {
 	return slices.ContainsFunc(u.jobs(), func(j *job) bool {
-		return j == nil || r.in.Project.runs(j)
+		return j == nil && u.inPipeline() || j != nil && r.in.Project.runs(j)
 	})
 }
 
