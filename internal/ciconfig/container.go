@@ -275,6 +275,7 @@ func onlyVersion(args []*syntax.Word) bool {
 type container struct {
 	flags  []string
 	image  string
+	name   string   // of a container that stays for after_script
 	before []string // lines of the job before the container starts
 	first  []string // lines in the container before the job's own
 }
@@ -286,6 +287,18 @@ func (r *run) dockerRun(s *site) container {
 	for _, w := range rest {
 		c.image += " " + quote(w)
 	}
+	return c
+}
+
+// kept is the name of the container of a job's script, and of the image made of it
+// for after_script: both run in one container of the runner's, so what the script
+// installs or leaves outside of the checkout is there afterwards.
+const kept = "job"
+
+// again is the container for after_script.
+func (c container) again() container {
+	_, rest, _ := strings.Cut(c.image[1:], `"`)
+	c.image, c.name = kept+rest, ""
 	return c
 }
 

@@ -30,19 +30,22 @@ func (r *run) layout(s *site, c container, script, after []string) (out []change
 			}
 		}
 	}
-	write := func(key string, before, cmds []string) string {
+	write := func(key string, c container, before, cmds []string) string {
 		text := indent + key + ":" + eol
 		for _, l := range append(append([]string{predefinedLine}, before...), r.started(s, c, kind, cmds)) {
 			text += listEntry(indent+step, l, eol)
 		}
 		return text
 	}
+	if len(after) > 0 {
+		c.name = kept
+	}
 	out, placed, why := r.extendAndClear(s, m, eol)
 	if why != "" {
 		return nil, why
 	}
 	line := indent + "extends: .docker" + eol
-	text := write("script", c.before, script)
+	text := write("script", c, c.before, script)
 	if !placed {
 		text = line + text
 	}
@@ -66,7 +69,7 @@ func (r *run) layout(s *site, c container, script, after []string) (out []change
 		out = append(out, change{span: span{d.src, end, end}, with: text})
 	}
 	if len(after) > 0 {
-		text := write("after_script", c.login(), after)
+		text := write("after_script", c.again(), append(c.login(), "docker commit "+kept+" "+kept), after)
 		k, ok := r.cfg.keyLines(d, m, "after_script")
 		if !ok && !has(m, "after_script") { // from a template: written anew beside the script
 			out[len(out)-1].with = strings.TrimSuffix(out[len(out)-1].with, eol) + eol + strings.TrimSuffix(text, eol) + eol
@@ -93,6 +96,9 @@ func (r *run) started(s *site, c container, kind shellKind, cmds []string) strin
 	shell, cmds := kind.wrapped(append(slices.Clone(c.first), cmds...))
 	var b strings.Builder
 	line := "docker run --rm -i"
+	if c.name != "" {
+		line = "docker run --name " + c.name + " -i"
+	}
 	flags = append(flags, `-v "$CI_PROJECT_DIR.tmp:$CI_PROJECT_DIR.tmp"`, // variables of type file
 		`-v "$CI_PROJECT_DIR:$CI_PROJECT_DIR" -w "$CI_PROJECT_DIR"`, c.image, shell+" '")
 	for _, f := range flags {
