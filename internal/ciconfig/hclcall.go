@@ -44,8 +44,8 @@ func (h *hclEval) call(x *hclsyntax.FunctionCallExpr, set map[string]hclValue, d
 	case "coalesce", "coalescelist", "try", "tostring", "trimspace", "merge":
 		return hclValue{elems: args}.any()
 	case "lower":
-		if len(args) == 1 && lowerCase(args[0].texts) {
-			return args[0]
+		if len(args) == 1 && args[0].texts != nil {
+			return hclValue{texts: lowered(args[0].texts)}
 		}
 	}
 	at := h.place(x.Range()).bare()

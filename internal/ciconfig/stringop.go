@@ -79,17 +79,20 @@ func takesApart(s *syntax.Stmt) bool {
 	return false
 }
 
-// lowerCase says whether values are the same in lower case. What GitLab calls the
-// registry's image is.
-func lowerCase(vals []text) bool {
-	for _, v := range vals {
-		for _, p := range v {
-			if p.text != strings.ToLower(p.text) || p.hole != "" && !predefined(p.hole) {
-				return false
+// lowered are values in lower case. What is not known stays the variable that it was:
+// the places where it is used in capitals did not fit before either.
+func lowered(vals []text) []text {
+	out := make([]text, len(vals))
+	for i, v := range vals {
+		out[i] = slices.Clone(v)
+		for k := range out[i] {
+			p := &out[i][k]
+			if low := strings.ToLower(p.text); len(low) == len(p.text) {
+				p.text = low
 			}
 		}
 	}
-	return true
+	return out
 }
 
 // filtered is what echo prints in a substitution that only makes lower case of it,
@@ -115,10 +118,8 @@ func (sh *shell) filtered(ch *chunk, c *syntax.CmdSubst) []text {
 	}
 	from, to := int(call.Pos().Offset()), int(call.End().Offset())
 	switch strings.NewReplacer("'", "", `"`, "", "[:", "", ":]", "", "[", "", "]", "").Replace(strings.Join(strings.Fields(ch.text[from:to]), " ")) {
-	case "tr upper lower", "tr A-Z a-z", "awk {print tolower($0)}":
-		if vals := printed(); lowerCase(vals) {
-			return vals
-		}
+	case "tr upper lower", "tr A-Z a-z", "awk {print tolower($0)}", `sed s/.*/\L&/`, `sed s/.*/\L&/g`, `sed -e s/.*/\L&/`:
+		return lowered(printed())
 	case "cut -d: -f1", "cut -d : -f 1", "cut -d: -f 1", "cut -d : -f1", "cut -f1 -d:", "awk -F: {print $1}", "awk -F : {print $1}", "sed s/:.*//", "sed s/:.*$//":
 		return sh.untagged(printed(), ch.span(int(c.Pos().Offset()), int(c.End().Offset())))
 	}

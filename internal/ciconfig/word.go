@@ -205,8 +205,10 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 		return union(word, []text{{}})
 	case syntax.ErrorUnset, syntax.ErrorUnsetOrNull:
 		return expanded(vals, name, at, split)
-	case syntax.LowerAll, syntax.LowerFirst:
-		if predefined(name) || ok && lowerCase(vals) {
+	case syntax.LowerAll:
+		return expanded(lowered(vals), name, at, split)
+	case syntax.LowerFirst:
+		if predefined(name) {
 			return expanded(vals, name, at, split)
 		}
 	case syntax.RemSmallSuffix, syntax.RemLargeSuffix:
