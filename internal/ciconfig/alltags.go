@@ -18,7 +18,8 @@ func pushesAllTags(lits []string) bool {
 }
 
 // allTags finds the tags that docker push --all-tags NAME pushes: those that the
-// job gives to that name. Tags that it only pulled are in the registry already.
+// job gives to that name, or others where it gives none and a daemon that they share
+// has them. Tags that it only pulled are in the registry already.
 // It marks them as pushed, and returns them for each such command that goes: one
 // for the nameless image pushes as many tags of the repository as before.
 func (r *run) allTags() map[*use][]*use {
@@ -27,15 +28,22 @@ func (r *run) allTags() map[*use][]*use {
 		if !u.ref.own || u.cmd == nil || len(u.lits) < 2 || u.lits[1] != "push" || !pushesAllTags(u.lits) || u.bad != "" && u.bad != "all-tags" {
 			continue
 		}
-		var tagged []*use
+		var tagged, elsewhere []*use
 		ok := u.cmd.at.src.editable
 		for _, v := range r.uses {
-			if v == u || v.job != u.job || v.cmd == nil || v.ref.name() != u.ref.name() || !v.ref.own || v.ref.colon < 0 || !v.tags() {
+			if v == u || v.cmd == nil || v.ref.name() != u.ref.name() || !v.ref.own || !v.tags() {
+				continue
+			}
+			if v.job != u.job {
+				elsewhere = append(elsewhere, v)
 				continue
 			}
 			_, fine := v.rewritten()
 			ok = ok && fine && v.bad == ""
 			tagged = append(tagged, v)
+		}
+		if len(tagged) == 0 && u.bad == "" {
+			tagged = elsewhere
 		}
 		if u.bad != "" && (!ok || len(tagged) == 0) {
 			continue
