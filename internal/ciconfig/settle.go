@@ -1,6 +1,9 @@
 package ciconfig
 
-import "sort"
+import (
+	"slices"
+	"sort"
+)
 
 // settle drops changes that contradict each other, with all uses that hang
 // together with them, and leaves a reason.
@@ -37,7 +40,7 @@ func (r *run) settle() {
 			if u.settled || u.bad == "all-tags" { // that command is replaced as a whole, or blocks
 				continue
 			}
-			for _, s := range places.read(u.ref) {
+			for _, s := range places.readBy(u) {
 				if !mine[s] && !soft[s] {
 					bad[s] = true
 				}
@@ -74,6 +77,19 @@ func byPlace(wanted map[span]map[string]bool) places {
 		sort.Slice(list, func(i, j int) bool { return list[i].start < list[j].start })
 	}
 	return p
+}
+
+// readBy are the changed spans that a use is made of. The tag that an image gets which
+// had none is no part of one that stands alone behind it: crane tag $B/api 1.2.
+func (p places) readBy(u *use) []span {
+	out := p.read(u.ref)
+	if u.bare {
+		if at, why := u.behind(u.ref.nameEnd - 1); why == "" {
+			behind := span{at.src, at.end, at.end}
+			out = slices.DeleteFunc(out, func(s span) bool { return s == behind })
+		}
+	}
+	return out
 }
 
 // read are the changed spans that a reference is made of.

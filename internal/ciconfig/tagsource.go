@@ -265,7 +265,7 @@ func (r *run) free(changes []change, group []*use) bool {
 		if !u.ref.own || inGroup[u] || u.settled {
 			continue
 		}
-		if len(list.read(u.ref)) > 0 {
+		if len(list.readBy(u)) > 0 {
 			return false
 		}
 		for _, c := range changes {
