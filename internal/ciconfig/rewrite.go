@@ -28,6 +28,7 @@ func Rewrite(in Input) (*Result, error) {
 	changes := names.plan()
 	names.judge(changes)
 	names.readers()
+	names.tagsAlone()
 	names.otherCase()
 	names.generated(changes)
 	names.collisions()
@@ -190,7 +191,7 @@ func (r *run) weight(u *use) Severity {
 		return Warning
 	}
 	for _, v := range r.uses {
-		if !v.ref.own || v.ref.host || v.settled || v.job != nil && v.job.hidden || !sameName(u.ref, v.ref) || otherTag(u, v) {
+		if !v.ref.own || v.ref.host || v.settled || v.job != nil && v.job.hidden || !sameName(u.ref, v.ref) && !u.forAll() || otherTag(u, v) {
 			continue
 		}
 		if v.push || v.bad == "" && v.ref.sep >= 0 {
@@ -198,6 +199,12 @@ func (r *run) weight(u *use) Severity {
 		}
 	}
 	return Warning
+}
+
+// forAll says whether a value is the bare repository, to which a chart may join the
+// names of all images.
+func (u *use) forAll() bool {
+	return u.command == "manifest" && u.role != imageRole && u.ref.sep < 0 && u.ref.colon < 0 && u.ref.digest < 0
 }
 
 // sameName says whether two references may be of one image.

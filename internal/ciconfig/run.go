@@ -62,6 +62,7 @@ type run struct {
 	filled         []string        // files and directories in which variables are put in
 	imagesSet      [][3]string     // kind, name and container of which a command sets the image
 	kustomize      kustomizing
+	handedTags     []handedTag // what may hand on a tag alone
 	helms          []helmCall
 	chartKeys      []string // values that the templates of charts put in
 	bakeCalls      []bakeCall
@@ -370,6 +371,7 @@ func (r *run) definitions() {
 			for _, val := range e.expand(ch, v.doc) {
 				if j != nil && outside(j.tree.kid("trigger")) {
 					r.handedOut(ch.span(0, len(ch.text)), []text{val}, "trigger")
+					r.handTag(ch.span(0, len(ch.text)), append(text{{text: name + "="}}, val...), true)
 				}
 				for _, ref := range r.references(val) {
 					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "variable " + name, role: textRole, expands: true, job: j}

@@ -67,6 +67,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordBuild(c, lits)
 	r.recordSubstitution(sh, c, lits)
 	r.recordSets(lits)
+	r.recordTags(sh, c, lits)
 	r.recordSetImage(lits)
 	r.recordSkaffold(c, lits)
 	r.recordHelm(c, lits)
@@ -133,6 +134,9 @@ func (sh *shell) readOn(lits []string) bool {
 // handedOut reports own images that leave the project.
 func (r *run) handedOut(at span, args []text, to string) {
 	for _, a := range args {
+		if to == "ssh" {
+			r.handTag(at, a, false)
+		}
 		for _, ref := range r.references(a) {
 			if ref.own && (ref.colon >= 0 || ref.sep >= 0) {
 				r.report("handed-out", at, to)

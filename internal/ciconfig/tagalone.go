@@ -1,0 +1,131 @@
+package ciconfig
+
+import (
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// A pipeline may hand on the tag of an image alone: to a chart or a repository of
+// manifests, to another pipeline, to a script on a server. What takes it joins it to a
+// repository that names the image. Where the name has moved into the tag, that is no
+// image which the pipeline pushes any more, and nothing in the files shows it.
+
+// handedTag is a text that may hand on a tag.
+type handedTag struct {
+	at    span
+	text  string // with variables as references show them
+	keyed bool   // where a word before it speaks of a tag
+}
+
+// handTag remembers a text that leaves the job.
+func (r *run) handTag(at span, t text, keyed bool) {
+	r.handedTags = append(r.handedTags, handedTag{at, t.String(), keyed})
+}
+
+// deployers are commands that hand values to something which is not in the files.
+var deployers = map[string]bool{
+	"ansible": true, "ansible-playbook": true, "argocd": true, "curl": true, "flux": true, "helmfile": true, "jq": true, "nomad": true,
+	"sed": true, "terraform": true, "terragrunt": true, "tofu": true, "wget": true, "yq": true,
+}
+
+// recordTags remembers what a command hands on. helm's charts that are in the repository
+// are looked at by themselves.
+func (r *run) recordTags(sh *shell, c *command, lits []string) {
+	if !deployers[lits[0]] && (lits[0] != "helm" || slices.ContainsFunc(lits[1:], func(l string) bool {
+		return r.files[path.Join(path.Clean(strings.TrimPrefix(l, "${CI_PROJECT_DIR}/")), "Chart.yaml")] != nil
+	})) || slices.ContainsFunc(c.args, r.mentions) {
+		return
+	}
+	for i, a := range c.args[1:] {
+		at := c.argSpan(i + 1)
+		r.handTag(at, a, true)
+		for _, m := range takesEnv.FindAllStringSubmatch(a.String(), -1) {
+			vals, _ := sh.lookup(m[1])
+			for _, v := range expanded(vals, m[1], at, false) {
+				r.handTag(at, append(text{{text: "tag="}}, v...), true)
+			}
+		}
+	}
+}
+
+var (
+	ofTag      = regexp.MustCompile(`(?i)tag["'\]\\]*\s*[:=][\s"'\\]*$`)
+	takesEnv   = regexp.MustCompile(`(?i)tag["'\]\\]*\s*[:=]\s*(?:str)?env\(\s*["']?([A-Za-z_][A-Za-z0-9_]*)`)
+	wordBefore = regexp.MustCompile(`(?:^|[\s="'])$`)
+	setBefore  = regexp.MustCompile(`([A-Za-z_][A-Za-z0-9_]*)=["'\\]*$`)
+	eachTime   = regexp.MustCompile(`(?i)sha|pipeline|tag|version`)
+	behindATag = regexp.MustCompile(`^[\w.-]`)
+)
+
+// tagsAlone reports the tags that are handed on alone.
+func (r *run) tagsAlone() {
+	if len(r.handedTags) == 0 {
+		return
+	}
+	images, read := map[string][]string{}, map[string]bool{}
+	known := map[string]bool{}    // images of which the place that lacks its tag is reported
+	reported := map[string]bool{} // their tags
+	for _, u := range r.uses {
+		if u.ref.own && u.bad == "tag-elsewhere" {
+			known[u.ref.name()] = true
+		}
+	}
+	for _, u := range r.uses {
+		if !u.ref.own || u.ref.sep < 0 || u.ref.colon < 0 || u.bad != "" || u.settled {
+			continue
+		}
+		for i := u.ref.colon + 1; i < u.ref.tagEnd; i++ {
+			for _, s := range u.ref.f.via(i) {
+				read[expandedName(s)] = true
+			}
+			read[u.ref.f.t[u.ref.f.piece[i]].hole] = true
+		}
+		reported[tagOf(u)] = reported[tagOf(u)] || known[u.ref.name()]
+		if tag := tagOf(u); u.push && u.style != thirdStyle && strings.Contains(tag, "${") && eachTime.MatchString(tag) && !slices.Contains(images[tag], u.ref.String()) {
+			images[tag] = append(images[tag], u.ref.String())
+		}
+	}
+	for _, h := range r.handedTags {
+		for _, tag := range sortedKeys(images) {
+			if !reported[tag] && r.alone(h, tag, read) {
+				for _, image := range images[tag] {
+					r.report("tag-handed-on", h.at, image)
+				}
+			}
+		}
+	}
+}
+
+// alone says whether a text hands on a tag alone; read are the variables that own
+// references in the files take their tags from.
+func (r *run) alone(h handedTag, tag string, read map[string]bool) bool {
+	for at := 0; ; {
+		i := strings.Index(h.text[at:], tag)
+		if i < 0 {
+			return false
+		}
+		i += at
+		at = i + len(tag)
+		before, behind := h.text[:i], h.text[at:]
+		if behindATag.MatchString(behind) {
+			continue
+		}
+		if m := setBefore.FindStringSubmatch(before); m != nil && read[m[1]] {
+			continue // a file of the project takes it
+		}
+		if ofTag.MatchString(before) || !h.keyed && wordBefore.MatchString(before) && !r.knows(before[strings.LastIndexByte(before, '\n')+1:]) {
+			return true
+		}
+	}
+}
+
+// knows says whether a command line is one of git, or runs a script of the project,
+// which is looked at by itself.
+func (r *run) knows(line string) bool {
+	return slices.ContainsFunc(strings.Fields(line), func(w string) bool {
+		w = strings.Trim(w, `"';`)
+		return w == "git" || path.Ext(w) == ".sh" && r.find(path.Base(w)) != nil
+	})
+}
