@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"maps"
 	"path"
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -140,7 +139,7 @@ func (r *run) manifest(s *source, e *env) bool {
 	}
 	compose := isCompose(s.path, docs)
 	d := &document{src: s}
-	substituted := compose || bytes.ContainsRune(s.data, '$') || r.fills(s.path)
+	substituted := compose || namesVariables(s.data) || r.fills(s.path)
 	seen, builds := map[*yaml.Node]bool{}, map[*yaml.Node]bool{}
 	later := map[*yaml.Node]bool{} // images that a command sets afterwards
 	var manifest *yaml.Node
@@ -240,49 +239,6 @@ func (r *run) parted(s *source, e *env, n *yaml.Node) {
 			r.add(u)
 		}
 	}
-}
-
-// recordSubstitution remembers which files a job puts its variables into.
-func (r *run) recordSubstitution(sh *shell, c *command, lits []string) {
-	if r.now == nil || sh.away {
-		return // who runs it is not known, or has other variables
-	}
-	switch lits[0] {
-	case "deploy":
-		for i := range c.args[1:] {
-			r.filled = append(r.filled, path.Clean(c.lit(i+1)))
-		}
-	case "envsubst":
-		r.filled = append(r.filled, c.reads...)
-	default:
-		r.filled = append(r.filled, composeFiles(lits)...)
-	}
-}
-
-// fills says whether variables are put into a file before it is applied. The
-// platform's templates deploy deployment.yaml by themselves.
-func (r *run) fills(p string) bool {
-	for _, f := range r.filled {
-		if f == p || f == "." || strings.HasPrefix(p, f+"/") || strings.HasSuffix(p, "/"+f) {
-			return true
-		}
-	}
-	return path.Base(p) == "deployment.yaml" && r.platform()
-}
-
-// inMakefiles says whether a Makefile names a file, its folder, or the tool that reads
-// it by itself: which of its recipes run is not always known.
-func (r *run) inMakefiles(p string) bool {
-	words := []string{path.Base(p)}
-	if dir := path.Dir(p); dir != "." {
-		words = append(words, path.Base(dir))
-	}
-	if strings.Contains(words[0], "compose") {
-		words = append(words, "compose")
-	}
-	return slices.ContainsFunc(r.in.Files, func(f File) bool {
-		return isMakefile(f.Path) && slices.ContainsFunc(words, func(w string) bool { return bytes.Contains(f.Content, []byte(w)) })
-	})
 }
 
 func isCompose(p string, docs []*yaml.Node) bool {

@@ -19,6 +19,7 @@ type shell struct {
 	funcs *table[function]
 	depth int
 	piped bool    // what is printed goes to a file or another command
+	fills bool    // and envsubst puts variables into it
 	dir   string  // what cd has gone to, "" for the checkout or a place that is not known
 	away  bool    // on another machine, which does not have the job's variables
 	local bool    // the text is expanded here, before it goes there
@@ -141,6 +142,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 				left.print = &printed
 			}
 			left.piped = sh.piped || !lines
+			left.fills = sh.fills || substitutes(c.Y)
 			left.stmt(ch, c.X)
 			if lines {
 				right.lines = linesOf(printed)
