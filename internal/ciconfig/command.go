@@ -178,7 +178,7 @@ func (sh *shell) command(c *command) {
 		}
 	}
 	if f, ok := sh.funcs.get(c.lit(0)); ok && sh.depth < maxCalls {
-		sh.run.called[f.body] = true
+		sh.run.called[f] = true
 		b := sh.clone()
 		b.depth++
 		b.args, b.known = c.positional(0), true

@@ -18,24 +18,16 @@ func (r *run) dockerfile(s *source) {
 	if !literal && !bytes.ContainsRune(s.data, '$') {
 		return
 	}
-	var res *parser.Result
-	func() {
-		defer func() { // the parser is not ours
-			if recover() != nil {
-				res = nil
-			}
-		}()
-		res, _ = parser.Parse(bytes.NewReader(s.data))
-	}()
+	res := s.instructions()
 	if res == nil {
 		if literal {
 			r.report("dockerfile-invalid", span{s, 0, 0}, "")
 		}
 		return
 	}
-	r.joinedInFrom(s, res.AST.Children)
+	r.joinedInFrom(s, res.Children)
 	first := -1
-	for _, n := range res.AST.Children {
+	for _, n := range res.Children {
 		from, _ := s.line(s.offset(n.StartLine, 1))
 		_, end := s.line(s.offset(n.EndLine, 1))
 		if strings.EqualFold(n.Value, "from") && first < 0 {
@@ -57,6 +49,24 @@ func (r *run) dockerfile(s *source) {
 			r.add(u)
 		}
 	}
+}
+
+// instructions are those of a Dockerfile, nil where its parser does not understand it.
+func (s *source) instructions() (ast *parser.Node) {
+	if s.dockerRead {
+		return s.docker
+	}
+	s.dockerRead = true
+	defer func() { // the parser is not ours
+		if recover() != nil {
+			ast = nil
+		}
+		s.docker = ast
+	}()
+	if res, _ := parser.Parse(bytes.NewReader(s.data)); res != nil {
+		return res.AST
+	}
+	return nil
 }
 
 // setsArg says whether each build that is seen to read a Dockerfile gives an ARG

@@ -13,11 +13,14 @@ import (
 // The last net: text that still joins a name to the registry's variable after
 // the rewrite was not evaluated by anything above it, such as a quoted
 // here-document, an escaped variable or a program.
-var leftover = []*regexp.Regexp{
-	regexp.MustCompile("CI_REGISTRY_IMAGE[\"'\\])}\\\\%]{0,5}(\\s*\\+\\s*[\"'`\\\\]+)?/[\"'\\\\]*[\\w${(%]"),
-	regexp.MustCompile(`\$CI_REGISTRY_IMAGE["'\\]*-[\w$]|\$\{CI_REGISTRY_IMAGE\}["'\\]*-[\w$]`),
-	regexp.MustCompile(`(?i)(image|registry|repository).*CI_PROJECT_PATH["'\])}\\]{0,4}/["'\\]*[\w$]`),
-	regexp.MustCompile(`["'][^"'%]*%s[/-][^"']*["'][^|;]*CI_REGISTRY_IMAGE["'\]})]*(\s|$)`),
+var leftover = []struct {
+	asks string // without this in a line, in capitals, the pattern is not tried
+	*regexp.Regexp
+}{
+	{"CI_REGISTRY_IMAGE", regexp.MustCompile("CI_REGISTRY_IMAGE[\"'\\])}\\\\%]{0,5}(\\s*\\+\\s*[\"'`\\\\]+)?/[\"'\\\\]*[\\w${(%]")},
+	{"CI_REGISTRY_IMAGE", regexp.MustCompile(`\$CI_REGISTRY_IMAGE["'\\]*-[\w$]|\$\{CI_REGISTRY_IMAGE\}["'\\]*-[\w$]`)},
+	{"CI_PROJECT_PATH", regexp.MustCompile(`(?i)(image|registry|repository).*CI_PROJECT_PATH["'\])}\\]{0,4}/["'\\]*[\w$]`)},
+	{"%S", regexp.MustCompile(`["'][^"'%]*%s[/-][^"']*["'][^|;]*CI_REGISTRY_IMAGE["'\]})]*(\s|$)`)},
 }
 
 // bareBase is the registry's variable in a program that takes it for itself.
@@ -126,7 +129,11 @@ func (r *run) toldLines() map[string]map[int]bool {
 
 // leftIn is the place of such text in a line, -1 without. Descriptions are for people.
 func leftIn(s *source, from int, line string) int {
+	capitals := strings.ToUpper(line)
 	for _, re := range leftover {
+		if !strings.Contains(capitals, re.asks) {
+			continue
+		}
 		for _, m := range re.FindAllStringIndex(line, -1) {
 			if !describes(s, from+m[0]) {
 				return m[0]

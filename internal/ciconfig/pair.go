@@ -60,6 +60,9 @@ func (r *run) recordSets(lits []string) {
 	}
 	parts := map[string][]string{}
 	for _, l := range lits[1:] {
+		if !strings.Contains(l, "tag=") && !strings.Contains(l, "repository=") {
+			continue
+		}
 		for _, m := range setPart.FindAllStringSubmatch(l, -1) {
 			parts[m[2]] = append(parts[m[2]], m[1])
 		}

@@ -63,15 +63,35 @@ func (s *source) whole() *chunk {
 func (c *chunk) shell() *syntax.File {
 	if !c.parsed {
 		c.parsed = true
-		if c.src.bash == nil {
-			c.src.bash = syntax.NewParser(syntax.Variant(syntax.LangBash))
-		}
-		if c.script = parseShell(c.src.bash, c.text); c.script == nil {
-			c.src.bash = nil
-			c.script = parseShell(syntax.NewParser(syntax.Variant(syntax.LangPOSIX)), c.text)
-		}
+		c.script = c.src.script(c.text)
 	}
 	return c.script
+}
+
+// script parses a script once for each text, of which a file may have several, and the
+// file before a change had most.
+func (s *source) script(text string) *syntax.File {
+	f, ok := s.scripts[text]
+	if ok {
+		return f
+	}
+	if s.was != nil {
+		f, ok = s.was.before.scripts[text]
+	}
+	if !ok {
+		if s.bash == nil {
+			s.bash = syntax.NewParser(syntax.Variant(syntax.LangBash))
+		}
+		if f = parseShell(s.bash, text); f == nil {
+			s.bash = nil
+			f = parseShell(syntax.NewParser(syntax.Variant(syntax.LangPOSIX)), text)
+		}
+	}
+	if s.scripts == nil {
+		s.scripts = map[string]*syntax.File{}
+	}
+	s.scripts[text] = f
+	return f
 }
 
 func parseShell(p *syntax.Parser, text string) (f *syntax.File) {

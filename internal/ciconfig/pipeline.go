@@ -180,6 +180,9 @@ var pattern = regexp.MustCompile(`[=!]~\s*/(\\.|[^/\\])*/i?|"[^"]*"|'[^']*'`)
 
 // alternatives parts a condition at an operator that stands outside of patterns.
 func alternatives(expr, operator string) []string {
+	if !strings.Contains(expr, operator) {
+		return []string{expr}
+	}
 	var out []string
 	last := 0
 	covered := pattern.FindAllStringIndex(expr, -1)

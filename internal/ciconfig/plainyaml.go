@@ -108,7 +108,7 @@ func (p *plainYAML) marker(m string) bool {
 // node is a new node that begins at a place in this line.
 func (p *plainYAML) node(kind yaml.Kind, style yaml.Style, tag, value string, at int) *yaml.Node {
 	if len(p.free) == 0 {
-		p.free = make([]yaml.Node, min(64, 4+len(p.s)/64))
+		p.free = make([]yaml.Node, min(32, 4+len(p.s)/128))
 	}
 	n := &p.free[0]
 	p.free = p.free[1:]

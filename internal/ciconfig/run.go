@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sort"
 	"strings"
-
-	"mvdan.cc/sh/v3/syntax"
 )
 
 // run is one look at a set of files: what they mean, and what has to change.
@@ -29,7 +27,7 @@ type run struct {
 
 	following      map[*source]bool
 	functions      []declared
-	called         map[*syntax.Stmt]bool
+	called         map[function]bool
 	operations     []operation
 	assigned       map[string][]text // what the scripts of all jobs assign
 	exported       map[string]bool   // variables that a script exports
@@ -73,9 +71,8 @@ type run struct {
 }
 
 type declared struct {
+	function
 	name string
-	ch   *chunk
-	body *syntax.Stmt
 	sh   *shell
 }
 
@@ -90,7 +87,7 @@ type operation struct {
 // over with all that was parsed of them.
 func newRun(in *Input, earlier *run) *run {
 	r := &run{in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
-		reported: map[findingKey]int{}, following: map[*source]bool{}, called: map[*syntax.Stmt]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}, recipes: map[span]bool{}, recipeOf: map[*chunk]span{}}
+		reported: map[findingKey]int{}, following: map[*source]bool{}, called: map[function]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}, recipes: map[span]bool{}, recipeOf: map[*chunk]span{}}
 	if earlier != nil {
 		maps.Copy(r.files, earlier.files)
 	}
@@ -135,8 +132,8 @@ func (r *run) look() {
 		}
 	})
 	for i := 0; i < len(r.functions); i++ { // functions that nobody calls
-		if f := r.functions[i]; !r.called[f.body] {
-			r.called[f.body] = true
+		if f := r.functions[i]; !r.called[f.function] {
+			r.called[f.function] = true
 			f.sh.clone().stmt(f.ch, f.body)
 		}
 	}

@@ -129,8 +129,9 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 		sh.cases(ch, c)
 	case *syntax.FuncDecl:
 		if c.Name != nil {
-			sh.funcs = sh.funcs.with(c.Name.Value, function{ch, c.Body})
-			sh.run.functions = append(sh.run.functions, declared{c.Name.Value, ch, c.Body, sh})
+			f := function{ch, c.Body}
+			sh.funcs = sh.funcs.with(c.Name.Value, f)
+			sh.run.functions = append(sh.run.functions, declared{f, c.Name.Value, sh})
 		}
 	case *syntax.BinaryCmd:
 		switch c.Op {

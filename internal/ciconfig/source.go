@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/moby/buildkit/frontend/dockerfile/parser"
 	"go.yaml.in/yaml/v3"
 	"mvdan.cc/sh/v3/syntax"
 )
@@ -21,16 +22,19 @@ type source struct {
 	puts     map[int][]text // what each of them puts in, nil where nobody asks
 	starts   []int          // offset of the first byte of each line, as YAML counts lines
 
-	parsed  bool // see parsed.go
-	docs    []*yaml.Node
-	invalid error
-	scalars map[*yaml.Node]*chunk
-	all     *chunk
+	parsed     bool // see parsed.go
+	dockerRead bool
+	docs       []*yaml.Node
+	invalid    error
+	scalars    map[*yaml.Node]*chunk
+	all        *chunk
 
 	settings []makeSetting   // see makefile.go
 	rules    []makeStatement // see makecall.go
 
 	bash    *syntax.Parser
+	docker  *parser.Node // see dockerfile.go
+	scripts map[string]*syntax.File
 	hclRead bool
 	hcl     *hclsyntax.Body
 	bare    map[span]bool // expressions outside of HCL's strings

@@ -63,7 +63,10 @@ func (u *use) place() span {
 
 // commandUses records the references in the words of a command.
 func (r *run) commandUses(sh *shell, c *command, name string) {
-	lits := append([]string{name}, c.lits[min(1, len(c.lits)):]...)
+	lits := c.lits
+	if len(lits) == 0 || lits[0] != name {
+		lits = append([]string{name}, lits[min(1, len(lits)):]...)
+	}
 	r.recordBuild(c, lits)
 	r.recordSubstitution(sh, c, lits)
 	r.recordSets(lits)

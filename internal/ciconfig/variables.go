@@ -2,7 +2,6 @@ package ciconfig
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -240,36 +239,74 @@ func predefined(name string) bool {
 	return false
 }
 
-var variable = regexp.MustCompile(`\$\$|\$([A-Za-z_][A-Za-z0-9_]*)|\$\{([A-Za-z_][A-Za-z0-9_]*)\}|\$\[\[\s*inputs\.([A-Za-z0-9_.-]+)[^\]]*\]\]`)
-
-// expand evaluates a string in which GitLab puts the variables in.
+// expand evaluates a string in which GitLab puts the variables in: $NAME, ${NAME}, $$ for
+// a dollar sign, and inputs.
 func (e *env) expand(ch *chunk, d *document) []text {
-	if strings.IndexByte(ch.text, '$') < 0 {
+	at := strings.IndexByte(ch.text, '$')
+	if at < 0 {
 		return ch.value(0, len(ch.text))
 	}
-	out := strand{{}}
+	out := strand{make(text, 0, 4)}
 	last := 0
-	for _, m := range variable.FindAllStringSubmatchIndex(ch.text, -1) {
-		out = out.with(ch.pieces(last, m[0]))
-		last = m[1]
-		at := ch.span(m[0], m[1])
+	for ; at < len(ch.text); at++ {
+		if ch.text[at] != '$' {
+			continue
+		}
+		name, end := putIn(ch.text, at)
+		if end == 0 {
+			continue
+		}
+		out = out.with(ch.pieces(last, at))
+		s := ch.span(at, end)
 		switch {
-		case m[6] >= 0:
-			name := ch.text[m[6]:m[7]]
+		case name == "":
+			out = out.with(text{{text: "$", at: s}})
+		case strings.HasPrefix(name, "inputs."):
 			vals := []text(nil)
 			if d != nil {
-				vals = e.whole(e.inputs(d, name), at)
+				vals = e.whole(e.inputs(d, name[len("inputs."):]), s)
 			}
-			out = out.with(expanded(vals, "inputs."+name, at, false)...)
-		case m[2] < 0 && m[4] < 0:
-			out = out.with(text{{text: "$", at: at}})
+			out = out.with(expanded(vals, name, s, false)...)
 		default:
-			name := ch.text[max(m[2], m[4]):max(m[3], m[5])]
 			vals, _ := e.lookup(name)
-			out = out.with(expanded(vals, name, at, false)...)
+			out = out.with(expanded(vals, name, s, false)...)
 		}
+		last, at = end, end-1
 	}
 	return out.with(ch.pieces(last, len(ch.text)))
+}
+
+// longestInput bounds what an input that is put in is written as, with its functions.
+const longestInput = 2000
+
+// putIn reads what begins with the dollar sign at i: the name, "" for $$, and where
+// it ends, 0 without one.
+func putIn(s string, i int) (name string, end int) {
+	from := i + 1
+	switch {
+	case strings.HasPrefix(s[from:], "$"):
+		return "", from + 1
+	case strings.HasPrefix(s[from:], "[["):
+		if m := interpolation.FindStringSubmatchIndex(s[i:min(len(s), i+longestInput)]); m != nil && m[0] == 0 {
+			return "inputs." + s[i+m[2]:i+m[3]], i + m[1]
+		}
+		return "", 0
+	case strings.HasPrefix(s[from:], "{"):
+		from++
+	}
+	end = from
+	for end < len(s) && s[end] != gap && wordByte(s[end]) {
+		end++
+	}
+	switch {
+	case end == from || s[from] >= '0' && s[from] <= '9':
+		return "", 0
+	case s[from-1] != '{':
+		return s[from:end], end
+	case end < len(s) && s[end] == '}':
+		return s[from:end], end + 1
+	}
+	return "", 0
 }
 
 // whole are the values of an input that is put in, none where a function cuts them.
