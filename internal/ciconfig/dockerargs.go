@@ -40,7 +40,7 @@ func (r *run) joinedInFrom(s *source, instructions []*parser.Node) {
 				continue
 			}
 			used := map[string]bool{}
-			for _, t := range r.inFrom(s, line, defaults, used) {
+			for _, t := range r.inFrom(s, line, defaults, used, map[string][]text{}) {
 				for _, ref := range r.references(t) {
 					first := t[ref.f.piece[ref.start]]
 					u := &use{ref: ref, at: span{s, from, end}, command: fromArgs, role: imageRole, expands: first.at.src != s}
@@ -71,21 +71,27 @@ func firstWord(s string) string {
 	return s
 }
 
-// inFrom are the values of a line in which FROM puts ARGs in. It notes which.
-func (r *run) inFrom(s *source, line *chunk, defaults map[string]*chunk, used map[string]bool) []text {
+// inFrom are the values of a line in which FROM puts ARGs in. It notes which. Each ARG is
+// looked at once; one whose default leads back to itself has no value there.
+func (r *run) inFrom(s *source, line *chunk, defaults map[string]*chunk, used map[string]bool, known map[string][]text) []text {
 	out, last := strand{{}}, 0
 	for _, m := range laterVariable.FindAllStringSubmatchIndex(line.text, -1) {
 		if m[2] < 0 && m[4] < 0 {
 			continue
 		}
 		name := line.text[max(m[2], m[4]):max(m[3], m[5])]
-		vals, always := r.buildArgs(s, name)
 		ch, declared := defaults[name]
 		if !declared {
 			continue
 		}
-		if ch != nil && !always {
-			vals = union(vals, r.inFrom(s, ch, defaults, map[string]bool{}))
+		vals, seen := known[name]
+		if !seen {
+			known[name] = nil
+			var always bool
+			if vals, always = r.buildArgs(s, name); ch != nil && !always {
+				vals = union(vals, r.inFrom(s, ch, defaults, map[string]bool{}, known))
+			}
+			known[name] = vals
 		}
 		used[name] = true
 		out = out.with(line.pieces(last, m[0]))

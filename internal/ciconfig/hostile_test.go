@@ -25,6 +25,10 @@ func TestHostile(t *testing.T) {
 		vars += fmt.Sprintf("  V%d: $V%d$V%d\n", i, i-1, i-1)
 	}
 	vars += "job:\n  script: [docker push $V59]\n"
+	args := "ARG V0=registry.uninett.no/group/project/x\n"
+	for i := 1; i < 60; i++ {
+		args += fmt.Sprintf("ARG V%d=$V%d$V%d\n", i, i-1, i-1)
+	}
 	calls := ""
 	for i := range 40 {
 		calls += fmt.Sprintf("    f%d() { f%d; f%d; }\n", i, i+1, i+1)
@@ -46,6 +50,8 @@ func TestHostile(t *testing.T) {
 		"include cycle":        {append(one("include: a.yml\n"), File{"a.yml", []byte("include: [.gitlab-ci.yml, a.yml]\njob:\n  script: [docker push $CI_REGISTRY_IMAGE/x:1]\n")}), ""},
 		"extends cycle":        {one("a: {extends: b, script: [x]}\nb: {extends: a, script: [y]}\n"), ""},
 		"self variable":        {one("variables: {A: $B, B: $A/x, C: $C-x}\njob: {script: [docker push $CI_REGISTRY_IMAGE/$A:$C], image: $A}\n"), ""},
+		"ARG bomb":             {append(one("job: {script: [docker build .]}\n"), File{"Dockerfile", []byte(args + "FROM $V59:1\n")}), ""},
+		"ARG of itself":        {append(one("job: {script: [docker build .]}\n"), File{"Dockerfile", []byte("ARG A=${A}\nARG B=$C\nARG C=$B\nFROM registry.uninett.no/group/project/x:$A$B\n")}), ""},
 		"reference loop":       {one("a: {script: [!reference [b, script]]}\nb: {script: [!reference [a, script]]}\n"), ""},
 		"empty":                {one(""), ""},
 		"scalar":               {one("hello"), ""},

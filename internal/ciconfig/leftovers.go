@@ -148,25 +148,28 @@ func describes(s *source, offset int) bool {
 	if !isYAML(s.path) || !bytes.Contains(s.data, []byte("description")) {
 		return false
 	}
-	docs, _ := s.documents()
-	found := false
-	var walk func(n *yaml.Node, depth int)
-	walk = func(n *yaml.Node, depth int) {
-		for i, x := range n.Content {
-			if n.Kind == yaml.MappingNode && i%2 == 1 && n.Content[i-1].Value == "description" && x.Kind == yaml.ScalarNode {
-				if ch := s.scalar(x); ch != nil && ch.span(0, len(ch.text)).start <= offset && offset < ch.span(0, len(ch.text)).end {
-					found = true
-				}
-			}
-			if depth < maxDepth && !found {
-				walk(x, depth+1)
-			}
+	if s.described == nil {
+		s.described = []span{}
+		docs, _ := s.documents()
+		for _, d := range docs {
+			s.describe(d, 0)
 		}
 	}
-	for _, d := range docs {
-		walk(d, 0)
+	return inOneOf(s.described, offset)
+}
+
+// describe keeps the descriptions in a node of a file.
+func (s *source) describe(n *yaml.Node, depth int) {
+	for i, x := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 1 && n.Content[i-1].Value == "description" && x.Kind == yaml.ScalarNode {
+			if ch := s.scalar(x); ch != nil {
+				s.described = append(s.described, ch.span(0, len(ch.text)))
+			}
+		}
+		if depth < maxDepth {
+			s.describe(x, depth+1)
+		}
 	}
-	return found
 }
 
 // within says whether a line is a little behind one of the others.

@@ -32,12 +32,13 @@ type source struct {
 	settings []makeSetting   // see makefile.go
 	rules    []makeStatement // see makecall.go
 
-	bash    *syntax.Parser
-	docker  *parser.Node // see dockerfile.go
-	scripts map[string]*syntax.File
-	hclRead bool
-	hcl     *hclsyntax.Body
-	bare    map[span]bool // expressions outside of HCL's strings
+	bash      *syntax.Parser
+	docker    *parser.Node // see dockerfile.go
+	scripts   map[string]*syntax.File
+	hclRead   bool
+	hcl       *hclsyntax.Body
+	described []span        // see describes
+	bare      map[span]bool // expressions outside of HCL's strings
 }
 
 var bom = []byte("\xef\xbb\xbf")
