@@ -60,6 +60,7 @@ type run struct {
 	filled         []string        // files and directories in which variables are put in
 	imagesSet      [][3]string     // kind, name and container of which a command sets the image
 	kustomize      kustomizing
+	setParts       []imagePart // of images that yq writes
 	handedTags     []handedTag // what may hand on a tag alone
 	helms          []helmCall
 	chartKeys      []string // values that the templates of charts put in
@@ -131,6 +132,7 @@ func (r *run) look() {
 			}
 		}
 	})
+	r.joinSetParts()
 	for i := 0; i < len(r.functions); i++ { // functions that nobody calls
 		if f := r.functions[i]; !r.called[f.function] {
 			r.called[f.function] = true

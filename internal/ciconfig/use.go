@@ -71,6 +71,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordSubstitution(sh, c, lits)
 	r.recordSets(lits)
 	r.recordTags(sh, c, lits)
+	r.recordSetTags(c, lits)
 	r.recordSetImage(lits)
 	r.recordSkaffold(c, lits)
 	r.recordHelm(c, lits)
@@ -110,17 +111,25 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			u.role = argRole(u.lits, u.arg, c.lit(i), words)
 			u.push = pushes(u.lits, u.arg, c.lit(i), words)
 			if u.role == textRole && ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0 && sh.readOn(lits) {
-				if _, shared := u.separator(); shared {
-					r.reportAs(Warning, "tag-elsewhere", u.place(), ref.String())
-				} else {
-					u.bad = "tag-elsewhere"
+				if r.setsPart(u) {
+					continue
 				}
+				r.half(u)
 			}
 			if sets && r.imageKey(u) || u.role == repositoryRole && r.flagPairs(u) {
 				continue
 			}
 			r.add(u)
 		}
+	}
+}
+
+// half looks at a name without a tag that is written for something else to read.
+func (r *run) half(u *use) {
+	if _, shared := u.separator(); shared {
+		r.reportAs(Warning, "tag-elsewhere", u.place(), u.ref.String())
+	} else {
+		u.bad = "tag-elsewhere"
 	}
 }
 
