@@ -135,14 +135,11 @@ func (sh *shell) command(c *command) {
 	case "basename", "dirname":
 		sh.taken(c.args[1:], c.at)
 	case "echo", "printf":
-		if sh.piped {
-			sh.run.dotenv(c.args[1:])
-		}
 		if sh.printed(c, name) {
 			return
 		}
 	case ".", "source":
-		if len(c.args) > 1 && sh.file(c, 1, true) {
+		if len(c.args) > 1 && (sh.file(c, 1, true) || sh.sourced(c.lit(1))) {
 			return
 		}
 	case "sh", "bash", "ash", "dash":

@@ -162,7 +162,11 @@ func (sh *shell) printed(c *command, name string) bool {
 			*sh.print = union(*sh.print, []text{trimmed(v)})
 		}
 	}
-	if !ok || name != "printf" {
+	if !ok {
+		return false
+	}
+	if name == "echo" {
+		sh.writes(vals)
 		return false
 	}
 	sh.run.textUses(sh, vals, c.at, !sh.piped, true)

@@ -101,6 +101,7 @@ func (r *run) next(files []File, changes []change) *run {
 		}
 	}
 	n.cfg = load(&in, n.files)
+	n.cfg.handed = r.cfg.handed // the scripts are not followed again
 	return n
 }
 

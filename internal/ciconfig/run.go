@@ -43,22 +43,23 @@ type run struct {
 	lineOf         map[*chunk]line
 	followed       map[*chunk]bool // images and script lines that a job has
 	builds         []*build
-	others         []text          // values with an image of another registry in the place of an own one
-	apart          map[string]bool // others that are there already
-	handed         map[string]bool // variables with an own image in a dotenv report
-	autoDeploys    []span          // calls of auto-deploy
-	composes       bool            // a job builds or starts what a compose or bake file says
-	baked          bool            // a job builds by bake
-	composeBuilds  bool            // a job builds or pushes by compose
-	makes          bool            // a job calls make
-	recipes        map[span]bool   // the lines of Makefiles that one has been seen to run
-	recipeOf       map[*chunk]span // the lines of a recipe's command
-	skaffolds      bool            // a job builds what skaffold's configuration says
-	skaffoldBases  []text          // the default repositories that it is given
-	pushesComposed bool            // a job for the default branch pushes what compose files build
-	tagged         []string        // images in the values of charts whose tag a command sets
-	filled         []string        // files and directories in which variables are put in
-	imagesSet      [][3]string     // kind, name and container of which a command sets the image
+	others         []text                       // values with an image of another registry in the place of an own one
+	apart          map[string]bool              // others that are there already
+	written        map[string]map[string][]text // the variables in files that scripts write
+	halves         []*use                       // names that a script writes into a file of variables
+	autoDeploys    []span                       // calls of auto-deploy
+	composes       bool                         // a job builds or starts what a compose or bake file says
+	baked          bool                         // a job builds by bake
+	composeBuilds  bool                         // a job builds or pushes by compose
+	makes          bool                         // a job calls make
+	recipes        map[span]bool                // the lines of Makefiles that one has been seen to run
+	recipeOf       map[*chunk]span              // the lines of a recipe's command
+	skaffolds      bool                         // a job builds what skaffold's configuration says
+	skaffoldBases  []text                       // the default repositories that it is given
+	pushesComposed bool                         // a job for the default branch pushes what compose files build
+	tagged         []string                     // images in the values of charts whose tag a command sets
+	filled         []string                     // files and directories in which variables are put in
+	imagesSet      [][3]string                  // kind, name and container of which a command sets the image
 	kustomize      kustomizing
 	setParts       []imagePart // of images that yq writes
 	handedTags     []handedTag // what may hand on a tag alone
@@ -112,6 +113,7 @@ func (r *run) look() {
 	for _, p := range r.cfg.problems {
 		r.report(p.code, p.at, p.detail)
 	}
+	r.cfg.handed = nil // what an earlier run has found
 	used := r.cfg.extendedAnywhere()
 	r.each(func() {
 		jobs := r.cfg.jobs()
@@ -119,9 +121,12 @@ func (r *run) look() {
 		for _, d := range r.cfg.docs {
 			r.visited[d.src.path] = true
 		}
-		for _, j := range jobs {
-			if !j.hidden || !used[j.own.node] {
-				r.job(j)
+		for _, hands := range []bool{true, false} { // what a job hands on is known to those behind it
+			for _, j := range jobs {
+				if hands == (len(r.cfg.dotenvsOf(j)) > 0) && (!j.hidden || !used[j.own.node]) {
+					r.job(j)
+					r.handOn(j)
+				}
 			}
 		}
 	})
@@ -141,10 +146,10 @@ func (r *run) look() {
 	}
 	r.now = nil
 	r.each(r.includeInputs)
-	r.each(r.dotenvImages)
 	r.documents()
 	r.makefiles()
 	r.localFiles()
+	r.halfWritten()
 	r.definitions()
 	for _, p := range r.cfg.problems { // also those that came up on the way
 		r.report(p.code, p.at, p.detail)

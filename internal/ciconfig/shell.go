@@ -11,20 +11,21 @@ import (
 // hands every command with its evaluated words to the run. Nothing is
 // executed. Where a value depends on what happens, all values are kept.
 type shell struct {
-	run   *run
-	env   *env // variables of the job
-	vars  *table[[]text]
-	args  [][]text // positional parameters, nil when unknown
-	known bool     // args are known
-	funcs *table[function]
-	depth int
-	piped bool    // what is printed goes to a file or another command
-	fills bool    // and envsubst puts variables into it
-	dir   string  // what cd has gone to, "" for the checkout or a place that is not known
-	away  bool    // on another machine, which does not have the job's variables
-	local bool    // the text is expanded here, before it goes there
-	print *[]text // what echo prints, inside a command substitution
-	lines []text  // what the loop's read will read, nil where nobody knows
+	run    *run
+	env    *env // variables of the job
+	vars   *table[[]text]
+	args   [][]text // positional parameters, nil when unknown
+	known  bool     // args are known
+	funcs  *table[function]
+	depth  int
+	piped  bool    // what is printed goes to a file or another command
+	fills  bool    // and envsubst puts variables into it
+	target string  // the file that it goes to, "" where that is not known
+	dir    string  // what cd has gone to, "" for the checkout or a place that is not known
+	away   bool    // on another machine, which does not have the job's variables
+	local  bool    // the text is expanded here, before it goes there
+	print  *[]text // what echo prints, inside a command substitution
+	lines  []text  // what the loop's read will read, nil where nobody knows
 }
 
 type function struct {
@@ -84,9 +85,10 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 		sh.run.truncated = true
 		return
 	}
-	if toFile(s.Redirs) && !sh.piped {
-		sh.piped = true
-		defer func() { sh.piped = false }()
+	if toFile(s.Redirs) {
+		was, target := sh.piped, sh.target
+		sh.piped, sh.target = true, sh.writesTo(ch, s.Redirs)
+		defer func() { sh.piped, sh.target = was, target }()
 	}
 	for _, r := range s.Redirs {
 		if r.Hdoc != nil {
@@ -142,7 +144,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			if apart || lines {
 				left.print = &printed
 			}
-			left.piped = sh.piped || !lines
+			left.piped, left.target = sh.piped || !lines, sh.teesTo(ch, c.Y)
 			left.fills = sh.fills || substitutes(c.Y)
 			left.stmt(ch, c.X)
 			if lines {
@@ -196,6 +198,7 @@ func (sh *shell) assign(ch *chunk, a *syntax.Assign) {
 	if a.Name == nil {
 		if a.Value != nil {
 			sh.word(ch, a.Value)
+			sh.exportsFile(a.Value)
 		}
 		return
 	}

@@ -111,6 +111,10 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			u.role = argRole(u.lits, u.arg, c.lit(i), words)
 			u.push = pushes(u.lits, u.arg, c.lit(i), words)
 			if u.role == textRole && ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0 && sh.readOn(lits) {
+				if sh.isLine(ref) {
+					r.halves = append(r.halves, u)
+					continue
+				}
 				if r.setsPart(u) {
 					continue
 				}
@@ -210,10 +214,15 @@ func (c *command) argSpan(i int) span {
 // textUses records references in text that a script writes somewhere, if only as a
 // message; expands says that variables are put into it.
 func (r *run) textUses(sh *shell, vals []text, at span, message, expands bool) {
-	r.dotenv(vals)
+	sh.writes(vals)
 	for _, v := range vals {
 		for _, ref := range r.references(v) {
 			u := &use{ref: ref, at: at, command: "text", role: laterRole(ref), shell: true, expands: expands}
+			if u.role == unclearRole && sh.isLine(ref) {
+				u.role = textRole
+				r.halves = append(r.halves, u)
+				continue
+			}
 			if message && u.role == unclearRole {
 				u.role = textRole
 			}

@@ -187,9 +187,9 @@ func (e *env) lookup(name string) ([]text, bool) {
 		e.cache[name] = t
 		return t, true
 	}
-	defs := e.defs[name]
+	defs, handed := e.defs[name], e.cfg.top().handed[name]
 	if len(defs) == 0 {
-		return nil, false
+		return handed, len(handed) > 0
 	}
 	if e.asked++; e.busy[name] || e.asked > maxLookups {
 		e.circular = true
@@ -209,6 +209,7 @@ func (e *env) lookup(name string) ([]text, bool) {
 	if predefined(name) && !slices.ContainsFunc(out, text.tells) {
 		out = nil // what the settings give it: the registry, as far as anybody knows
 	}
+	out = union(out, handed)
 	delete(e.busy, name)
 	if !e.circular || len(e.busy) == 0 {
 		e.cache[name] = out // what a circle leaves out depends on where it was entered

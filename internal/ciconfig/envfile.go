@@ -1,0 +1,207 @@
+package ciconfig
+
+import (
+	"path"
+	"regexp"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// A script may write variables into a file, a line NAME=value for each, for whoever
+// reads it: a shell that sources it, compose, or by a dotenv report the jobs behind.
+// Where a reader is seen, a name in such a value is followed as that of any other
+// variable; where none is, the half of a reference goes to somebody unseen.
+// https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/
+// https://docs.gitlab.com/ci/variables/dotenv_variables/
+
+// lineBegins is the beginning of such a line at the end of a text.
+var lineBegins = regexp.MustCompile(`(?:^|\n)\s*(?:export\s+)?[A-Za-z_][A-Za-z0-9_]*=["']?$`)
+
+// writes remembers the variables in what is printed into a file.
+func (sh *shell) writes(vals []text) {
+	if sh.target == "" {
+		return
+	}
+	r := sh.run
+	for _, v := range vals {
+		for _, line := range v.cut("\n", longest) {
+			name, value, ok := assigned(line.without("export "))
+			if !ok {
+				continue
+			}
+			value = value.unquoted()
+			if r.written == nil {
+				r.written = map[string]map[string][]text{}
+			}
+			if r.written[sh.target] == nil {
+				r.written[sh.target] = map[string][]text{}
+			}
+			r.written[sh.target][name] = union(r.written[sh.target][name], []text{value})
+			r.assigned[name] = union(r.assigned[name], []text{value}) // compose reads it
+		}
+	}
+}
+
+// without is a text without the word at its beginning.
+func (t text) without(word string) text {
+	if len(t) == 0 || !strings.HasPrefix(t[0].text, word) {
+		return t
+	}
+	return append(text{t[0].slice(len(word), len(t[0].text))}, t[1:]...)
+}
+
+// unquoted is a text without the quotes around it.
+func (t text) unquoted() text {
+	if len(t) == 0 {
+		return t
+	}
+	first, last := t[0].text, t[len(t)-1].text
+	for _, q := range []string{`"`, `'`} {
+		if !strings.HasPrefix(first, q) || !strings.HasSuffix(last, q) || len(t) == 1 && len(first) < 2 {
+			continue
+		}
+		out := append(text{t[0].slice(1, len(first))}, t[1:]...)
+		n := len(out) - 1
+		out[n] = out[n].slice(0, len(out[n].text)-1)
+		return out
+	}
+	return t
+}
+
+// sourced takes over the variables of a file that a script has written.
+func (sh *shell) sourced(file string) bool {
+	vars := sh.run.written[cleanTarget(file)]
+	for _, name := range sortedKeys(vars) {
+		sh.set(name, vars[name])
+	}
+	return vars != nil
+}
+
+// exportsFile takes over the variables of export $(cat FILE).
+func (sh *shell) exportsFile(w *syntax.Word) {
+	if len(sh.run.written) == 0 {
+		return
+	}
+	syntax.Walk(w, func(n syntax.Node) bool {
+		if w, ok := n.(*syntax.Word); ok && w.Lit() != "" {
+			sh.sourced(w.Lit())
+		}
+		return true
+	})
+}
+
+// cleanTarget is one name for a file, however a script calls it.
+func cleanTarget(name string) string {
+	return path.Clean(strings.TrimPrefix(name, "${CI_PROJECT_DIR}/"))
+}
+
+// writesTo is the file to which a statement's output goes, "" where that is not known.
+func (sh *shell) writesTo(ch *chunk, list []*syntax.Redirect) string {
+	for _, r := range list {
+		if toFile([]*syntax.Redirect{r}) {
+			if vals := sh.word(ch, r.Word); len(vals) == 1 {
+				return cleanTarget(vals[0].String())
+			}
+		}
+	}
+	return ""
+}
+
+// teesTo is the file that tee writes.
+func (sh *shell) teesTo(ch *chunk, s *syntax.Stmt) string {
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	if !ok || len(c.Args) < 2 || c.Args[0].Lit() != "tee" {
+		return ""
+	}
+	if vals := sh.word(ch, c.Args[len(c.Args)-1]); len(vals) == 1 {
+		return cleanTarget(vals[0].String())
+	}
+	return ""
+}
+
+// dotenvsOf are the files that a job hands to the jobs behind it.
+func (c *config) dotenvsOf(j *job) (files []string) {
+	if t := j.tree.kid("artifacts").kid("reports").kid("dotenv"); t != nil {
+		for _, n := range items(t.node) {
+			if n = deref(n); n != nil && n.Value != "" {
+				files = append(files, cleanTarget(n.Value))
+			}
+		}
+	}
+	return files
+}
+
+// handOn gives the jobs behind one what it has written into a dotenv report.
+func (r *run) handOn(j *job) {
+	top := r.cfg.top()
+	for _, file := range r.cfg.dotenvsOf(j) {
+		for name, vals := range r.written[file] {
+			if top.handed == nil {
+				top.handed = map[string][]text{}
+			}
+			top.handed[name] = union(top.handed[name], vals)
+		}
+	}
+}
+
+// isLine says whether a reference is the value of a line that is written into a file,
+// which somebody may read that is seen.
+func (sh *shell) isLine(ref *reference) bool {
+	return sh.target != "" && lineBegins.MatchString(ref.f.s[:ref.start])
+}
+
+// halfWritten reports the names in files of variables that nobody is seen to join to
+// a tag.
+func (r *run) halfWritten() {
+	read := map[span]bool{} // the lines out of which a reference came
+	for _, u := range r.uses {
+		if u.role == textRole || u.command == "text" || !u.ref.own || u.ref.sep < 0 {
+			continue
+		}
+		for _, s := range u.ref.f.via(u.ref.sep) {
+			read[s] = true
+		}
+		if s, ok := u.ref.f.at(u.ref.sep); ok {
+			read[s] = true
+		}
+	}
+	for _, u := range r.halves {
+		line, shared := u.separator()
+		if shared { // others may have the name from there: what counts is who has it from the line
+			line = u.ref.f.via(u.ref.sep)[0]
+		}
+		if !read[line] {
+			r.half(u)
+			r.add(u)
+		}
+	}
+}
+
+var anAssignment = regexp.MustCompile(`\b([A-Za-z_][A-Za-z0-9_]*)=`)
+
+// reported are the variables that jobs hand to later ones by a dotenv report, as far
+// as the lines that name its file show them, and some that they only set.
+func (c *config) reported() []string {
+	if c.dotenvs != nil {
+		return sortedKeys(c.dotenvs)
+	}
+	c.dotenvs = map[string]bool{}
+	for _, j := range c.jobs() {
+		file := path.Base(j.tree.kid("artifacts").kid("reports").kid("dotenv").value())
+		if file == "." {
+			continue
+		}
+		for _, key := range []string{"before_script", "script", "after_script"} {
+			for _, l := range c.lines(j.tree.kid(key)) {
+				if !strings.Contains(l.node.Value, file) {
+					continue
+				}
+				for _, m := range anAssignment.FindAllStringSubmatch(l.node.Value, -1) {
+					c.dotenvs[m[1]] = true
+				}
+			}
+		}
+	}
+	return sortedKeys(c.dotenvs)
+}
