@@ -114,7 +114,7 @@ func equal(a, b *yaml.Node, depth int) bool {
 	if a == b {
 		return true
 	}
-	if a == nil || b == nil || a.Kind != b.Kind || a.Value != b.Value || a.ShortTag() != b.ShortTag() || len(a.Content) != len(b.Content) || depth > maxDepth {
+	if a == nil || b == nil || a.Kind != b.Kind || a.Value != b.Value || a.Tag != b.Tag || len(a.Content) != len(b.Content) || depth > maxDepth {
 		return false
 	}
 	for i := range a.Content {

@@ -37,9 +37,6 @@ func parseYAML(data []byte) (docs []*yaml.Node, err error) {
 	if n := nesting(data); n > maxDepth {
 		return nil, fmt.Errorf("file nests %d deep, more than %d is not read", n, maxDepth)
 	}
-	if docs, ok := readPlainYAML(data); ok {
-		return docs, nil
-	}
 	docs, err = decodeYAML(data)
 	if err != nil && bytes.Contains(data, []byte(`\/`)) {
 		return withSlashes(data)
@@ -107,9 +104,6 @@ var escapedSlash = regexp.MustCompile(`(?s)\\.`)
 // parser handles in time that grows faster than the input. None begins right behind
 // a word, as brackets do that colour the output: \e[0K.
 func nesting(data []byte) (deepest int) {
-	if bytes.Count(data, []byte("["))+bytes.Count(data, []byte("{")) <= maxDepth {
-		return 0 // as in nearly all files
-	}
 	depth := 0
 	for i, c := range data {
 		switch c {
