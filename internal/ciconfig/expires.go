@@ -25,7 +25,7 @@ func (r *run) expires() {
 		return // built by a file that is not seen, or by the platform's own job
 	}
 	for _, u := range r.uses {
-		if !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) || u.document && u.command != fromArgs || u.push || u.settled || u.spare() || cacheFlag(u) != "" {
+		if !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) || u.apart() || u.push || u.settled || u.spare() || cacheFlag(u) != "" {
 			continue
 		}
 		if u.role != imageRole && u.ref.sep < 0 && u.ref.colon < 0 && u.ref.digest < 0 {
@@ -35,10 +35,16 @@ func (r *run) expires() {
 		if name == "" && r.platform() && len(pushes[name]) == 0 || u.job.needsUnseen() {
 			continue // .docker-build pushes the nameless image, or a job that nobody sees may
 		}
-		if !r.dependable(pushes[name], u) || u.ref.digest < 0 && standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
+		if (!u.document || u.command == fromArgs) && !r.dependable(pushes[name], u) || u.ref.digest < 0 && standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
 			r.report("expires", u.place(), u.ref.String())
 		}
 	}
+}
+
+// apart says whether a use is in a file that no job fills in, is replaced there, or has
+// no tag that is written out. A Dockerfile counts by the values that its builds give it.
+func (u *use) apart() bool {
+	return u.document && u.command != fromArgs && (!u.filled || u.command != "manifest" || u.overruled || u.composed || !strings.Contains(u.at.text(), ":"+tagOf(u)))
 }
 
 // needsUnseen says whether a job needs another one that is in no file that can be read.
