@@ -22,8 +22,7 @@ func (r *run) recordAutoDeploy(c *command, lits []string) {
 // autoDevOps reports templates and tools of Auto DevOps that name the image
 // themselves.
 func (r *run) autoDevOps() {
-	const repository = "CI_APPLICATION_REPOSITORY"
-	if _, set := r.in.Project.Variables[repository]; set || r.defined(repository) {
+	if _, set := r.in.Project.Variables[applicationRepository]; set || r.defined(applicationRepository) {
 		return
 	}
 	missing := r.cfg.missing
@@ -55,6 +54,34 @@ func (r *run) includedAt(file string) span {
 
 // scanTemplate is a template of GitLab that scans $CI_APPLICATION_REPOSITORY.
 var scanTemplate = regexp.MustCompile(`Container-Scanning`)
+
+// applicationRepository and applicationTag are the variables that GitLab's templates
+// join by a colon.
+const (
+	applicationRepository = "CI_APPLICATION_REPOSITORY"
+	applicationTag        = "CI_APPLICATION_TAG"
+)
+
+// application looks at the image that a template makes of the two variables. The
+// repository stays bare, and the tag gets the name.
+func (r *run) application(e *env, ch *chunk, repository text, j *job) {
+	at := ch.span(0, len(ch.text))
+	u := use{at: at, command: "variable " + applicationRepository, role: unclearRole, expands: true, job: j}
+	vals := []text{repository} // what it is joined with is not seen
+	if tags, ok := e.lookup(applicationTag); ok {
+		colon := at
+		colon.start = colon.end
+		vals = product(product(expanded(vals, "", at, false), []text{{{text: ":", at: colon}}}), expanded(tags, "", at, false))
+		u.role, u.pair, u.third = imageRole, true, true
+	}
+	for _, v := range vals {
+		for _, ref := range r.references(v) {
+			joined := u
+			joined.ref = ref
+			r.add(&joined)
+		}
+	}
+}
 
 // readsApplication says whether a template may read CI_APPLICATION_REPOSITORY: one of
 // those that build, deploy or scan by it, or one that could not be read.

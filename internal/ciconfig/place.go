@@ -83,7 +83,7 @@ func (u *use) insertInTag(text string) {
 	at, ok := u.tagStart()
 	switch {
 	case !ok:
-		u.bad = "uses-disagree" // the tag is written right here
+		u.insertAfter(u.ref.colon, text) // the tag is written right here
 	case at.src == nil:
 		u.bad = "in-template"
 	default:

@@ -124,11 +124,15 @@ func (r *run) otherStyle(style map[span]int) bool {
 	return len(bump) > 0
 }
 
-// styles finds the definitions that need the second way from the start.
+// styles finds the definitions that need the second or third way from the start.
 func (r *run) styles() map[span]int {
 	style := map[span]int{}
 	for _, u := range r.uses {
-		if s, shared := u.separator(); shared && (u.pair || u.ref.untagged() || u.role == repositoryRole && u.ref.colon < 0 || u.ref.digest >= 0 && u.ref.colon < 0) {
+		s, shared := u.separator()
+		if u.third && s.src != nil {
+			style[s] = thirdStyle
+		}
+		if shared && style[s] != thirdStyle && (u.pair || u.ref.untagged() || u.role == repositoryRole && u.ref.colon < 0 || u.ref.digest >= 0 && u.ref.colon < 0) {
 			style[s] = secondStyle
 		}
 	}

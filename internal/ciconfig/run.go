@@ -379,9 +379,8 @@ func (r *run) definitions() {
 				}
 				for _, ref := range r.references(val) {
 					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "variable " + name, role: textRole, expands: true, job: j}
-					if name == "CI_APPLICATION_REPOSITORY" && ref.own && ref.sep >= 0 && ref.colon < 0 && r.readsApplication() {
-						u.role = unclearRole // it is joined with CI_APPLICATION_TAG by a colon
-						r.add(u)
+					if name == applicationRepository && ref.own && ref.sep >= 0 && ref.colon < 0 && r.readsApplication() {
+						r.application(e, ch, val, j)
 						continue
 					}
 					if ref.own && ref.sep >= 0 {

@@ -33,6 +33,7 @@ type use struct {
 	document  bool // in a file that no job reads as configuration or script
 	composed  bool // the image of a service that a compose file builds
 	pair      bool // two values that their reader joins by a colon
+	third     bool // and whose tag is a variable of its own, which others use too
 	filled    bool // in a document into which a job puts its variables
 	overruled bool // what stands there is replaced: a default by each reader seen, an image by kubectl
 	settled   bool // handled elsewhere, no change of its own
@@ -83,6 +84,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 		r.recordComposed(strings.Join(lits, " "))
 	}
 	r.recordAutoDeploy(c, lits)
+	r.ko(sh, c, lits)
 	r.foreign(c, lits)
 	if !slices.ContainsFunc(c.args, r.mentions) {
 		return
