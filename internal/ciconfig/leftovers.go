@@ -62,7 +62,7 @@ func (r *run) leftovers(names *run, changed bool) {
 				continue
 			}
 			text := uncommented(string(s.data[from:end]))
-			hit := leftIn(s, from, text)
+			hit := r.leftIn(s, from, text)
 			code := Code("text-left")
 			if m := bareBase.FindStringIndex(text); hit < 0 && m != nil && program(f.Path) {
 				hit, code = m[0], "base-handed-on"
@@ -127,8 +127,15 @@ func (r *run) toldLines() map[string]map[int]bool {
 	return told
 }
 
-// leftIn is the place of such text in a line, -1 without. Descriptions are for people.
-func leftIn(s *source, from int, line string) int {
+// otherHost is the project's path in a registry that is written out.
+var otherHost = regexp.MustCompile(`([\w-]+(?:\.[\w-]+)+(?::\d+)?)/["'\\]*\$\{?CI_PROJECT_PATH\b`)
+
+// leftIn is the place of such text in a line, -1 without. Descriptions are for people,
+// and the path in another registry is none of ours.
+func (r *run) leftIn(s *source, from int, line string) int {
+	if m := otherHost.FindStringSubmatch(line); m != nil && m[1] != r.in.Project.OldHost && !strings.Contains(line, "CI_REGISTRY") {
+		return -1
+	}
 	capitals := strings.ToUpper(line)
 	for _, re := range leftover {
 		if !strings.Contains(capitals, re.asks) {
