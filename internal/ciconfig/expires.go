@@ -36,7 +36,7 @@ func (r *run) expires() {
 			continue // .docker-build pushes the nameless image, or a job that nobody sees may
 		}
 		if (!u.document || u.command == fromArgs) && !r.dependable(pushes[name], u) || u.ref.digest < 0 && standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
-			r.report("expires", u.place(), u.ref.String())
+			r.report("expires", u.place(), u.ref.String()).cause = u.ref.String()
 		}
 	}
 }

@@ -111,7 +111,7 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 		for _, g := range cluster {
 			for _, u := range g.all {
 				if u.retagged != "" && u.document && !u.filled {
-					r.report("variable-elsewhere", u.place(), u.ref.String())
+					r.report("variable-elsewhere", u.place(), u.ref.String()).cause = u.at.path()
 				}
 			}
 		}

@@ -154,9 +154,13 @@ func (r *run) judge(changes []change) {
 }
 
 // cause is what stands in the way of a use: the place where its name is joined, which other
-// uses may share, or for what no job reads the file.
+// uses may share, or for what no job reads the file; for Dockerfiles the image that many
+// begin with.
 func (u *use) cause() string {
-	if u.bad == "local-file" || u.bad == "unseen-builder" {
+	switch {
+	case u.bad == "unseen-builder" && isDockerfile(u.at.path()):
+		return u.ref.String()
+	case u.bad == "local-file", u.bad == "unseen-builder":
 		return u.at.path()
 	}
 	i := u.ref.sep
