@@ -18,13 +18,19 @@ func (r *run) replaceMoving(g *movings, siblings []*use) (changes []change, drop
 			continue
 		}
 		c, ok := u.tagChange(with)
-		if !ok || !r.dependable(g.pushes, u) {
+		if !ok || !r.reaches(g.pushes, u) {
 			return nil, nil, false
 		}
 		u.retagged = bracedTail(with)
 		changes = append(changes, c)
 	}
 	return changes, drops, true
+}
+
+// reaches says whether a use finds the tag of the build. A file that no job fills in is
+// told to take it, whatever its pipelines are: the tag that moves is gone for it, too.
+func (r *run) reaches(pushes []*use, u *use) bool {
+	return u.document && !u.filled || r.dependable(pushes, u)
 }
 
 // givenAlready says whether a build gives the image the tag already by a flag of its own,
@@ -77,7 +83,7 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 			continue // printed only
 		}
 		c, ok := u.tagChange(with)
-		if !ok || !portable || !r.carries(with, sibling, u) || !r.dependable([]*use{sibling}, u) || r.begets(u, sibling) {
+		if !ok || !portable || !r.carries(with, sibling, u) || !r.reaches([]*use{sibling}, u) || r.begets(u, sibling) {
 			return nil, nil, false
 		}
 		u.retagged = braces(with)
@@ -133,7 +139,7 @@ func (r *run) dropPushes(g *movings, sibling *use) (changes []change, drops []*u
 		case !away && u.cmd != nil:
 		default:
 			c, ok := u.tagChange(with)
-			if !ok || !portable || !r.carries(with, sibling, u) || !r.dependable([]*use{sibling}, u) {
+			if !ok || !portable || !r.carries(with, sibling, u) || !r.reaches([]*use{sibling}, u) {
 				return nil, nil, false
 			}
 			u.retagged = braces(with)
