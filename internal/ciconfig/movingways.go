@@ -18,7 +18,7 @@ func (r *run) replaceMoving(g *movings, siblings []*use) (changes []change, drop
 			continue
 		}
 		c, ok := u.tagChange(with)
-		if !ok || !r.reaches(g.pushes, u) {
+		if !ok || !r.reaches(g.pushes, u) || r.before(g, u) {
 			return nil, nil, false
 		}
 		u.retagged = bracedTail(with)
@@ -31,6 +31,23 @@ func (r *run) replaceMoving(g *movings, siblings []*use) (changes []change, drop
 // told to take it, whatever its pipelines are: the tag that moves is gone for it, too.
 func (r *run) reaches(pushes []*use, u *use) bool {
 	return u.document && !u.filled || r.dependable(pushes, u)
+}
+
+// before says whether a job reads the tag of an earlier pipeline, to push it anew
+// afterwards: crane tag $B:stable old; crane tag $B:main stable.
+func (r *run) before(g *movings, u *use) bool {
+	if u.cmd == nil || u.push || u.tags() || u.job == nil {
+		return false
+	}
+	for _, v := range g.all { // in the order of the script
+		if v == u {
+			break
+		}
+		if v.push || v.cmd != nil && v.tags() {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(g.pushes, func(p *use) bool { return p.job != u.job })
 }
 
 // givenAlready says whether a build gives the image the tag already by a flag of its own,
