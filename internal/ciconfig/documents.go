@@ -141,6 +141,11 @@ func (r *run) manifest(s *source, e *env) bool {
 	d := &document{src: s}
 	substituted := compose || namesVariables(s.data) || r.fills(s.path)
 	seen, builds := map[*yaml.Node]bool{}, map[*yaml.Node]bool{}
+	if compose {
+		for _, n := range docs {
+			composedImages(n, builds, 0)
+		}
+	}
 	later := map[*yaml.Node]bool{} // images that a command sets afterwards
 	var manifest *yaml.Node
 	var walk func(n *yaml.Node, key string, depth int)
@@ -158,9 +163,6 @@ func (r *run) manifest(s *source, e *env) bool {
 				if first := r.paired(s, e, n, substituted); first != nil {
 					seen[first] = true
 				}
-			}
-			if compose && child(n, "build") != nil {
-				builds[child(n, "image")] = true
 			}
 			later[child(n, "image")] = r.setLater(manifest, n)
 			for i := 0; i+1 < len(n.Content); i += 2 {
@@ -206,6 +208,20 @@ func (r *run) manifest(s *source, e *env) bool {
 		walk(n, "", 0)
 	}
 	return true
+}
+
+// composedImages finds the images of the services that a compose file builds. They may be
+// written elsewhere, behind an anchor.
+func composedImages(n *yaml.Node, images map[*yaml.Node]bool, depth int) {
+	if n == nil || depth > maxDepth {
+		return
+	}
+	if image := deref(child(n, "image")); image != nil && child(n, "build") != nil {
+		images[image] = true
+	}
+	for _, c := range n.Content {
+		composedImages(c, images, depth+1)
+	}
 }
 
 // parted looks at an image whose registry and repository are apart, as in the

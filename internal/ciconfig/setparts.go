@@ -1,8 +1,10 @@
 package ciconfig
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // Deployments by files of values in another repository are often made by two commands,
@@ -11,10 +13,18 @@ import (
 //	yq -i ".api.image.repository = \"$B/api\"" values.yaml
 //	yq -i ".api.image.tag = \"$T\"" values.yaml
 //
-// What reads the file joins the two, so they are one reference, as with the flags of
+// or by sed, or as parameters of an application of Argo CD:
+//
+//	sed -i "s|repository:.*|repository: $B/api|; s|tag:.*|tag: $T|" values.yaml
+//	argocd app set api -p image.repository=$B/api -p image.tag=$T
+//
+// What reads them joins the two, so they are one reference, as with the flags of
 // helm: the repository stays bare, and the name goes before the tag.
 
-// imagePart is one part of an image that yq writes.
+// partTools are the commands that write such parts.
+var partTools = map[string]bool{"yq": true, "sed": true, "argocd": true}
+
+// imagePart is one part of an image that a command writes.
 type imagePart struct {
 	key string // the path of the image, and the file
 	job *job
@@ -24,29 +34,37 @@ type imagePart struct {
 }
 
 var (
-	setsRepository = regexp.MustCompile(`([^\s|=,(]*?)\.?["\[]*(?:repository|newName)["\]]*\s*\|?=\s*\\?["']?$`)
-	setsTag        = regexp.MustCompile(`([^\s|=,(]*?)\.?["\[]*(?:tag|newTag)["\]]*\s*\|?=\s*\\?["']`)
+	setsRepository = regexp.MustCompile(`([^\s|=,;#/(]*?)\.?["\[]*\b(?:repository|newName)["\]]*\s*\|?[=:]\s*\\?["']?$`)
+	setsTag        = regexp.MustCompile(`([^\s|=,;#/(]*?)\.?["\[]*\b(?:tag|newTag)["\]]*\s*\|?[=:]\s*(\\?["'])?`)
 )
 
 // partKey names an image by the text before its part and by the file that a command
-// changes.
-func partKey(f *flat, from, to int, lits []string) string {
-	return f.show(from, to) + "\x00" + lits[len(lits)-1]
+// changes; an application has its parameters in one command.
+func partKey(f *flat, from, to int, c *command, lits []string) string {
+	where := lits[len(lits)-1]
+	if lits[0] == "argocd" {
+		where = fmt.Sprint(c.at.path(), c.at.start)
+	}
+	return f.show(from, to) + "\x00" + where
 }
 
-// recordSetTags remembers the tags that yq writes.
+// recordSetTags remembers the tags that such commands write.
 func (r *run) recordSetTags(c *command, lits []string) {
-	if lits[0] != "yq" {
+	if !partTools[lits[0]] {
 		return
 	}
 	for i := range c.args[1:] {
 		f := r.flatten(c.args[i+1])
 		for _, m := range setsTag.FindAllStringSubmatchIndex(f.s, -1) {
-			from, to := m[1], m[1]
-			for to < len(f.s) && f.s[to] != '"' && f.s[to] != '\'' && f.s[to] != '\\' {
+			from, to, known := m[1], m[1], true
+			for to < len(f.s) && (f.s[to] == gap || strings.IndexByte("\"'\\|/#,; \n", f.s[to]) < 0) {
+				known = known && f.s[to] != gap
 				to++
 			}
-			if from == to || f.t[f.piece[from]].single {
+			switch {
+			case from == to || f.t[f.piece[from]].single,
+				lits[0] == "yq" && m[4] < 0, // another part of the file
+				lits[0] == "sed" && known:   // what is searched for
 				continue
 			}
 			at := f.t[f.piece[from]].outer()
@@ -54,14 +72,14 @@ func (r *run) recordSetTags(c *command, lits []string) {
 				at = s
 			}
 			at.end = at.start
-			r.setParts = append(r.setParts, imagePart{key: partKey(f, m[2], m[3], lits), job: r.now, at: c.argSpan(i + 1), tag: append(text{{text: ":", at: at}}, f.cut(from, to)...)})
+			r.setParts = append(r.setParts, imagePart{key: partKey(f, m[2], m[3], c, lits), job: r.now, at: c.argSpan(i + 1), tag: append(text{{text: ":", at: at}}, f.cut(from, to)...)})
 		}
 	}
 }
 
-// setsPart keeps the use of a repository that yq writes until all commands are known.
+// setsPart keeps the use of a repository that such a command writes until all are known.
 func (r *run) setsPart(u *use) bool {
-	if u.lits[0] != "yq" {
+	if !partTools[u.lits[0]] {
 		return false
 	}
 	m := setsRepository.FindStringSubmatchIndex(u.ref.f.s[:u.ref.start])
@@ -69,7 +87,7 @@ func (r *run) setsPart(u *use) bool {
 		return false
 	}
 	u.job = r.now
-	r.setParts = append(r.setParts, imagePart{key: partKey(u.ref.f, m[2], m[3], u.lits), job: r.now, use: u})
+	r.setParts = append(r.setParts, imagePart{key: partKey(u.ref.f, m[2], m[3], u.cmd, u.lits), job: r.now, use: u})
 	return true
 }
 
@@ -96,8 +114,64 @@ func (r *run) joinSetParts() {
 			r.handedTags = slices.DeleteFunc(r.handedTags, func(h handedTag) bool { return h.at == t.at })
 		}
 		if !found {
-			r.half(p.use)
+			if p.use.role == textRole {
+				r.half(p.use)
+			}
 			r.add(p.use)
 		}
 	}
+}
+
+var (
+	repositoryLine = regexp.MustCompile(`(?:^|\n)([ \t-]*)["']?(?:repository|newName)["']?:[ \t]*["']?$`)
+	tagLine        = regexp.MustCompile(`^([ \t-]*)["']?(?:tag|newTag)["']?:[ \t]*["']?([^\s"'#]+)["']?[ \t]*(?:#.*)?$`)
+)
+
+// textPair looks at the repository in YAML that a script writes, and at the tag in the
+// same mapping of it. It says whether there is one.
+func (r *run) textPair(u *use) bool {
+	f := u.ref.f
+	m := repositoryLine.FindStringSubmatchIndex(f.s[:u.ref.start])
+	if m == nil {
+		return false
+	}
+	column := m[3] - m[2]
+	var tags []text
+	look := func(line string, at int) (more bool) {
+		t := tagLine.FindStringSubmatchIndex(line)
+		if t != nil && t[3] == column {
+			if s, ok := f.at(at + t[4]); ok || f.t[f.piece[at+t[4]]].hole != "" {
+				if !ok {
+					s = f.t[f.piece[at+t[4]]].outer()
+				}
+				s.end = s.start
+				tags = append(tags, append(text{{text: ":", at: s}}, f.cut(at+t[4], at+t[5])...))
+			}
+			return false
+		}
+		rest := strings.TrimLeft(line, " \t-")
+		return rest == "" || len(line)-len(rest) >= column
+	}
+	for i := strings.IndexByte(f.s[u.ref.end:], '\n') + u.ref.end + 1; i > u.ref.end && i < len(f.s); {
+		line, _, _ := strings.Cut(f.s[i:], "\n")
+		if !look(line, i) {
+			break
+		}
+		i += len(line) + 1
+	}
+	for i := m[2]; i > 0 && len(tags) == 0; {
+		from := strings.LastIndexByte(f.s[:i-1], '\n') + 1
+		if !look(f.s[from:i-1], from) {
+			break
+		}
+		i = from
+	}
+	for _, v := range product([]text{f.cut(u.ref.start, u.ref.end)}, tags) {
+		for _, ref := range r.references(v) {
+			joined := *u
+			joined.ref, joined.role, joined.pair = ref, imageRole, true
+			r.add(&joined)
+		}
+	}
+	return len(tags) > 0
 }

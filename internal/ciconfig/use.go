@@ -122,6 +122,9 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 				}
 				r.half(u)
 			}
+			if lits[0] == "argocd" && ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0 && r.setsPart(u) {
+				continue
+			}
 			if sets && r.imageKey(u) || u.role == repositoryRole && r.flagPairs(u) {
 				continue
 			}
@@ -223,6 +226,9 @@ func (r *run) textUses(sh *shell, vals []text, at span, message, expands bool) {
 			if u.role == unclearRole && sh.isLine(ref) {
 				u.role = textRole
 				r.halves = append(r.halves, u)
+				continue
+			}
+			if u.role == unclearRole && !message && r.textPair(u) {
 				continue
 			}
 			if message && u.role == unclearRole {
