@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // stability says how long a tag keeps its meaning.
@@ -60,12 +62,31 @@ func onlyTags(j *job) bool {
 		if w := child(deref(n), "when"); w != nil && w.Value == "never" {
 			continue
 		}
-		c := child(deref(n), "if")
-		if c == nil || !strings.Contains(c.Value, "CI_COMMIT_TAG") || strings.Contains(c.Value, "null") || strings.Contains(c.Value, "||") {
+		if !tagRule(deref(n)) {
 			return false
 		}
 	}
 	return len(list) > 0
+}
+
+// tagRule says whether a rule is for pipelines for git tags alone.
+func tagRule(n *yaml.Node) bool {
+	c := child(n, "if")
+	return c != nil && strings.Contains(c.Value, "CI_COMMIT_TAG") && !strings.Contains(c.Value, "null") && !strings.Contains(c.Value, "||")
+}
+
+// released says whether only pipelines for git tags have the use: by its job, or by the
+// rule that gives it name and tag.
+func (u *use) released() bool {
+	if u.job != nil && onlyTags(u.job) {
+		return true
+	}
+	by := u.ref.f.t[u.ref.f.piece[u.ref.colon]].by
+	if by == nil {
+		return false
+	}
+	rule, ok := by.one.(*yaml.Node)
+	return ok && tagRule(rule)
 }
 
 var release = regexp.MustCompile(`(^|-)v?[0-9]+([.-][0-9]+)*$`)
@@ -98,7 +119,7 @@ func (u *use) stability() stability {
 		return movingTag
 	}
 	out := movingTag
-	released, branched := u.job != nil && onlyTags(u.job), false
+	released, branched := u.released(), false
 	for i := ref.colon + 1; i < ref.tagEnd; i++ {
 		if ref.f.off[i] >= 0 {
 			continue
