@@ -25,9 +25,22 @@ func (sh *shell) given(c *command, i int) {
 
 var isName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
+// keysOf is under which name the keys of an associative array are kept.
+func keysOf(array string) string { return "!" + array }
+
+func (sh *shell) keys(array string) []text {
+	vals, _ := sh.vars.get(keysOf(array))
+	return vals
+}
+
 // indirect is the value of the variable that another one names: ${!NAME}.
 func (sh *shell) indirect(p *syntax.ParamExp, at span, split bool) []text {
 	hole := expanded(nil, unknown, at, split)
+	if p.Param != nil && p.Index != nil { // ${!ARRAY[@]}
+		if keys := sh.keys(p.Param.Value); len(keys) > 0 {
+			return expanded(keys, p.Param.Value, at, split)
+		}
+	}
 	if p.Param == nil || p.Names != 0 || p.Index != nil || p.Exp != nil || p.Slice != nil || p.Repl != nil {
 		return hole
 	}

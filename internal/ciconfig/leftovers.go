@@ -26,6 +26,9 @@ var leftover = []struct {
 // bareBase is the registry's variable in a program that takes it for itself.
 var bareBase = regexp.MustCompile("CI_REGISTRY_IMAGE(?:[\"'\\])}]*)(?:[^\"'\\])}:/\\w-]|$)")
 
+// link is the beginning of a link to a page, behind which the registry's variable stands.
+var link = regexp.MustCompile(`https?://\$?\{?$`)
+
 // mayBeLeft is the cheap test: each pattern asks for one of these names.
 func mayBeLeft(b []byte) bool {
 	return bytes.Contains(b, []byte("CI_REGISTRY_IMAGE")) || bytes.Contains(b, []byte("CI_PROJECT_PATH")) || bytes.Contains(b, []byte("ci_project_path"))
@@ -86,6 +89,7 @@ func (r *run) leftovers(names *run, changed bool) {
 			switch {
 			case inOneOf(away, at.start):
 				code = "unseen-use"
+			case link.MatchString(text[:hit]): // for people, or for nobody: no image is pulled by it
 			case changed && names.visited[f.Path]:
 				severity = Blocking
 			}

@@ -330,7 +330,11 @@ func (r *run) scalars(t *tree, e *env, what string, depth int) {
 		}
 		for _, v := range e.expand(ch, t.doc) {
 			for _, ref := range r.references(v) {
-				r.add(&use{ref: ref, at: ch.span(0, len(ch.text)), command: what, role: unclearRole, expands: true})
+				u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: what, role: unclearRole, expands: true}
+				if what == "release" { // for people
+					u.role = textRole
+				}
+				r.add(u)
 			}
 		}
 	}

@@ -210,6 +210,9 @@ func (sh *shell) assign(ch *chunk, a *syntax.Assign) {
 	switch {
 	case a.Array != nil:
 		for _, e := range a.Array.Elems {
+			if w, ok := e.Index.(*syntax.Word); ok {
+				sh.vars = sh.vars.with(keysOf(name), union(sh.keys(name), sh.word(ch, w)))
+			}
 			if e.Value != nil {
 				for _, v := range sh.word(ch, e.Value) {
 					vals = union(vals, v.fields())

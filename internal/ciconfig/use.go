@@ -280,6 +280,9 @@ var textTools = map[string]bool{
 	"echo": true, "printf": true, "sed": true, "grep": true, "cat": true, "tee": true, "curl": true, "jq": true, "yq": true, "test": true, "[": true, ":": true,
 }
 
+// announcers write texts for people: the notes of a release.
+var announcers = map[string]bool{"release-cli": true, "glab": true, "gh": true}
+
 // textWriters are those that write it into a file or a request, from which something
 // takes it.
 var textWriters = map[string]bool{"yq": true, "jq": true, "sed": true, "tee": true, "curl": true}
@@ -303,7 +306,7 @@ func argRole(lits []string, i int, arg, all string) role {
 	case lits[0] == "skopeo" && len(lits) > 1 && lits[1] == "list-tags", lits[0] == "crane" && len(lits) > 1 && (lits[1] == "ls" || lits[1] == "catalog"),
 		lits[0] == "regctl" && strings.Contains(all, "tag ls"):
 		return repositoryRole
-	case textTools[lits[0]]:
+	case textTools[lits[0]], announcers[lits[0]]:
 		return textRole
 	case flag == "--build-arg", flag == "-e", flag == "--env":
 		return unclearRole
