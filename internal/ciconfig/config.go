@@ -145,6 +145,7 @@ type config struct {
 	dotenvs map[string]bool   // see reported
 	handed  map[string][]text // variables out of dotenv reports, of the topmost pipeline
 	envs    map[*tree]*env    // see env
+	deep    bool              // see tooDeep
 }
 
 type problem struct {

@@ -25,6 +25,11 @@ func TestHostile(t *testing.T) {
 		vars += fmt.Sprintf("  V%d: $V%d$V%d\n", i, i-1, i-1)
 	}
 	vars += "job:\n  script: [docker push $V59]\n"
+	row := "variables:\n  V0: $CI_REGISTRY_IMAGE/x:1\n"
+	for i := 1; i < 20_000; i++ {
+		row += fmt.Sprintf("  V%d: $V%d$V%d\n", i, i-1, i-1)
+	}
+	row += "job:\n  script: [docker push $V19999]\n"
 	args := "ARG V0=registry.uninett.no/group/project/x\n"
 	for i := 1; i < 60; i++ {
 		args += fmt.Sprintf("ARG V%d=$V%d$V%d\n", i, i-1, i-1)
@@ -50,6 +55,7 @@ func TestHostile(t *testing.T) {
 		"include cycle":        {append(one("include: a.yml\n"), File{"a.yml", []byte("include: [.gitlab-ci.yml, a.yml]\njob:\n  script: [docker push $CI_REGISTRY_IMAGE/x:1]\n")}), ""},
 		"extends cycle":        {one("a: {extends: b, script: [x]}\nb: {extends: a, script: [y]}\n"), ""},
 		"self variable":        {one("variables: {A: $B, B: $A/x, C: $C-x}\njob: {script: [docker push $CI_REGISTRY_IMAGE/$A:$C], image: $A}\n"), ""},
+		"row of variables":     {one(row), "truncated"},
 		"ARG bomb":             {append(one("job: {script: [docker build .]}\n"), File{"Dockerfile", []byte(args + "FROM $V59:1\n")}), ""},
 		"ARG of itself":        {append(one("job: {script: [docker build .]}\n"), File{"Dockerfile", []byte("ARG A=${A}\nARG B=$C\nARG C=$B\nFROM registry.uninett.no/group/project/x:$A$B\n")}), ""},
 		"reference loop":       {one("a: {script: [!reference [b, script]]}\nb: {script: [!reference [a, script]]}\n"), ""},
@@ -79,6 +85,28 @@ func TestHostile(t *testing.T) {
 			}
 			t.Errorf("no finding %s in %+v", c.code, res.Findings)
 		})
+	}
+}
+
+// TestManyJobs: more references than are compared are told in time that grows with the
+// file. It is not parallel, as it measures processor time.
+func TestManyJobs(t *testing.T) {
+	took := func(jobs int) time.Duration {
+		var ci strings.Builder
+		for i := range jobs {
+			fmt.Fprintf(&ci, "j%d:\n  script: [docker push $CI_REGISTRY_IMAGE/a%d:1]\n", i, i)
+		}
+		in := input(one(ci.String()), rule{Project: "group/project"})
+		start := cpu(t)
+		res, err := Rewrite(in)
+		if err != nil || !res.Blocked() {
+			t.Fatalf("%v, %d findings", err, len(res.Findings))
+		}
+		return cpu(t) - start
+	}
+	small, large := min(took(6000), took(6000)), took(24_000)
+	if t.Logf("%v, %v", small, large); large > 10*small {
+		t.Errorf("four times the jobs take %v instead of %v", large, small)
 	}
 }
 

@@ -156,14 +156,13 @@ func (r *run) leftIn(s *source, from int, line string) int {
 
 // describes says whether a place in a YAML file lies in the value of description:.
 func describes(s *source, offset int) bool {
-	if !isYAML(s.path) || !bytes.Contains(s.data, []byte("description")) {
-		return false
-	}
 	if s.described == nil {
 		s.described = []span{}
-		docs, _ := s.documents()
-		for _, d := range docs {
-			s.describe(d, 0)
+		if isYAML(s.path) && bytes.Contains(s.data, []byte("description")) {
+			docs, _ := s.documents()
+			for _, d := range docs {
+				s.describe(d, 0)
+			}
 		}
 	}
 	return inOneOf(s.described, offset)

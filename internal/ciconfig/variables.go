@@ -195,6 +195,12 @@ func (e *env) lookup(name string) ([]text, bool) {
 		e.circular = true
 		return nil, false
 	}
+	if len(e.busy) > maxDepth {
+		e.cfg.tooDeep(defs[0])
+	}
+	if e.cfg.top().deep { // the project is not rewritten
+		return nil, false
+	}
 	e.busy[name] = true
 	outer := e.circular
 	e.circular = false
@@ -206,6 +212,10 @@ func (e *env) lookup(name string) ([]text, bool) {
 		}
 		out = union(out, chosen(e.expand(ch, d.doc), d.by))
 	}
+	if slices.ContainsFunc(out, text.deep) {
+		e.cfg.tooDeep(defs[0])
+		out = nil
+	}
 	if predefined(name) && !slices.ContainsFunc(out, text.tells) {
 		out = nil // what the settings give it: the registry, as far as anybody knows
 	}
@@ -216,6 +226,22 @@ func (e *env) lookup(name string) ([]text, bool) {
 	}
 	e.circular = e.circular || outer
 	return out, len(out) > 0
+}
+
+// tooDeep reports, once, variables that name one another in a longer row than anybody
+// writes: each of them adds to the way of every character.
+func (c *config) tooDeep(d definition) {
+	c = c.top()
+	if s := d.doc.src; !c.deep {
+		c.deep = true
+		at := s.offset(d.node.Line, d.node.Column)
+		c.problems = append(c.problems, problem{"truncated", span{s, at, min(at+len(d.node.Value), len(s.data))}, "variables that name one another"})
+	}
+}
+
+// deep says whether a text came through more variables than are followed.
+func (t text) deep() bool {
+	return slices.ContainsFunc(t, func(p piece) bool { return len(p.via) > maxDepth })
 }
 
 // tells says whether anything of the text is known.
