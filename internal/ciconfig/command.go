@@ -202,6 +202,11 @@ func (sh *shell) command(c *command) {
 			}
 		}
 	}
+	if sh.target != "" && !sh.run.handsOn(sh.target) && !slices.ContainsFunc(c.args, sh.run.mentions) { // .env for a server
+		for i := range c.args[1:] {
+			sh.run.handTag(c.argSpan(i+1), c.args[i+1], true)
+		}
+	}
 	sh.run.commandUses(sh, c, name)
 }
 

@@ -144,8 +144,10 @@ func (r *run) judge(changes []change) {
 			r.report("foreign-image", u.written(), ref.String()).cause = ref.f.show(ref.start, ref.nameEnd)
 		case u.bad != "":
 			r.reportAs(r.weight(u), u.bad, u.place(), ref.String()).cause = u.cause()
-		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.lits != nil && !ref.joined && (u.role == unclearRole || r.registryValue(u)):
+		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.lits != nil && !ref.joined && (u.role == unclearRole || r.registryValue(u) || r.putsIn(u) && r.movesNames()):
 			r.report("base-handed-on", u.at, u.lits[0])
+		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && strings.HasPrefix(u.command, "variable TF_VAR_") && r.movesNames():
+			r.report("base-handed-on", u.at, "terraform")
 		case ref.sep >= 0 && u.role != textRole && !open[ref.name()] && unknownName(ref) && !(u.settled && r.knownName(ref)):
 			r.report("name-open", u.place(), ref.String())
 			open[ref.name()] = true

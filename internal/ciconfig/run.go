@@ -381,6 +381,9 @@ func (r *run) definitions() {
 					r.handedOut(ch.span(0, len(ch.text)), []text{val}, "trigger")
 					r.handTag(ch.span(0, len(ch.text)), append(text{{text: name + "="}}, val...), true)
 				}
+				if v, ok := strings.CutPrefix(name, "TF_VAR_"); ok && !r.inTerraform(v) {
+					r.handTag(ch.span(0, len(ch.text)), append(text{{text: name + "="}}, val...), true)
+				}
 				for _, ref := range r.references(val) {
 					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "variable " + name, role: textRole, expands: true, job: j}
 					if name == applicationRepository && ref.own && ref.sep >= 0 && ref.colon < 0 && r.readsApplication() {

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"bytes"
 	"path"
 	"regexp"
 	"slices"
@@ -127,5 +128,50 @@ func (r *run) knows(line string) bool {
 	return slices.ContainsFunc(strings.Fields(line), func(w string) bool {
 		w = strings.Trim(w, `"';`)
 		return w == "git" || path.Ext(w) == ".sh" && r.find(path.Base(w)) != nil
+	})
+}
+
+// handsOn says whether a file is a report that brings variables to later jobs.
+func (r *run) handsOn(file string) bool {
+	return r.now != nil && slices.Contains(r.cfg.dotenvsOf(r.now), file)
+}
+
+// putsIn says whether sed puts the bare base in the place of a word to which the files
+// join a name, or of one that they do not show: s|REGISTRY|$CI_REGISTRY_IMAGE|.
+func (r *run) putsIn(u *use) bool {
+	before := u.ref.f.s[:u.ref.start]
+	if u.lits[0] != "sed" || len(before) < 3 {
+		return false
+	}
+	parts := strings.Split(before, before[len(before)-1:])
+	if len(parts) < 3 || !strings.HasSuffix(parts[len(parts)-3], "s") {
+		return false
+	}
+	word, seen := parts[len(parts)-2], false
+	for _, f := range r.in.Files {
+		s := r.files[f.Path]
+		if s == nil || r.visited[f.Path] || prose(f.Path) {
+			continue
+		}
+		for _, rest := range strings.Split(string(s.data), word)[1:] {
+			seen = true
+			if strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, "-") {
+				return true
+			}
+		}
+	}
+	return !seen
+}
+
+// movesNames says whether a name has moved into a tag.
+func (r *run) movesNames() bool {
+	return slices.ContainsFunc(r.uses, func(u *use) bool { return u.ref.own && !u.ref.host && u.ref.sep >= 0 && u.bad == "" && !u.settled })
+}
+
+// inTerraform says whether a file of the project takes a variable of Terraform's: what
+// it joins it to can be seen there.
+func (r *run) inTerraform(name string) bool {
+	return slices.ContainsFunc(r.in.Files, func(f File) bool {
+		return path.Ext(f.Path) == ".tf" && bytes.Contains(f.Content, []byte("var."+name))
 	})
 }
