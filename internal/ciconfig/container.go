@@ -290,16 +290,16 @@ func (r *run) dockerRun(s *site) container {
 	return c
 }
 
-// kept is the name of the container of a job's script, and of the image made of it
-// for after_script: both run in one container of the runner's, so what the script
-// installs or leaves outside of the checkout is there afterwards.
+// kept is the name of the container of a job's script, which stays for after_script.
 const kept = "job"
 
-// again is the container for after_script.
-func (c container) again() container {
-	_, rest, _ := strings.Cut(c.image[1:], `"`)
-	c.image, c.name = kept+rest, ""
-	return c
+// commit is the line that makes what is left of that container the job's image, here
+// alone: the runner has one container for both scripts, so what the first installs or
+// leaves outside of the checkout is there afterwards. Where the first has not come to
+// its container, after_script takes the image as it is.
+func (c container) commit() string {
+	name, _, _ := strings.Cut(c.image[1:], `"`)
+	return "docker commit " + kept + ` "` + name + `" || true`
 }
 
 // entry is the flag of docker run for the entrypoint, and the words of it that go

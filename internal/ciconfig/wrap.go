@@ -69,7 +69,8 @@ func (r *run) layout(s *site, c container, script, after []string) (out []change
 		out = append(out, change{span: span{d.src, end, end}, with: text})
 	}
 	if len(after) > 0 {
-		text := write("after_script", c.again(), append(c.login(), "docker commit "+kept+" "+kept), after)
+		c.name = ""
+		text := write("after_script", c, append(c.login(), c.commit()), after)
 		k, ok := r.cfg.keyLines(d, m, "after_script")
 		if !ok && !has(m, "after_script") { // from a template: written anew beside the script
 			out[len(out)-1].with = strings.TrimSuffix(out[len(out)-1].with, eol) + eol + strings.TrimSuffix(text, eol) + eol
