@@ -33,6 +33,7 @@ func Rewrite(in Input) (*Result, error) {
 	names.generated(changes)
 	names.collisions()
 	names.tooLong()
+	names.pushedAgain()
 	if len(names.uses) <= maxUses {
 		names.expires()
 		names.autoDevOps()

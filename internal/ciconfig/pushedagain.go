@@ -1,0 +1,99 @@
+package ciconfig
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// pushedAgain reports tags that two jobs of one pipeline push: an image for one
+// platform and then the index under the same tag, or several builds of one commit. In a
+// registry where tags can be overwritten the last one won; in ECR it is refused.
+func (r *run) pushedAgain() {
+	gone := map[*use]bool{}
+	for _, u := range r.cuts {
+		gone[u] = true
+	}
+	pushes := map[string][]*job{}
+	for _, u := range r.uses {
+		if !u.push || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || gone[u] || u.role == repositoryRole || u.ref.colon < 0 || u.retagged != "" {
+			continue
+		}
+		to := u.target()
+		if strings.Contains(to, "$(") || ofTheJob.MatchString(to) || u.stability() == movingTag || u.optionalTag() {
+			continue
+		}
+		for _, j := range u.jobs() {
+			if j == nil || j.hidden || !plainly(j) {
+				continue
+			}
+			if slices.Contains(pushes[to], j) {
+				continue
+			}
+			if i := slices.IndexFunc(pushes[to], func(k *job) bool {
+				return k.in == j.in && !(selects(k) && selects(j)) && r.in.Project.together(k, j)
+			}); i >= 0 {
+				r.reportWhy(Warning, "pushed-again", u.place(), u.ref.String(), pushes[to][i].name+" and "+j.name)
+			}
+			pushes[to] = append(pushes[to], j)
+		}
+	}
+}
+
+// ofTheJob are variables that differ from job to job.
+var ofTheJob = regexp.MustCompile(`\$\{CI_(JOB|NODE|RUNNER)_`)
+
+// optionalTag says whether the use has one of several tags, of which rules or a matrix
+// choose one: which of them two jobs have in common is not known.
+func (u *use) optionalTag() bool {
+	for i := u.ref.start; i < u.ref.tagEnd; i++ {
+		if u.ref.f.t[u.ref.f.piece[i]].by != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// gitVariable is a variable of conditions that are understood.
+var gitVariable = regexp.MustCompile(`^CI_(COMMIT_(BRANCH|TAG|REF_NAME|REF_PROTECTED)|DEFAULT_BRANCH|PIPELINE_SOURCE|MERGE_REQUEST_\w+)$`)
+
+// plainly says whether it is known in which pipelines a job is.
+func plainly(j *job) bool {
+	for _, k := range []string{"only", "except"} {
+		if t := j.tree.kid(k); t != nil {
+			if refs, all := refsOf(t); !all || t.kids != nil && t.kid("refs") == nil || slices.ContainsFunc(refs, func(s string) bool { return strings.Contains(s, "/") }) {
+				return false
+			}
+		}
+	}
+	rules := j.tree.kid("rules")
+	if rules == nil {
+		return true
+	}
+	for _, n := range items(rules.node) {
+		n = deref(n)
+		if n == nil || n.Tag == "!reference" || child(n, "changes") != nil || child(n, "exists") != nil {
+			return false
+		}
+		if c := child(n, "if"); c != nil {
+			for _, m := range laterVariable.FindAllStringSubmatch(c.Value, -1) {
+				if !gitVariable.MatchString(m[1] + m[2]) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// selects says whether a job's rules ask for a pattern, which two of them may do so that
+// they never meet.
+func selects(j *job) bool {
+	t := j.tree.kid("rules")
+	return t != nil && slices.ContainsFunc(items(t.node), func(n *yaml.Node) bool {
+		c := child(n, "if")
+		return c != nil && strings.Contains(c.Value, "~")
+	})
+}
