@@ -197,7 +197,8 @@ func (sh *shell) command(c *command) {
 	inner := sh.inner(c)
 	if sh.piped || sh.print != nil || name != "echo" && name != "printf" { // else a message
 		for i := 1; i < len(c.args); i++ {
-			if !slices.Contains(inner, c.words[i]) {
+			lists := name == "envsubst" && !strings.Contains(c.lit(i), ":") // variables, no text
+			if !lists && !slices.Contains(inner, c.words[i]) {
 				sh.run.laterUses(sh, c.args[i], c.argSpan(i))
 			}
 		}

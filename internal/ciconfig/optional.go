@@ -1,6 +1,9 @@
 package ciconfig
 
-import "regexp"
+import (
+	"regexp"
+	"strings"
+)
 
 // optionalPart is a part of a name that brings its slash along, if there is one at all:
 // $CI_REGISTRY_IMAGE${NAME:+/$NAME}:$TAG
@@ -33,8 +36,8 @@ func (u *use) optional(base []span) bool {
 		parts = append(parts, change{span: at, with: "${" + m[1] + m[2] + m[3] + "-}", soft: true})
 	}
 	colon, ok := f.at(ref.colon)
-	before, why := u.behind(ref.base - 1)
-	if !ok || why != "" || before.end > parts[0].start {
+	before, exact := f.level(ref.base-1, commonVia(base, f.via(ref.sep)))
+	if !ok || !exact || before.src != parts[0].src || before.end > parts[0].start {
 		return false
 	}
 	u.change(change{span: span{before.src, before.end, before.end}, with: ":", soft: true})
@@ -42,5 +45,32 @@ func (u *use) optional(base []span) bool {
 		u.change(c)
 	}
 	u.change(change{span: colon, soft: true})
+	return true
+}
+
+// led changes a name whose variable brings the slash along: NAME=/api, used as
+// $CI_REGISTRY_IMAGE$NAME:$TAG. The slash goes, and the colon is written where the two
+// are joined. Who reads the variable for something else would miss it: see guardTags.
+func (u *use) led(base []span) bool {
+	ref, f := u.ref, u.ref.f
+	via := f.via(ref.sep)
+	if ref.colon < 0 || above(via, base) || !above(f.via(ref.colon), base) || ref.sep != ref.base {
+		return false
+	}
+	for i := ref.sep + 1; i < ref.nameEnd; i++ {
+		if c := f.s[i]; c == '/' || c >= 'A' && c <= 'Z' {
+			return false
+		}
+	}
+	slash, exact := f.at(ref.sep)
+	before, written := f.level(ref.base-1, commonVia(base, via))
+	colon, ok := f.at(ref.colon)
+	if !exact || !written || !ok || strings.HasPrefix(via[len(via)-1].text(), "${") && strings.ContainsAny(via[len(via)-1].text(), ":+-/#%") {
+		return false
+	}
+	u.change(change{span: slash})
+	u.change(change{span: span{before.src, before.end, before.end}, with: ":"})
+	u.change(change{span: colon, with: "-"})
+	u.unslashed = true
 	return true
 }

@@ -45,7 +45,7 @@ func (r *run) plan() []change {
 	}
 	for round := 0; ; round++ {
 		for i, u := range r.uses {
-			u.bad, u.changes, u.style = was[i], nil, firstStyle
+			u.bad, u.changes, u.style, u.unslashed = was[i], nil, firstStyle, false
 			if s, _ := u.separator(); s.src != nil {
 				u.style = style[s]
 			}
@@ -176,7 +176,7 @@ func (r *run) changesOf(u *use) {
 		return
 	}
 	base := f.via(ref.base - 1)
-	if u.optional(base) {
+	if u.optional(base) || u.led(base) {
 		return
 	}
 	u.replace(ref.sep, ":", base)

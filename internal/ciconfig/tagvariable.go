@@ -8,14 +8,15 @@ import (
 
 // The third way writes a name into the variable that holds the tag. Whoever else
 // reads that variable would get the name too: in a message it is no harm, but a
-// script may take a version apart, or call a package by it.
+// script may take a version apart, or call a package by it. So it is with a variable
+// that loses the slash before a name.
 
-// guardTags leaves the changes of tag variables that something else reads.
+// guardTags leaves the changes of such variables where something else reads them.
 func (r *run) guardTags() {
 	var tagged []*use
 	known := map[span]bool{} // where the tag of an own image is put in
 	for _, u := range r.uses {
-		via := u.tagExpansions()
+		via := u.changedExpansions()
 		if len(via) > 0 {
 			tagged = append(tagged, u)
 		}
@@ -26,7 +27,10 @@ func (r *run) guardTags() {
 	readers := map[string][]span{}
 	for _, u := range tagged {
 		at, ok := u.tagStart()
-		for _, e := range u.tagExpansions() {
+		if u.unslashed {
+			at, ok = u.ref.f.at(u.ref.sep)
+		}
+		for _, e := range u.changedExpansions() {
 			name := expandedName(e)
 			if _, found := readers[name]; !found {
 				readers[name] = r.readElsewhere(name, known)
@@ -81,10 +85,14 @@ func (r *run) values() map[span][]text {
 	return r.got
 }
 
-// tagExpansions are the expansions that bring the tag into a reference, where the
-// name goes into the tag's variable.
-func (u *use) tagExpansions() []span {
+// changedExpansions are those that bring the tag into a reference, where the name goes
+// into the tag's variable, or the name where its variable loses a slash.
+func (u *use) changedExpansions() []span {
 	ref := u.ref
+	if u.bad == "" && u.unslashed {
+		via := ref.f.via(ref.sep)
+		return via[len(commonVia(via, ref.f.via(ref.base-1))):]
+	}
 	if u.bad != "" || u.style != thirdStyle || !ref.own || ref.sep < 0 || ref.colon < 0 || ref.colon+1 >= ref.tagEnd {
 		return nil
 	}

@@ -33,6 +33,7 @@ type use struct {
 	document  bool // in a file that no job reads as configuration or script
 	composed  bool // the image of a service that a compose file builds
 	pair      bool // two values that their reader joins by a colon
+	unslashed bool // the slash before its name goes out of a variable
 	third     bool // and whose tag is a variable of its own, which others use too
 	filled    bool // in a document into which a job puts its variables
 	overruled bool // what stands there is replaced: a default by each reader seen, an image by kubectl
@@ -348,6 +349,9 @@ func pushes(lits []string, i int, arg, all string) bool {
 	case "mvn", "mvnw", "gradle", "gradlew":
 		return jibImage(arg) && !strings.Contains(all, "dockerBuild")
 	case "executor":
+		if strings.Contains(all, " --no-push ") || strings.Contains(all, " --no-push=true ") {
+			return false
+		}
 		return prev == "--destination" || prev == "-d" || strings.HasPrefix(arg, "--destination=")
 	case "skopeo":
 		return strings.Contains(all, " copy ") && i == len(lits)-1

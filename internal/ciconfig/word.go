@@ -202,6 +202,9 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 		if predefined(name) || ok && !empty(vals) {
 			return word
 		}
+		if ok && p.Exp.Op == syntax.AlternateUnsetOrNull && !slices.ContainsFunc(vals, text.uncertain) {
+			return []text{{}} // it is set to nothing
+		}
 		return union(word, []text{{}})
 	case syntax.ErrorUnset, syntax.ErrorUnsetOrNull:
 		return expanded(vals, name, at, split)
