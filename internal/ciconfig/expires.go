@@ -35,10 +35,49 @@ func (r *run) expires() {
 		if name == "" && r.platform() && len(pushes[name]) == 0 || u.job.needsUnseen() {
 			continue // .docker-build pushes the nameless image, or a job that nobody sees may
 		}
-		if (!u.document || u.command == fromArgs) && !r.dependable(pushes[name], u) || u.ref.digest < 0 && standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
+		if (!u.document || u.command == fromArgs) && !r.dependable(r.made(pushes[name], u), u) || u.ref.digest < 0 && standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
 			r.report("expires", u.place(), u.ref.String()).cause = u.ref.String()
 		}
 	}
+}
+
+// made are the pushes that may have made what a use finds. A job that promotes an image,
+// as docker tag B:$SHA B:$TAG does, finds none where all that push it are in pipelines
+// of another kind: for branches, while releases are for git tags.
+func (r *run) made(pushes []*use, u *use) []*use {
+	if !u.promoted() {
+		return pushes
+	}
+	elsewhere := false
+	for _, p := range pushes {
+		if !p.push || tagOf(p) != tagOf(u) {
+			continue
+		}
+		if r.in.Project.together(p.job, u.job) {
+			return pushes
+		}
+		elsewhere = true
+	}
+	if elsewhere {
+		return nil
+	}
+	return pushes
+}
+
+// promoted says whether a command gives the image of a use another tag.
+func (u *use) promoted() bool {
+	if u.cmd == nil || u.push || u.tags() || len(u.lits) < 3 || strings.Contains(tagOf(u), "$(") {
+		return false
+	}
+	switch u.lits[1] {
+	case "tag":
+		return imageTools[u.lits[0]]
+	case "copy", "cp":
+		return u.lits[0] == "skopeo" || u.lits[0] == "crane"
+	case "image":
+		return u.lits[0] == "regctl" && u.lits[2] == "copy"
+	}
+	return false
 }
 
 // apart says whether a use is in a file that no job fills in, is replaced there, or has
