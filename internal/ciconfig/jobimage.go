@@ -308,59 +308,6 @@ func (r *run) noDind(t *tree) string {
 	return ""
 }
 
-// helperNames are the templates that the platform's helpers define; a project
-// with one of these names would be merged with them.
-var helperNames = []string{".docker", ".docker-build", ".review", ".stop_review", ".staging", ".production", ".kubernetes-deploy"}
-
-// includeHelpers adds the include of the platform's helpers to the root file.
-func (r *run) includeHelpers() ([]change, string) {
-	for _, n := range helperNames {
-		if r.cfg.root.kid(n) != nil {
-			return nil, "the platform's template .docker is not included and the project has a template " + n + " that the include would meet"
-		}
-	}
-	d := r.cfg.byPath[r.cfg.entry]
-	if d == nil || d.root == nil || d.root.Kind != yaml.MappingNode || len(d.root.Content) == 0 || d.root.Style&yaml.FlowStyle != 0 {
-		return nil, "the platform's template .docker is not included"
-	}
-	eol := d.src.eol()
-	item := func(indent string) string {
-		return indent + "- project: asm/gitlab-ci-helpers" + eol + indent + "  file: /gitlab-ci-helpers.yml" + eol
-	}
-	r.report("include-added", span{d.src, 0, 0}, "")
-	if !has(d.root, "include") {
-		first := d.root.Content[0]
-		from, _ := d.src.line(d.src.offset(first.Line, first.Column))
-		return []change{{span: span{d.src, from, from}, with: "include:" + eol + item("  ") + eol}}, ""
-	}
-	k, ok := r.cfg.keyLines(d, d.root, "include")
-	if !ok {
-		return nil, "the platform's template .docker is not included and include: is not understood"
-	}
-	switch v := k.value; {
-	case v.Kind == yaml.SequenceNode && v.Style&yaml.FlowStyle == 0 && len(v.Content) > 0:
-		at := d.src.offset(v.Content[0].Line, v.Content[0].Column)
-		from, _ := d.src.line(at)
-		dash := strings.IndexByte(string(d.src.data[from:at]), '-')
-		if dash < 0 {
-			break
-		}
-		indent := string(d.src.data[from : from+dash])
-		for from > 0 { // the first item's comments stay with it
-			above, _ := d.src.line(from - 1)
-			if !strings.HasPrefix(strings.TrimSpace(string(d.src.data[above:from])), "#") {
-				break
-			}
-			from = above
-		}
-		return []change{{span: span{d.src, from, from}, with: item(indent)}}, ""
-	case v.Kind == yaml.ScalarNode:
-		at := d.src.offset(v.Line, v.Column)
-		end, _ := r.cfg.nodeEnd(d, v)
-		return []change{{span: span{d.src, at, end}, with: eol + item("  ") + "  - " + string(d.src.data[at:end])}}, ""
-	}
-	return nil, "the platform's template .docker is not included and include: is written in a form that is not extended"
-}
 
 // includes are those that were asked for, readable or not.
 func (c *config) includes() []Include {

@@ -89,6 +89,9 @@ func sameJobs(before, after *config, dropped []*job) error {
 		if a == nil {
 			return fmt.Errorf("the rewrite lost %q", name)
 		}
+		if list := items(a.node); name == "include" && b.kids != nil && a.kids == nil && len(list) > 0 {
+			a = after.grow(a.doc, deref(list[len(list)-1]), 0) // it has become a list
+		}
 		if err := sameTree(name, b, a, 0); err != nil {
 			return err
 		}
