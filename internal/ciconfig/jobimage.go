@@ -308,7 +308,6 @@ func (r *run) noDind(t *tree) string {
 	return ""
 }
 
-
 // includes are those that were asked for, readable or not.
 func (c *config) includes() []Include {
 	out := slices.Clone(c.missing)

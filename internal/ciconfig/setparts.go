@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"slices"
@@ -18,6 +19,8 @@ import (
 //	sed -i "s|repository:.*|repository: $B/api|; s|tag:.*|tag: $T|" values.yaml
 //	argocd app set api -p image.repository=$B/api -p image.tag=$T
 //
+// or by sed in the places of two words that a file joins: IMAGE:TAG.
+//
 // What reads them joins the two, so they are one reference, as with the flags of
 // helm: the repository stays bare, and the name goes before the tag.
 
@@ -26,11 +29,12 @@ var partTools = map[string]bool{"yq": true, "sed": true, "argocd": true}
 
 // imagePart is one part of an image that a command writes.
 type imagePart struct {
-	key string // the path of the image, and the file
-	job *job
-	at  span
-	use *use // of a repository
-	tag text // with the colon that joins it
+	key  string // the path of the image, and the file
+	word string // in the place of which sed puts it
+	job  *job
+	at   span
+	use  *use // of a repository
+	tag  text // with the colon that joins it
 }
 
 var (
@@ -55,6 +59,13 @@ func (r *run) recordSetTags(c *command, lits []string) {
 	}
 	for i := range c.args[1:] {
 		f := r.flatten(c.args[i+1])
+		if lits[0] == "sed" {
+			for _, p := range substitutions(f.s) {
+				if tag := f.s[p.from:p.to]; strings.IndexByte(tag, gap) >= 0 && !strings.ContainsAny(tag, "/:") {
+					r.setParts = append(r.setParts, imagePart{word: p.word, job: r.now, at: c.argSpan(i + 1), tag: tagText(f, p.from, p.to)})
+				}
+			}
+		}
 		for _, m := range setsTag.FindAllStringSubmatchIndex(f.s, -1) {
 			from, to, known := m[1], m[1], true
 			for to < len(f.s) && (f.s[to] == gap || strings.IndexByte("\"'\\|/#,; \n", f.s[to]) < 0) {
@@ -67,14 +78,54 @@ func (r *run) recordSetTags(c *command, lits []string) {
 				lits[0] == "sed" && known:   // what is searched for
 				continue
 			}
-			at := f.t[f.piece[from]].outer()
-			if s, ok := f.at(from); ok && len(f.via(from)) == 0 {
-				at = s
-			}
-			at.end = at.start
-			r.setParts = append(r.setParts, imagePart{key: partKey(f, m[2], m[3], c, lits), job: r.now, at: c.argSpan(i + 1), tag: append(text{{text: ":", at: at}}, f.cut(from, to)...)})
+			r.setParts = append(r.setParts, imagePart{key: partKey(f, m[2], m[3], c, lits), job: r.now, at: c.argSpan(i + 1), tag: tagText(f, from, to)})
 		}
 	}
+}
+
+// tagText is a tag in a command's argument, with the colon that its reader puts before it.
+func tagText(f *flat, from, to int) text {
+	at := f.t[f.piece[from]].outer()
+	if s, ok := f.at(from); ok && len(f.via(from)) == 0 {
+		at = s
+	}
+	at.end = at.start
+	return append(text{{text: ":", at: at}}, f.cut(from, to)...)
+}
+
+// substitution is what sed puts in the place of a word: s|WORD|value|.
+type substitution struct {
+	word     string
+	from, to int // the value
+}
+
+var beginsSubstitution = regexp.MustCompile(`(?:^|[;\s{])s([|/#,@!~%])`)
+
+func substitutions(s string) (out []substitution) {
+	for _, m := range beginsSubstitution.FindAllStringSubmatchIndex(s, -1) {
+		word, rest, ok := strings.Cut(s[m[3]:], s[m[2]:m[3]])
+		value, _, closed := strings.Cut(rest, s[m[2]:m[3]])
+		if from := m[3] + len(word) + 1; ok && closed && word != "" {
+			out = append(out, substitution{word, from, from + len(value)})
+		}
+	}
+	return out
+}
+
+// wordsJoined says whether the files of the project join two words by a colon, and have
+// the second nowhere else: a label would get the name too.
+func (r *run) wordsJoined(a, b string) bool {
+	if a == "" || b == "" {
+		return false
+	}
+	joined, all := 0, 0
+	for _, f := range r.in.Files {
+		if !r.visited[f.Path] && !prose(f.Path) {
+			joined += bytes.Count(f.Content, []byte(a+":"+b))
+			all += bytes.Count(f.Content, []byte(b))
+		}
+	}
+	return joined > 0 && joined == all
 }
 
 // setsPart keeps the use of a repository that such a command writes until all are known.
@@ -82,11 +133,19 @@ func (r *run) setsPart(u *use) bool {
 	if !partTools[u.lits[0]] {
 		return false
 	}
+	u.job = r.now
+	if u.lits[0] == "sed" {
+		for _, p := range substitutions(u.ref.f.s) {
+			if p.from == u.ref.start && p.to == u.ref.end {
+				r.setParts = append(r.setParts, imagePart{word: p.word, job: r.now, use: u})
+				return true
+			}
+		}
+	}
 	m := setsRepository.FindStringSubmatchIndex(u.ref.f.s[:u.ref.start])
 	if m == nil {
 		return false
 	}
-	u.job = r.now
 	r.setParts = append(r.setParts, imagePart{key: partKey(u.ref.f, m[2], m[3], u.cmd, u.lits), job: r.now, use: u})
 	return true
 }
@@ -99,7 +158,7 @@ func (r *run) joinSetParts() {
 		}
 		found := false
 		for _, t := range r.setParts {
-			if t.tag == nil || t.job != p.job || t.key != p.key {
+			if t.tag == nil || t.job != p.job || t.key != p.key || p.word != t.word && !r.wordsJoined(p.word, t.word) {
 				continue
 			}
 			ref := p.use.ref
