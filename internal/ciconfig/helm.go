@@ -36,17 +36,9 @@ func (r *run) flagPairs(u *use) bool {
 	if u.lits[0] != "helm" || u.ref.colon >= 0 || u.ref.digest >= 0 {
 		return false
 	}
-	f := u.ref.f
-	key := keyBefore(f.s[:u.ref.start])
+	key := keyBefore(u.ref.f.s[:u.ref.start])
 	tags := r.helms[len(r.helms)-1].tags[key[:strings.LastIndexByte(key, '.')+1]+"tag"]
-	for _, tag := range product([]text{f.cut(u.ref.start, u.ref.end)}, tags) {
-		for _, ref := range r.references(tag) {
-			v := *u
-			v.ref, v.role, v.pair = ref, imageRole, true
-			r.add(&v)
-		}
-	}
-	return len(tags) > 0
+	return r.addPairs(u, tags)
 }
 
 // keyBefore is the key of key=value that stands directly before the value.

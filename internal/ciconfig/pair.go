@@ -49,6 +49,19 @@ func (r *run) paired(s *source, e *env, n *yaml.Node, substituted bool) *yaml.No
 	return nil
 }
 
+// addPairs adds the references that the repository of a use makes with tags, which bring
+// the colon along. It says whether there are tags.
+func (r *run) addPairs(u *use, tags []text) bool {
+	for _, v := range product([]text{u.ref.f.cut(u.ref.start, u.ref.end)}, tags) {
+		for _, ref := range r.references(v) {
+			joined := *u
+			joined.ref, joined.role, joined.pair = ref, imageRole, true
+			r.add(&joined)
+		}
+	}
+	return len(tags) > 0
+}
+
 // setPart is a flag of helm that sets one part of an image: --set api.image.tag=1.
 var setPart = regexp.MustCompile(`(?:^|[=,])([A-Za-z0-9_.-]*?)\.?(repository|tag)=`)
 

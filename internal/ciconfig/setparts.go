@@ -161,15 +161,7 @@ func (r *run) joinSetParts() {
 			if t.tag == nil || t.job != p.job || t.key != p.key || p.word != t.word && !r.wordsJoined(p.word, t.word) {
 				continue
 			}
-			ref := p.use.ref
-			for _, whole := range product([]text{ref.f.cut(ref.start, ref.end)}, []text{t.tag}) {
-				for _, one := range r.references(whole) {
-					v := *p.use
-					v.ref, v.role, v.pair = one, imageRole, true
-					r.add(&v)
-					found = true
-				}
-			}
+			found = r.addPairs(p.use, []text{t.tag}) || found
 			r.handedTags = slices.DeleteFunc(r.handedTags, func(h handedTag) bool { return h.at == t.at })
 		}
 		if !found {
@@ -225,12 +217,5 @@ func (r *run) textPair(u *use) bool {
 		}
 		i = from
 	}
-	for _, v := range product([]text{f.cut(u.ref.start, u.ref.end)}, tags) {
-		for _, ref := range r.references(v) {
-			joined := *u
-			joined.ref, joined.role, joined.pair = ref, imageRole, true
-			r.add(&joined)
-		}
-	}
-	return len(tags) > 0
+	return r.addPairs(u, tags)
 }
