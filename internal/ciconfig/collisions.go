@@ -10,10 +10,7 @@ import (
 // a/b and a-b, api:v1-x and api-v1:x. One of them would be pushed over the
 // other, or its push refused, and nothing would tell them apart.
 func (r *run) collisions() {
-	gone := map[*use]bool{}
-	for _, u := range r.cuts {
-		gone[u] = true
-	}
+	gone := r.gone()
 	same := map[string][]*use{}
 	for _, u := range r.uses {
 		if !u.ref.own || u.ref.host || u.ref.joined || gone[u] || !u.push && !(u.cmd != nil && u.tags()) || u.role == repositoryRole {
@@ -32,6 +29,15 @@ func (r *run) collisions() {
 			same[to] = append(same[to], u)
 		}
 	}
+}
+
+// gone are the uses that are taken out.
+func (r *run) gone() map[*use]bool {
+	out := make(map[*use]bool, len(r.cuts))
+	for _, u := range r.cuts {
+		out[u] = true
+	}
+	return out
 }
 
 // meet says whether two uses with one new reference are of different images, or push

@@ -3,6 +3,7 @@ package ciconfig
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -188,13 +189,13 @@ func (c *config) reported() []string {
 	}
 	c.dotenvs = map[string]bool{}
 	for _, j := range c.jobs() {
-		file := path.Base(j.tree.kid("artifacts").kid("reports").kid("dotenv").value())
-		if file == "." {
+		files := c.dotenvsOf(j)
+		if len(files) == 0 {
 			continue
 		}
 		for _, key := range []string{"before_script", "script", "after_script"} {
 			for _, l := range c.lines(j.tree.kid(key)) {
-				if !strings.Contains(l.node.Value, file) {
+				if !slices.ContainsFunc(files, func(f string) bool { return strings.Contains(l.node.Value, path.Base(f)) }) {
 					continue
 				}
 				for _, m := range anAssignment.FindAllStringSubmatch(l.node.Value, -1) {

@@ -35,8 +35,7 @@ func substitutes(s *syntax.Stmt) bool {
 }
 
 // fills says whether variables are put into a file before it is applied, or into what
-// kustomize makes of it. The
-// platform's templates deploy deployment.yaml by themselves.
+// kustomize makes of it. The platform's templates deploy deployment.yaml by themselves.
 func (r *run) fills(p string) bool {
 	for _, f := range r.filled {
 		if f == p || f == "." || strings.HasPrefix(p, f+"/") || strings.HasSuffix(p, "/"+f) {

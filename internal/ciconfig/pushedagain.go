@@ -12,10 +12,7 @@ import (
 // platform and then the index under the same tag, or several builds of one commit. In a
 // registry where tags can be overwritten the last one won; in ECR it is refused.
 func (r *run) pushedAgain() {
-	gone := map[*use]bool{}
-	for _, u := range r.cuts {
-		gone[u] = true
-	}
+	gone := r.gone()
 	pushes := map[string][]*job{}
 	for _, u := range r.uses {
 		if !u.push || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || gone[u] || u.role == repositoryRole || u.ref.colon < 0 || u.retagged != "" {

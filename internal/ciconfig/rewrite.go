@@ -308,10 +308,7 @@ func touched(t text, changes []change) bool {
 
 // summary fills the lists of a result.
 func (r *run) summary(res *Result) {
-	cut := map[*use]bool{}
-	for _, u := range r.cuts {
-		cut[u] = true
-	}
+	cut := r.gone()
 	refs, pushed, mapped := map[string]bool{}, map[string]bool{}, map[Mapped]bool{}
 	for _, u := range r.uses {
 		ref := u.ref

@@ -99,17 +99,26 @@ type substitution struct {
 	from, to int // the value
 }
 
-var beginsSubstitution = regexp.MustCompile(`(?:^|[;\s{])s([|/#,@!~%])`)
+var beginsSubstitution = regexp.MustCompile(`(?:^|[;\s{/$0-9])s([|/#,@!~%])`)
 
+// substitutions are those of a script of sed, one after the other.
 func substitutions(s string) (out []substitution) {
-	for _, m := range beginsSubstitution.FindAllStringSubmatchIndex(s, -1) {
-		word, rest, ok := strings.Cut(s[m[3]:], s[m[2]:m[3]])
-		value, _, closed := strings.Cut(rest, s[m[2]:m[3]])
-		if from := m[3] + len(word) + 1; ok && closed && word != "" {
-			out = append(out, substitution{word, from, from + len(value)})
+	for at := 0; ; {
+		m := beginsSubstitution.FindStringSubmatchIndex(s[at:])
+		if m == nil {
+			return out
 		}
+		at += m[3]
+		delimiter := s[at-1 : at]
+		word, rest, ok := strings.Cut(s[at:], delimiter)
+		value, _, closed := strings.Cut(rest, delimiter)
+		if !ok || !closed || word == "" {
+			continue
+		}
+		from := at + len(word) + 1
+		at = from + len(value) + 1
+		out = append(out, substitution{word, from, at - 1})
 	}
-	return out
 }
 
 // wordsJoined says whether the files of the project join two words by a colon, and have

@@ -139,15 +139,15 @@ func (r *run) handsOn(file string) bool {
 // putsIn says whether sed puts the bare base in the place of a word to which the files
 // join a name, or of one that they do not show: s|REGISTRY|$CI_REGISTRY_IMAGE|.
 func (r *run) putsIn(u *use) bool {
-	before := u.ref.f.s[:u.ref.start]
-	if u.lits[0] != "sed" || len(before) < 3 {
+	if u.lits[0] != "sed" {
 		return false
 	}
-	parts := strings.Split(before, before[len(before)-1:])
-	if len(parts) < 3 || !strings.HasSuffix(parts[len(parts)-3], "s") {
+	all := substitutions(u.ref.f.s)
+	i := slices.IndexFunc(all, func(p substitution) bool { return p.from == u.ref.start })
+	if i < 0 {
 		return false
 	}
-	word, seen := parts[len(parts)-2], false
+	word, seen := all[i].word, false
 	for _, f := range r.in.Files {
 		s := r.files[f.Path]
 		if s == nil || r.visited[f.Path] || prose(f.Path) {

@@ -33,8 +33,8 @@ type use struct {
 	document  bool // in a file that no job reads as configuration or script
 	composed  bool // the image of a service that a compose file builds
 	pair      bool // two values that their reader joins by a colon
-	unslashed bool // the slash before its name goes out of a variable
 	third     bool // and whose tag is a variable of its own, which others use too
+	unslashed bool // the slash before its name goes out of a variable
 	filled    bool // in a document into which a job puts its variables
 	overruled bool // what stands there is replaced: a default by each reader seen, an image by kubectl
 	settled   bool // handled elsewhere, no change of its own
@@ -113,18 +113,16 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			}
 			u.role = argRole(u.lits, u.arg, c.lit(i), words)
 			u.push = pushes(u.lits, u.arg, c.lit(i), words)
-			if u.role == textRole && ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0 && sh.readOn(lits) {
-				if sh.isLine(ref) {
-					r.halves = append(r.halves, u)
-					continue
-				}
-				if r.setsPart(u) {
-					continue
-				}
-				r.half(u)
-			}
-			if lits[0] == "argocd" && ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0 && r.setsPart(u) {
+			half := ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0
+			written := half && u.role == textRole && sh.readOn(lits)
+			switch {
+			case written && sh.isLine(ref):
+				r.halves = append(r.halves, u)
 				continue
+			case half && r.setsPart(u):
+				continue
+			case written:
+				r.half(u)
 			}
 			if sets && r.imageKey(u) || u.role == repositoryRole && r.flagPairs(u) {
 				continue
