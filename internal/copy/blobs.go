@@ -18,6 +18,12 @@ const (
 	corruptTries = 2
 )
 
+// staleLogins is how often one blob may be refused for a login that expired
+// while it was sent. That is no failure of the blob's: it says nothing but that
+// others had the same login. Without a bound, a registry that takes no login
+// for the last request of an upload would be asked for ever.
+const staleLogins = 16
+
 // large is where a blob may take so long that small images should not have to
 // wait behind it: at most half of the streams carry such blobs.
 const large = 64 << 20
@@ -29,6 +35,7 @@ const quick = 1 << 20
 // move copies one blob from the old registry to the target, through memory only.
 // The first try goes on with what has been opened already, if anything.
 func (m *mover) move(ctx context.Context, b Blob, o *opening) error {
+	stale := 0
 	for try := 1; ; try++ {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -47,15 +54,17 @@ func (m *mover) move(ctx context.Context, b Blob, o *opening) error {
 			// no failures.
 			try--
 			continue
+		case errors.Is(err, registry.ErrStale) && stale < staleLogins:
+			// A fresh login is at hand, so there is nothing to wait for.
+			stale++
+			try--
+			continue
 		case errors.Is(err, registry.ErrCorrupt) && try >= corruptTries:
 			return permanent(err)
 		case !passing(err) || try >= blobTries:
 			return err
 		}
 		m.engine.log.Debug("blob is tried again", "digest", b.Digest, "try", try, "error", err)
-		if errors.Is(err, registry.ErrStale) {
-			continue
-		}
 		if err := pause(ctx, try, err); err != nil {
 			return err
 		}

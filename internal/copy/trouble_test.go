@@ -68,10 +68,12 @@ func TestTokenExpiresMidCopy(t *testing.T) {
 	}
 	e := w.engine()
 	plan := w.plan(e, request())
-	var puts, expiries atomic.Int32
+	// Logins end again and again, faster than a wave of all streams goes through:
+	// some blobs are refused several times in a row.
+	var expiries atomic.Int32
 	w.ecr.Inject(func(r *http.Request) (int, string, bool) {
-		if r.Method == http.MethodPut && puts.Add(1)%25 == 10 {
-			expiries.Add(1)
+		n := expiries.Load()
+		if r.Method == http.MethodPut && w.wrote("PUT blobs/uploads/put 201") >= 8*int(n) && expiries.CompareAndSwap(n, n+1) {
 			w.ecr.Expire()
 		}
 		return 0, "", false
@@ -87,6 +89,38 @@ func TestTokenExpiresMidCopy(t *testing.T) {
 	}
 	if n := w.ecr.Requests()["GetAuthorizationToken"]; n < 2 || n > 1+int(expiries.Load()) {
 		t.Errorf("%d tokens for %d expiries", n, expiries.Load())
+	}
+	if expiries.Load() < 4 {
+		t.Errorf("only %d expiries: this test shows little", expiries.Load())
+	}
+}
+
+// A registry that lets an upload begin and then calls each login expired is
+// given up, and the error says what it said.
+func TestNoLoginIsGoodEnough(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.push("group/app", "t", number(1))
+	e := w.engine()
+	plan := w.plan(e, request())
+	var refusals atomic.Int32
+	w.ecr.Inject(func(r *http.Request) (int, string, bool) {
+		if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/blobs/uploads/") {
+			refusals.Add(1)
+			w.ecr.Expire()
+		}
+		return 0, "", false
+	})
+	rows, err := w.execute(e, plan)
+	if err == nil {
+		for k, r := range rows {
+			t.Errorf("%s: %s (%s)", k, r.State, r.Reason)
+		}
+	} else if fault.ReasonOf(err) != "ecr-token-expired" {
+		t.Error(err)
+	}
+	if n := int(refusals.Load()); n > 30*plan.Forecast.Blobs {
+		t.Errorf("%d refusals for %d blobs", n, plan.Forecast.Blobs)
 	}
 }
 

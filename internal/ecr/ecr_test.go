@@ -145,6 +145,32 @@ func TestImages(t *testing.T) {
 	}
 }
 
+// Whoever says that a token was refused never gets the same one again, however
+// many ask at once: the copy would take the second refusal for a denial.
+func TestRefusedTokenStaysAway(t *testing.T) {
+	t.Parallel()
+	s := start(t, standin.Options{})
+	c := worker(t, s)
+	var wait sync.WaitGroup
+	for range 64 {
+		wait.Go(func() {
+			for range 20 {
+				token, err := c.Token(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				c.Refused(token.Password)
+				if again, err := c.Token(t.Context()); err == nil && again.Password == token.Password {
+					t.Error("a refused token was given out again")
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+}
+
 func TestToken(t *testing.T) {
 	t.Parallel()
 	s := start(t, standin.Options{})

@@ -33,45 +33,57 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 // Token returns a login that is good for a while yet: it is replaced after four
 // fifths of its life. All who wait for a new one share one request.
 func (c *Client) Token(ctx context.Context) (Token, error) {
-	c.mu.Lock()
-	token, fresh := c.token, time.Now().Before(c.fresh)
-	c.mu.Unlock()
-	if fresh {
-		return token, nil
-	}
-	// One waiter that gives up must not take the others along.
-	ch := c.flight.DoChan("token", func() (any, error) {
-		// An earlier flight may have landed since the look above.
-		c.mu.Lock()
-		token, fresh := c.token, time.Now().Before(c.fresh)
-		c.mu.Unlock()
+	for {
+		token, fresh := c.current()
 		if fresh {
 			return token, nil
 		}
-		own, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), time.Minute,
-			fault.New(fault.Transient, "ecr-unavailable", "token: no answer within a minute"))
-		defer cancel()
-		return c.login(own)
-	})
-	select {
-	case <-ctx.Done():
-		return Token{}, context.Cause(ctx)
-	case r := <-ch:
-		if r.Err == nil {
-			return r.Val.(Token), nil
+		// One waiter that gives up must not take the others along.
+		ch := c.flight.DoChan("token", func() (any, error) {
+			// An earlier flight may have landed since the look above.
+			if token, fresh := c.current(); fresh {
+				return token, nil
+			}
+			own, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), time.Minute,
+				fault.New(fault.Transient, "ecr-unavailable", "token: no answer within a minute"))
+			defer cancel()
+			return c.login(own)
+		})
+		select {
+		case <-ctx.Done():
+			return Token{}, context.Cause(ctx)
+		case r := <-ch:
+			if r.Err != nil {
+				if time.Now().Before(token.Expires) && fault.ClassOf(r.Err) == fault.Transient {
+					return token, nil
+				}
+				return Token{}, r.Err
+			}
+			// Whoever joined a flight that was about to land may have been told since
+			// that the door does not take this token.
+			if landed := r.Val.(Token); c.holds(landed) {
+				return landed, nil
+			}
 		}
-		if time.Now().Before(token.Expires) && fault.ClassOf(r.Err) == fault.Transient {
-			return token, nil
-		}
-		return Token{}, r.Err
 	}
+}
+
+// current is the token at hand, and whether it needs no other yet.
+func (c *Client) current() (token Token, fresh bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.token, time.Now().Before(c.fresh)
+}
+
+func (c *Client) holds(t Token) bool {
+	token, _ := c.current()
+	return token.Password == t.Password
 }
 
 // LoggedIn tells whether Token would answer without a request.
 func (c *Client) LoggedIn() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return time.Now().Before(c.fresh)
+	_, fresh := c.current()
+	return fresh
 }
 
 // Credentials is Token in the form in which package registry asks for it.
