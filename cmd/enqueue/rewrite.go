@@ -131,6 +131,9 @@ func (f *rewriteFlags) run(cmd *cobra.Command, env *environment, dir string) err
 	switch {
 	case f.json:
 		err = printJSON(cmd.OutOrStdout(), out.asJSON())
+	case f.request && len(res.Edits) == 0:
+		// What would be read is nothing: the findings go to the platform team.
+		_, err = fmt.Fprintln(cmd.ErrOrStderr(), "No file changes, so no merge request is opened. Leave --merge-request out to see the findings.")
 	case f.request:
 		err = jobs.MergeRequestOf(in.Project, res).Markdown(cmd.OutOrStdout())
 	default:

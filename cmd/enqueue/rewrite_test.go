@@ -150,6 +150,12 @@ func TestRewriteMergeRequest(t *testing.T) {
 	if code != exitChanged || !strings.Contains(out, "| `$CI_REGISTRY_IMAGE/api:${CI_COMMIT_SHA}` | `$CI_REGISTRY_IMAGE:api-${CI_COMMIT_SHA}` |") || strings.Contains(out, "+++") {
 		t.Errorf("code %d, printed:\n%s%s", code, out, errs)
 	}
+	for text, want := range map[string]int{"test:\n  script: [make]\n": 0, blockedPipeline: exitAttention} {
+		code, out, errs := rewriteAt(t, project(t, map[string]string{".gitlab-ci.yml": text, "ci/test.yml": brokenYAML}), "--merge-request")
+		if code != want || out != "" || !strings.Contains(errs, "no merge request is opened") {
+			t.Errorf("nothing changes: code %d, printed:\n%s%s", code, out, errs)
+		}
+	}
 	if code, out, errs := rewriteAt(t, dir, "--merge-request", "--json"); code != exitUsage || out != "" || !strings.Contains(errs, "do not go together") {
 		t.Errorf("with --json: code %d, printed:\n%s%s", code, out, errs)
 	}

@@ -174,7 +174,7 @@ func (c *config) lines(t *tree) []line {
 			for _, x := range n.Content {
 				walk(x, d, n, depth+1)
 			}
-		case n.Kind == yaml.ScalarNode:
+		case n.Kind == yaml.ScalarNode, n.Kind == yaml.MappingNode: // a mapping is no text, which is reported
 			out = append(out, line{n, d, list})
 		}
 	}

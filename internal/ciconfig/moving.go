@@ -40,7 +40,7 @@ func (r *run) movingTags() {
 		if !u.ref.own || u.ref.host || u.ref.joined || u.settled || u.role == repositoryRole || u.bad == "local-file" {
 			continue
 		}
-		if u.role == textRole && u.ref.colon < 0 || u.role == unclearRole && u.ref.colon < 0 {
+		if u.ref.colon < 0 && (u.role == textRole || u.role == listRole || u.role == unclearRole) {
 			continue
 		}
 		name := u.ref.name()

@@ -216,6 +216,8 @@ func (r *run) changesOf(u *use) {
 	switch u.role {
 	case imageRole:
 		u.insertAfter(ref.end-1, "-latest")
+	case listRole:
+		u.insertAfter(ref.end-1, "-*")
 	case unclearRole:
 		u.bad = "tag-elsewhere"
 	}
@@ -391,6 +393,8 @@ func (r *run) prefixAtTag(u *use) {
 		r.repository(u)
 	case u.role == imageRole:
 		u.insertAfter(ref.end-1, ":"+prefix+"-latest")
+	case u.role == listRole:
+		u.insertAfter(ref.end-1, ":"+prefix+"-*")
 	case u.role == unclearRole:
 		u.bad = "tag-elsewhere"
 	}

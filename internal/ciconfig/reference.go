@@ -13,6 +13,7 @@ const (
 	imageRole      role = iota // a missing tag is latest
 	repositoryRole             // a repository: tag or path follow elsewhere
 	textRole                   // printed or written down: nothing follows
+	listRole                   // what a machine has under a name: a missing tag is each of them
 	unclearRole                // nobody knows what reads it
 )
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // run is one look at a set of files: what they mean, and what has to change.
@@ -191,6 +193,10 @@ func (r *run) job(j *job) {
 			sh = newShell(r, e)
 		}
 		for _, l := range r.cfg.lines(j.tree.kid(key)) {
+			if l.node.Kind == yaml.MappingNode {
+				r.noText(j, l)
+				continue
+			}
 			ch := r.cfg.scalar(l.doc, l.node)
 			if ch == nil {
 				continue
@@ -201,6 +207,17 @@ func (r *run) job(j *job) {
 		}
 	}
 	r.rest(j, e)
+}
+
+// noText reports a line of a job's script that a colon and a space in it have made a
+// mapping of: GitLab refuses the whole pipeline then.
+// https://docs.gitlab.com/ci/yaml/script/#use-special-characters-with-script
+func (r *run) noText(j *job, l line) {
+	if j.hidden {
+		return // GitLab does not look at it
+	}
+	at := l.doc.src.offset(l.node.Line, l.node.Column)
+	r.report("yaml-invalid", span{l.doc.src, at, at}, j.name+": a line of its script is a mapping, for the colon and the space in it; put the line in quotes")
 }
 
 // imageOf evaluates the image of a job or of a service.

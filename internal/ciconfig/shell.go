@@ -26,6 +26,7 @@ type shell struct {
 	local  bool    // the text is expanded here, before it goes there
 	print  *[]text // what echo prints, inside a command substitution
 	lines  []text  // what the loop's read will read, nil where nobody knows
+	table  bool    // what comes in is a list of images, their names and tags in columns of their own
 }
 
 type function struct {
@@ -152,6 +153,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			} else if apart {
 				sh.taken(printed, ch.span(int(c.X.Pos().Offset()), int(c.Y.End().Offset())))
 			}
+			right.table = tabulates(c.X)
 			right.stmt(ch, c.Y)
 		default:
 			sh.stmt(ch, c.X)

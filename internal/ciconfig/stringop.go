@@ -79,6 +79,31 @@ func takesApart(s *syntax.Stmt) bool {
 	return false
 }
 
+// tabulates says whether a statement prints the images of the machine as a table.
+func tabulates(s *syntax.Stmt) bool {
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	if !ok || len(c.Args) == 0 {
+		return false
+	}
+	lits := make([]string, len(c.Args))
+	for i, w := range c.Args {
+		lits[i] = w.Lit()
+		if strings.HasPrefix(lits[i], "--format") {
+			return false
+		}
+	}
+	return listsImages(lits)
+}
+
+// inColumns reports a name that is looked for in such a table: there is no colon
+// between the two columns.
+func (r *run) inColumns(sh *shell, u *use) {
+	if ref := u.ref; sh.table && stringTools[u.lits[0]] && ref.own && !ref.joined && ref.sep >= 0 {
+		r.reportWhy(Warning, "string-operation", u.place(), ref.String(),
+			"the table of images has the name and the tag in columns of their own; ask for --format '{{.Repository}}:{{.Tag}}'")
+	}
+}
+
 // lowered are values in lower case. What is not known stays the variable that it was:
 // the places where it is used in capitals did not fit before either.
 func lowered(vals []text) []text {

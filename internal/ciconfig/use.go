@@ -124,6 +124,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			case written:
 				r.half(u)
 			}
+			r.inColumns(sh, u)
 			if sets && r.imageKey(u) || u.role == repositoryRole && r.flagPairs(u) {
 				continue
 			}
@@ -305,6 +306,8 @@ func argRole(lits []string, i int, arg, all string) role {
 	case lits[0] == "skopeo" && len(lits) > 1 && lits[1] == "list-tags", lits[0] == "crane" && len(lits) > 1 && (lits[1] == "ls" || lits[1] == "catalog"),
 		lits[0] == "regctl" && strings.Contains(all, "tag ls"):
 		return repositoryRole
+	case listsImages(lits):
+		return listRole
 	case textTools[lits[0]], announcers[lits[0]]:
 		return textRole
 	case flag == "--build-arg", flag == "-e", flag == "--env":
@@ -315,6 +318,18 @@ func argRole(lits []string, i int, arg, all string) role {
 		return imageRole
 	}
 	return unclearRole
+}
+
+// listsImages says whether a command lists the images that the machine has. Their
+// names and tags may be patterns there.
+// https://docs.docker.com/reference/cli/docker/image/ls/
+func listsImages(lits []string) bool {
+	switch lits[0] {
+	case "docker", "podman", "nerdctl", "buildah":
+		words := strings.Fields(verb(lits))
+		return len(words) > 1 && words[1] == "images" || len(words) > 2 && words[1] == "image" && (words[2] == "ls" || words[2] == "list")
+	}
+	return false
 }
 
 // pushes says whether the argument names an image that the command pushes.
@@ -354,7 +369,14 @@ func pushes(lits []string, i int, arg, all string) bool {
 	case "skopeo":
 		return strings.Contains(all, " copy ") && i == len(lits)-1
 	case "crane":
-		return len(lits) > 2 && (lits[1] == "push" && i == 3 || (lits[1] == "copy" || lits[1] == "cp") && i == 3)
+		switch {
+		case len(lits) < 3:
+			return false
+		case lits[1] == "push", lits[1] == "copy", lits[1] == "cp":
+			return i == 3
+		case lits[1] == "append", lits[1] == "mutate", lits[1] == "rebase", lits[1] == "flatten", lits[1] == "index":
+			return prev == "-t" || prev == "--tag" || prev == "--new_tag" || strings.HasPrefix(arg, "--tag=") || strings.HasPrefix(arg, "--new_tag=")
+		}
 	case "regctl":
 		return strings.Contains(all, " copy ") && i == len(lits)-1
 	}
