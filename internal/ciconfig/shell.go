@@ -91,6 +91,11 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 		sh.piped, sh.target = true, sh.writesTo(ch, s.Redirs)
 		defer func() { sh.piped, sh.target = was, target }()
 	}
+	if sh.print != nil && redirected(s.Redirs) {
+		was := sh.print
+		sh.print = nil
+		defer func() { sh.print = was }()
+	}
 	for _, r := range s.Redirs {
 		if r.Hdoc != nil {
 			sh.heredoc(ch, s, r)
@@ -142,6 +147,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			left, right := sh.clone(), sh.clone()
 			var printed []text
 			apart, lines := takesApart(c.Y), readsLines(c.Y)
+			left.print = nil
 			if apart || lines {
 				left.print = &printed
 			}

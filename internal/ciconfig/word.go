@@ -264,19 +264,19 @@ func (sh *shell) substitution(ch *chunk, c *syntax.CmdSubst, split bool) []text 
 	}
 	b := sh.clone()
 	var printed []text
-	simple := len(c.Stmts) > 0
-	for _, s := range c.Stmts {
-		if bin, ok := s.Cmd.(*syntax.BinaryCmd); ok && bin.Op != syntax.AndStmt && bin.Op != syntax.OrStmt {
-			simple = false
-		}
-	}
-	if simple {
+	prints := sh.outputOf(c.Stmts, 0)
+	b.print = nil
+	if prints.known {
 		b.print = &printed
-	} else {
-		b.print = nil
 	}
 	before := len(sh.run.operations)
 	b.stmts(ch, c.Stmts)
+	switch {
+	case prints.joined:
+		return sh.operated(printed, unknown, at, split)
+	case len(printed) > 0 && prints.unknown:
+		return append(expanded(printed, unknown, at, split), text{{hole: unknown, at: at, split: split}})
+	}
 	out := expanded(printed, unknown, at, split)
 	if len(printed) == 0 && len(sh.run.operations) > before {
 		out[0][0].cut = true
