@@ -251,14 +251,14 @@ func (r *run) valuesOf(dir, key string, e *env) []text {
 	return out
 }
 
-// installs says whether a run of helm may be of a chart: it names it, or none
-// of the repository's.
+// installs says whether a run of helm may be of a chart: it names it, or none that is
+// seen to be another one.
 func (r *run) installs(h helmCall, dir string) bool {
 	if len(h.lits) < 2 || !slices.Contains([]string{"upgrade", "install", "template"}, h.lits[1]) {
 		return false
 	}
 	other := false
-	for _, l := range h.lits[2:] {
+	for i, l := range h.lits[2:] {
 		if strings.HasPrefix(l, "-") || strings.Contains(l, "=") {
 			continue
 		}
@@ -267,8 +267,42 @@ func (r *run) installs(h helmCall, dir string) bool {
 			return true
 		}
 		other = other || r.files[path.Join(p, "Chart.yaml")] != nil
+		if m := remoteChart.FindStringSubmatch(l); m != nil && !helmValued[h.lits[i+1]] && !r.holdsChart(p) {
+			if m[1] == r.chartName(dir) {
+				return true
+			}
+			other = true
+		}
 	}
 	return !other
+}
+
+// remoteChart is a chart that helm fetches: repository/chart, oci://host/path/chart.
+var remoteChart = regexp.MustCompile(`^(?:oci://\S+|[a-z0-9][a-z0-9-]*)/([a-z0-9][a-z0-9-]*)$`)
+
+// helmValued are flags of helm behind which a path may stand.
+var helmValued = map[string]bool{
+	"--ca-file": true, "--cert-file": true, "--key-file": true, "--keyring": true, "--kubeconfig": true,
+	"--post-renderer": true, "--registry-config": true, "--repo": true, "--repository-config": true,
+}
+
+// holdsChart says whether a chart lies under a path, seen from some directory.
+func (r *run) holdsChart(p string) bool {
+	return slices.ContainsFunc(r.in.Files, func(f File) bool {
+		return f.Path == p+"/Chart.yaml" || strings.HasSuffix(f.Path, "/"+p+"/Chart.yaml")
+	})
+}
+
+// chartName is the name of a chart of the repository.
+func (r *run) chartName(dir string) string {
+	if s := r.files[path.Join(dir, "Chart.yaml")]; s != nil {
+		if docs, err := s.documents(); err == nil && len(docs) > 0 {
+			if n := child(docs[0], "name"); n != nil && n.Value != "" {
+				return n.Value
+			}
+		}
+	}
+	return path.Base(dir)
 }
 
 // valuesFile is a file of values in the repository, or what it is made of by

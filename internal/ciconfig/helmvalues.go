@@ -25,7 +25,7 @@ type flagPlace struct {
 // returns the repository when helm's flags set it, or set it from now on.
 //
 //	repository: registry/group/project/api, --set image.tag=$T
-//	->  repository: "", --set image.repository=$CI_REGISTRY_IMAGE,image.tag=api-$T
+//	->  repository: "", --set image.repository=$CI_REGISTRY_IMAGE --set image.tag=api-$T
 func (r *run) setByFlags(s *source, n *yaml.Node) *yaml.Node {
 	repository := child(n, "repository")
 	if repository == nil || repository.Kind != yaml.ScalarNode || len(r.helms) == 0 || child(n, "registry") != nil {
@@ -51,7 +51,7 @@ func (r *run) setByFlags(s *source, n *yaml.Node) *yaml.Node {
 	}
 	at := ch.span(0, len(ch.text))
 	empty := change{span: at, with: `""`}
-	if at.start > 0 && strings.IndexByte(`"'`, s.data[at.start-1]) >= 0 {
+	if repository.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 || at.start > 0 && strings.IndexByte(`"'`, s.data[at.start-1]) >= 0 {
 		empty.with = ""
 	}
 	changes := []change{empty}
@@ -64,7 +64,7 @@ func (r *run) setByFlags(s *source, n *yaml.Node) *yaml.Node {
 			return nil
 		}
 		for _, f := range places {
-			if f.fixed || !f.key.src.editable {
+			if f.fixed || !f.key.src.editable || f.joint() == "" {
 				return nil
 			}
 			for _, ref := range r.references(append(slices.Clone(written), f.tag...)) {
@@ -72,7 +72,7 @@ func (r *run) setByFlags(s *source, n *yaml.Node) *yaml.Node {
 					return nil // it would be changed where the tag is set
 				}
 			}
-			changes = append(changes, change{span: f.key, with: p + ".repository=$CI_REGISTRY_IMAGE,"})
+			changes = append(changes, change{span: f.key, with: p + ".repository=$CI_REGISTRY_IMAGE" + f.joint()})
 			if prefix := prefixOf(refs[0].name()); prefix != "" {
 				changes = append(changes, change{span: f.value, with: prefix + "-"})
 			}
@@ -86,6 +86,19 @@ func (r *run) setByFlags(s *source, n *yaml.Node) *yaml.Node {
 	r.after = append(r.after, changes...)
 	r.report("values-emptied", at, refs[0].String())
 	return repository
+}
+
+// joint is what comes between another value and this one: a second flag, or a comma in
+// a list and in quotes. It is empty where the comma would end a YAML scalar.
+func (f flagPlace) joint() string {
+	src, at := f.key.src, f.key.start
+	switch {
+	case at > 0 && strings.IndexByte(" =", src.data[at-1]) >= 0:
+		return " --set "
+	case src.flowing(at):
+		return ""
+	}
+	return ","
 }
 
 // helmsOf are the runs of helm that read a file of values.

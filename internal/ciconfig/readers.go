@@ -84,6 +84,7 @@ func (r *run) readers() {
 	if len(names) == 0 {
 		return
 	}
+	r.filledElsewhere(names)
 	for _, f := range r.in.Files {
 		s := r.files[f.Path]
 		if prose(f.Path) || len(s.data) > maxFile {
@@ -102,6 +103,21 @@ func (r *run) readers() {
 					continue
 				}
 				r.reader(s, text, i, at, name)
+			}
+		}
+	}
+}
+
+// filledElsewhere reports files that join a tag to such a variable and get it from
+// somewhere else: a compose file on a server has the .env file beside it there.
+func (r *run) filledElsewhere(names map[string]bool) {
+	for _, u := range r.uses {
+		if u.bad != "" || !u.document || u.filled || !u.ref.own || u.ref.sep < 0 || u.settled {
+			continue
+		}
+		for _, s := range u.ref.f.via(u.ref.sep) {
+			if m := expands.FindStringSubmatch(s.text()); m != nil && s.src == u.at.src && names[m[1]] {
+				r.reportWhy(Warning, "variable-elsewhere", u.place(), u.ref.String(), m[1]+" holds the beginning of a tag now")
 			}
 		}
 	}

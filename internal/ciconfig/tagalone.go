@@ -89,6 +89,9 @@ func (r *run) tagsAlone() {
 		}
 	}
 	for _, h := range r.handedTags {
+		if slices.ContainsFunc(r.after, func(c change) bool { return c.within(h.at) }) {
+			continue // the flag sets the repository too
+		}
 		for _, tag := range sortedKeys(images) {
 			if !reported[tag] && r.alone(h, tag, read) {
 				for _, image := range images[tag] {
