@@ -147,6 +147,7 @@ func (r *run) manifest(s *source, e *env) bool {
 		}
 	}
 	later := map[*yaml.Node]bool{} // images that a command sets afterwards
+	before := len(r.uses)
 	var manifest *yaml.Node
 	var walk func(n *yaml.Node, key string, depth int)
 	walk = func(n *yaml.Node, key string, depth int) {
@@ -206,6 +207,11 @@ func (r *run) manifest(s *source, e *env) bool {
 		}
 		manifest = n
 		walk(n, "", 0)
+	}
+	if isKustomization(s.path) {
+		for _, u := range r.uses[before:] {
+			u.overruled = u.overruled || u.ref.own && r.keySetLater(s.path, u.ref.f.show(u.ref.start, u.ref.nameEnd))
+		}
 	}
 	return true
 }

@@ -58,3 +58,36 @@ func (r *run) setLater(manifest, container *yaml.Node) bool {
 		return s[0] == strings.ToLower(kind.Value) && s[1] == name.Value && (s[2] == own.Value || s[2] == "*")
 	})
 }
+
+// keySetLater says whether a command sets the image of each container below a
+// kustomization that has the name of one of its keys.
+func (r *run) keySetLater(kustomization, name string) bool {
+	found, other := false, false
+	var walk func(manifest, n *yaml.Node, depth int)
+	walk = func(manifest, n *yaml.Node, depth int) {
+		if n = deref(n); n == nil || depth > maxDepth {
+			return
+		}
+		if image := child(n, "image"); image != nil && (image.Value == name || strings.HasPrefix(image.Value, name+":") || strings.HasPrefix(image.Value, name+"@")) {
+			found = true
+			other = other || !r.setLater(manifest, n)
+		}
+		for _, c := range n.Content {
+			walk(manifest, c, depth+1)
+		}
+	}
+	for _, k := range r.kustomizations() {
+		if k.path != kustomization {
+			continue
+		}
+		for p := range k.reads {
+			if s := r.files[p]; s != nil && !isKustomization(p) {
+				docs, _ := s.documents()
+				for _, d := range docs {
+					walk(d, d, 0)
+				}
+			}
+		}
+	}
+	return found && !other
+}
