@@ -36,7 +36,7 @@ func (r *run) reaches(pushes []*use, u *use) bool {
 // before says whether a job reads the tag of an earlier pipeline, to push it anew
 // afterwards: crane tag $B:stable old; crane tag $B:main stable.
 func (r *run) before(g *movings, u *use) bool {
-	if u.cmd == nil || u.push || u.tags() || u.job == nil {
+	if u.cmd == nil || u.push || u.tags() || u.job == nil || u.role == textRole { // a message reads nothing
 		return false
 	}
 	for _, v := range g.all { // in the order of the script
