@@ -381,7 +381,16 @@ func (r *run) textLine(s *source, e *env, from, end int) {
 func (r *run) scanText(sh *shell, ch *chunk) {
 	for _, v := range sh.env.interpolate(ch, nil) {
 		for _, ref := range r.references(v) {
+			if at, ok := ref.f.at(ref.start); ok && commented(at) {
+				continue
+			}
 			r.add(&use{ref: ref, at: ch.span(0, len(ch.text)), command: "text", role: unclearRole, expands: true})
 		}
 	}
+}
+
+// commented says whether a place lies in the comment of a line.
+func commented(at span) bool {
+	from, to := at.src.line(at.start)
+	return at.start >= from+len(uncommented(string(at.src.data[from:to])))
 }

@@ -86,7 +86,8 @@ func (u *use) apart() bool {
 	return u.document && u.command != fromArgs && (!u.filled || u.command != "manifest" || u.overruled || u.composed || !strings.Contains(u.at.text(), ":"+tagOf(u)))
 }
 
-// needsUnseen says whether a job needs another one that is in no file that can be read.
+// needsUnseen says whether a job needs another one that is in no file that can be read,
+// or that takes its script from there.
 func (j *job) needsUnseen() bool {
 	if j == nil || j.in == nil {
 		return false
@@ -101,7 +102,7 @@ func (j *job) needsUnseen() bool {
 			if n != nil && n.Kind == yaml.MappingNode && child(n, "pipeline") == nil && child(n, "project") == nil {
 				n = deref(child(n, "job"))
 			}
-			if n != nil && n.Kind == yaml.ScalarNode && j.in.root.kid(n.Value) == nil {
+			if n != nil && n.Kind == yaml.ScalarNode && (j.in.root.kid(n.Value) == nil || j.in.scriptUnseen(n.Value, 0)) {
 				return true
 			}
 		}
@@ -172,4 +173,20 @@ func cacheOf(arg, before string) string {
 		}
 	}
 	return ""
+}
+
+// scriptUnseen says whether a job has no script but may have one from a template that is
+// in no file that can be read.
+func (c *config) scriptUnseen(name string, depth int) bool {
+	t := c.root.kid(name)
+	if t == nil {
+		return true
+	}
+	if t.kid("script") != nil || t.kid("extends") == nil || depth > maxCalls {
+		return false
+	}
+	return slices.ContainsFunc(items(t.kid("extends").node), func(n *yaml.Node) bool {
+		n = deref(n)
+		return n != nil && n.Kind == yaml.ScalarNode && c.scriptUnseen(n.Value, depth+1)
+	})
 }
