@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -112,8 +113,11 @@ func (r *run) readers() {
 // somewhere else: a compose file on a server has the .env file beside it there.
 func (r *run) filledElsewhere(names map[string]bool) {
 	for _, u := range r.uses {
-		if u.bad != "" || !u.document || u.filled || !u.ref.own || u.ref.sep < 0 || u.settled {
+		if u.bad != "" || !u.document || u.filled || u.cmd != nil || !u.ref.own || u.ref.sep < 0 || u.settled {
 			continue
+		}
+		if !slices.ContainsFunc(u.changes, func(c change) bool { return c.src == u.at.src }) {
+			continue // the file stays as it is
 		}
 		for _, s := range u.ref.f.via(u.ref.sep) {
 			if m := expands.FindStringSubmatch(s.text()); m != nil && s.src == u.at.src && names[m[1]] {
