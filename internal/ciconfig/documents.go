@@ -39,7 +39,7 @@ func (r *run) documents() {
 			r.plain(s, e)
 		}
 		for _, u := range r.uses[mark:] {
-			u.document, u.filled = true, isDockerfile(f.Path) || r.fills(f.Path) || r.makes && r.inMakefiles(f.Path)
+			u.document, u.filled = true, u.filled || isDockerfile(f.Path) || r.fills(f.Path) || r.makes && r.inMakefiles(f.Path)
 		}
 	}
 	r.joinedInCharts()
@@ -140,6 +140,10 @@ func (r *run) manifest(s *source, e *env) bool {
 	compose := isCompose(s.path, docs)
 	d := &document{src: s}
 	substituted := compose || namesVariables(s.data) || r.fills(s.path)
+	var applied []applying
+	if !substituted {
+		applied = r.appliedBy(s, docs)
+	}
 	seen, builds := map[*yaml.Node]bool{}, map[*yaml.Node]bool{}
 	if compose {
 		for _, n := range docs {
@@ -187,6 +191,7 @@ func (r *run) manifest(s *source, e *env) bool {
 					switch {
 					case key == "image" || compose:
 						u.role = imageRole
+						u.takes(applied)
 					case key == "repository" || key == "newName" || key == "registry":
 						u.role = repositoryRole
 					}

@@ -30,7 +30,13 @@ func (r *run) replaceMoving(g *movings, siblings []*use) (changes []change, drop
 // reaches says whether a use finds the tag of the build. A file that no job fills in is
 // told to take it, whatever its pipelines are: the tag that moves is gone for it, too.
 func (r *run) reaches(pushes []*use, u *use) bool {
-	return u.document && !u.filled || r.dependable(pushes, u)
+	if u.applied == nil {
+		return u.document && !u.filled || r.dependable(pushes, u)
+	}
+	return !slices.ContainsFunc(u.jobs(), func(j *job) bool {
+		beside := slices.DeleteFunc(slices.Clone(pushes), func(p *use) bool { return !r.in.Project.alongside(p.job, j) })
+		return !r.dependable(beside, &use{job: j})
+	})
 }
 
 // before says whether a job reads the tag of an earlier pipeline, to push it anew

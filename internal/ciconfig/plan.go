@@ -63,6 +63,7 @@ func (r *run) plan() []change {
 	all := r.allTags()
 	r.registryCaches()
 	r.movingTags()
+	r.notFilled()
 	r.pushEach(all)
 	return r.collect()
 }
@@ -102,6 +103,7 @@ func (r *run) collect() []change {
 		})
 	})
 	out = append(out, cut.changes...)
+	out = append(out, r.fillIn(out)...)
 	for i, c := range out {
 		if isMakefile(c.path()) {
 			out[i].with = inMakefile(c.with)

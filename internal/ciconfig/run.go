@@ -61,6 +61,7 @@ type run struct {
 	pushesComposed bool                         // a job for the default branch pushes what compose files build
 	tagged         []string                     // images in the values of charts whose tag a command sets
 	filled         []string                     // files and directories in which variables are put in
+	applied        []applying                   // what kubectl applies
 	imagesSet      [][3]string                  // kind, name and container of which a command sets the image
 	kustomize      kustomizing
 	setParts       []imagePart // of images that commands write apart

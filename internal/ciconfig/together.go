@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"regexp"
+	"slices"
 )
 
 // quoted finds the names of branches and other values that conditions compare with.
@@ -11,23 +12,29 @@ var quoted = regexp.MustCompile(`"([^"]*)"|'([^']*)'`)
 // their rules, only: or except: never meet: one is for the default branch, the other
 // for all but that.
 func (p Project) together(a, b *job) bool {
-	if a == nil || b == nil || a.in != b.in {
-		return true
-	}
-	kinds := []Project{{tag: unnamed}, {source: mergeRequest, branch: unnamed}, {source: "schedule"}, {}, {branch: unnamed}}
-	for _, j := range []*job{a, b} {
+	return a == nil || b == nil || a.in != b.in ||
+		slices.ContainsFunc(p.kinds(a, b), func(q Project) bool { return q.runs(a) && q.runs(b) })
+}
+
+// alongside says whether each pipeline that may have job b may have a, too.
+func (p Project) alongside(a, b *job) bool {
+	return a == nil || b == nil ||
+		!slices.ContainsFunc(p.kinds(a, b), func(q Project) bool { return q.runs(b) && !q.runs(a) })
+}
+
+// kinds are pipelines that differ in what the rules of jobs ask for.
+func (p Project) kinds(jobs ...*job) []Project {
+	out := []Project{{tag: unnamed}, {source: mergeRequest, branch: unnamed}, {source: "schedule"}, {}, {branch: unnamed}}
+	for _, j := range jobs {
 		for _, name := range refNames(j) {
-			kinds = append(kinds, Project{branch: name})
+			out = append(out, Project{branch: name})
 		}
 	}
-	for _, k := range kinds {
-		q := p
-		q.source, q.branch, q.tag = k.source, k.branch, k.tag
-		if q.runs(a) && q.runs(b) {
-			return true
-		}
+	for i, k := range out {
+		out[i] = p
+		out[i].source, out[i].branch, out[i].tag = k.source, k.branch, k.tag
 	}
-	return false
+	return out
 }
 
 // refNames are the names that a job's rules, only: and except: spell out.

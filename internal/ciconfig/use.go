@@ -26,19 +26,20 @@ type use struct {
 	retagged  string // what takes the place of its moving tag
 	style     int
 	changes   []change
-	element   span // in a list of tags, with its comma
-	cluster   int  // the moving tags that hang together with its own, 0 for none
-	bare      bool // a tag that stands alone, its image before it
-	away      bool // runs on another machine, which does not have the job's variables
-	document  bool // in a file that no job reads as configuration or script
-	composed  bool // the image of a service that a compose file builds
-	pair      bool // two values that their reader joins by a colon
-	third     bool // and whose tag is a variable of its own, which others use too
-	unslashed bool // the slash before its name goes out of a variable
-	filled    bool // in a document into which a job puts its variables
-	overruled bool // what stands there is replaced: a default by each reader seen, an image by kubectl
-	settled   bool // handled elsewhere, no change of its own
-	bad       Code // why it stays as it is
+	element   span       // in a list of tags, with its comma
+	cluster   int        // the moving tags that hang together with its own, 0 for none
+	bare      bool       // a tag that stands alone, its image before it
+	away      bool       // runs on another machine, which does not have the job's variables
+	document  bool       // in a file that no job reads as configuration or script
+	composed  bool       // the image of a service that a compose file builds
+	pair      bool       // two values that their reader joins by a colon
+	third     bool       // and whose tag is a variable of its own, which others use too
+	unslashed bool       // the slash before its name goes out of a variable
+	filled    bool       // in a document into which a job puts its variables
+	applied   []applying // the commands that are going to do that
+	overruled bool       // what stands there is replaced: a default by each reader seen, an image by kubectl
+	settled   bool       // handled elsewhere, no change of its own
+	bad       Code       // why it stays as it is
 }
 
 // place is where a finding on the use points to. In text of several lines that is
@@ -75,6 +76,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordTags(sh, c, lits)
 	r.recordSetTags(c, lits)
 	r.recordSetImage(lits)
+	r.recordApplied(sh, c, lits)
 	r.recordSkaffold(c, lits)
 	r.recordHelm(c, lits)
 	r.recordBake(sh, lits)
