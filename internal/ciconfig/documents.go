@@ -188,6 +188,10 @@ func (r *run) manifest(s *source, e *env) bool {
 						continue
 					}
 					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "manifest", role: unclearRole, expands: substituted, composed: builds[n], overruled: later[n]}
+					if ref.own && !compose && len(docs) == 1 {
+						u.value, _ = valuesPath(docs[0], n, 0)
+						u.overruled = u.overruled || r.setByAll(s, u.value)
+					}
 					switch {
 					case key == "image" || compose:
 						u.role = imageRole

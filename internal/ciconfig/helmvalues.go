@@ -101,6 +101,13 @@ func (f flagPlace) joint() string {
 	return ","
 }
 
+// setByAll says whether each run of helm that reads a file of values gives a value of its
+// own in the place of one.
+func (r *run) setByAll(s *source, value string) bool {
+	calls := r.helmsOf(s)
+	return len(calls) > 0 && !slices.ContainsFunc(calls, func(h helmCall) bool { return len(h.sets[value]) == 0 })
+}
+
 // helmsOf are the runs of helm that read a file of values.
 func (r *run) helmsOf(s *source) (out []helmCall) {
 	dir := path.Dir(s.path)

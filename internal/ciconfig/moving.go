@@ -34,10 +34,11 @@ func (r *run) movingTags() {
 	siblings := map[string][]*use{}
 	unseen := map[string]bool{}
 	for _, u := range r.uses {
-		if u.ref.own && u.role == repositoryRole && u.lits != nil && u.lits[0] == "helm" {
+		bare := u.role == repositoryRole && u.ref.colon < 0
+		if u.ref.own && bare && u.lits != nil && u.lits[0] == "helm" {
 			unseen[u.ref.name()] = true
 		}
-		if !u.ref.own || u.ref.host || u.ref.joined || u.settled || u.role == repositoryRole || u.bad == "local-file" {
+		if !u.ref.own || u.ref.host || u.ref.joined || u.settled || bare || u.bad == "local-file" || u.overruled && u.bad == "literal-in-file" {
 			continue
 		}
 		if u.ref.colon < 0 && (u.role == textRole || u.role == listRole || u.role == unclearRole) {

@@ -32,14 +32,17 @@ func (r *run) paired(s *source, e *env, n *yaml.Node, substituted bool) *yaml.No
 		at := second.span(0, len(second.text))
 		at.end = at.start
 		d := &document{src: s}
-		bad, found := r.tagSet(s, n), false
+		bad, found, keyed := r.tagSet(s, n), false, ""
+		if docs, _ := s.documents(); len(docs) == 1 {
+			keyed, _ = valuesPath(docs[0], repository, 0)
+		}
 		for _, v := range product(product(e.interpolate(first, d), []text{{{text: ":", at: at}}}), e.interpolate(second, d)) {
 			for _, ref := range r.references(v) {
 				if ref.start > 0 || ref.host || ref.colon < 0 || ref.end < len(ref.f.s) {
 					continue // the first part is more than a repository
 				}
 				found = true
-				r.add(&use{ref: ref, at: first.span(0, len(first.text)), command: "values", role: imageRole, expands: substituted, pair: true, bad: bad})
+				r.add(&use{ref: ref, at: first.span(0, len(first.text)), command: "values", role: imageRole, expands: substituted, pair: true, bad: bad, value: keyed})
 			}
 		}
 		if found {

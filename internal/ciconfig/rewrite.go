@@ -144,7 +144,11 @@ func (r *run) judge(changes []change) {
 		case !ref.own:
 			r.report("foreign-image", u.written(), ref.String()).cause = ref.f.show(ref.start, ref.nameEnd)
 		case u.bad != "":
-			r.reportAs(r.weight(u), u.bad, u.place(), ref.String()).cause = u.cause()
+			f := r.reportAs(r.weight(u), u.bad, u.place(), ref.String())
+			f.cause = u.cause()
+			if remedy := r.byHand(u); remedy != "" {
+				f.Remedy = remedy
+			}
 		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.lits != nil && !ref.joined && (u.role == unclearRole || r.registryValue(u) || r.putsIn(u) && r.movesNames()):
 			r.report("base-handed-on", u.at, u.lits[0])
 		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && strings.HasPrefix(u.command, "variable TF_VAR_") && r.movesNames():

@@ -37,6 +37,7 @@ type use struct {
 	unslashed bool       // the slash before its name goes out of a variable
 	filled    bool       // in a document into which a job puts its variables
 	applied   []applying // the commands that are going to do that
+	value     string     // in a file of YAML, the keys that lead to it: image.tag
 	overruled bool       // what stands there is replaced: a default by each reader seen, an image by kubectl
 	settled   bool       // handled elsewhere, no change of its own
 	bad       Code       // why it stays as it is
