@@ -20,15 +20,16 @@ func parseText(lines []string) *syntax.File {
 	return f
 }
 
-// The runner starts bash where the image has it, with pipefail, else sh, and
-// never with -u: a variable that is not set is empty. A script that means the
-// same in both gets sh, which every image has; one that only bash understands
-// gets bash; for all else the container looks for bash as the runner does.
+// The runner starts bash where the image has it, else sh, with pipefail where the
+// shell knows it, and never with -u: a variable that is not set is empty. A script
+// that means the same in both gets sh, which every image has; one that only bash
+// understands gets bash; for all else the container looks for bash as the runner does.
 // https://gitlab.com/gitlab-org/gitlab-runner/-/blob/main/shells/bash.go
 type shellKind int
 
 const (
-	plainShell shellKind = iota
+	plainShell  shellKind = iota
+	pipingShell           // as plain, with pipes that may fail before their last command
 	bashShell
 	findShell
 )
@@ -49,8 +50,12 @@ func (k shellKind) wrapped(script []string) (command string, lines []string) {
 		return "/bin/sh -ec", append(lines, end, ")",
 			"if command -v bash >/dev/null; then",
 			`  exec bash -eo pipefail -c "$job_script"`,
+			"elif (set -o pipefail) 2>/dev/null; then",
+			`  exec sh -eo pipefail -c "$job_script"`,
 			"fi",
 			`exec sh -ec "$job_script"`)
+	case pipingShell:
+		return "/bin/sh -ec", append([]string{"if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi"}, script...)
 	}
 	return "/bin/sh -ec", script
 }
@@ -67,7 +72,7 @@ func shellFor(lines []string) shellKind {
 	if f == nil {
 		return bashShell
 	}
-	only, like := false, false
+	only, like, pipes := false, false, false
 	syntax.Walk(f, func(n syntax.Node) bool {
 		switch n := n.(type) {
 		case *syntax.Word:
@@ -78,6 +83,9 @@ func shellFor(lines []string) shellKind {
 			only = true
 		case *syntax.SglQuoted:
 			like = like || n.Dollar
+		case *syntax.BinaryCmd:
+			only = only || n.Op == syntax.PipeAll
+			pipes = pipes || n.Op == syntax.Pipe && !prints(n.X)
 		case *syntax.Redirect:
 			only = only || n.Op == syntax.WordHdoc
 			like = like || n.Op == syntax.RdrAll || n.Op == syntax.AppAll
@@ -109,8 +117,17 @@ func shellFor(lines []string) shellKind {
 		return bashShell
 	case like:
 		return findShell
+	case pipes:
+		return pipingShell
 	}
 	return plainShell
+}
+
+// prints says whether a statement only prints, which does not fail: the pipe that it
+// feeds fails with what reads it, with pipefail or without.
+func prints(s *syntax.Stmt) bool {
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	return ok && len(c.Args) > 0 && (c.Args[0].Lit() == "echo" || c.Args[0].Lit() == "printf")
 }
 
 // expandsBraces says whether bash makes several words of one: {1..3}, {a,b}.
