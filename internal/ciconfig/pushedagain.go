@@ -10,7 +10,8 @@ import (
 
 // pushedAgain reports tags that two jobs of one pipeline push: an image for one
 // platform and then the index under the same tag, or several builds of one commit. In a
-// registry where tags can be overwritten the last one won; in ECR it is refused.
+// registry where tags can be overwritten the last one won; in ECR it is refused. So it is
+// where a job is in pipelines for a branch and for git tags, and its tag is the commit.
 func (r *run) pushedAgain() {
 	gone := r.gone()
 	pushes := map[string][]*job{}
@@ -29,10 +30,13 @@ func (r *run) pushedAgain() {
 			if slices.Contains(pushes[to], j) {
 				continue
 			}
+			if u.ofTheCommit() && asksForTags(j) && r.in.Project.runs(j) {
+				r.reportWhy(Warning, "pushed-again", u.place(), u.ref.String(), j.name+" is in pipelines for the default branch and for git tags, which may be of one commit")
+			}
 			if i := slices.IndexFunc(pushes[to], func(k *job) bool {
 				return k.in == j.in && !(selects(k) && selects(j)) && r.in.Project.together(k, j)
 			}); i >= 0 {
-				r.reportWhy(Warning, "pushed-again", u.place(), u.ref.String(), pushes[to][i].name+" and "+j.name)
+				r.reportWhy(Warning, "pushed-again", u.place(), u.ref.String(), pushes[to][i].name+" and "+j.name+" are in one pipeline")
 			}
 			pushes[to] = append(pushes[to], j)
 		}
@@ -93,4 +97,36 @@ func selects(j *job) bool {
 		c := child(n, "if")
 		return c != nil && strings.Contains(c.Value, "~")
 	})
+}
+
+// ofTheCommit says whether a tag is that of the commit alone, whatever the pipeline is.
+func (u *use) ofTheCommit() bool {
+	found := false
+	for i := u.ref.colon + 1; i < u.ref.tagEnd; i++ {
+		switch h := u.ref.f.t[u.ref.f.piece[i]].hole; h {
+		case "":
+		case "CI_COMMIT_SHA", "CI_COMMIT_SHORT_SHA", "CI_BUILD_REF":
+			found = true
+		default:
+			return false
+		}
+	}
+	return found
+}
+
+// asksForTags says whether a job's rules, or only:, name pipelines for git tags.
+func asksForTags(j *job) bool {
+	if t := j.tree.kid("rules"); t != nil {
+		return slices.ContainsFunc(items(t.node), func(n *yaml.Node) bool {
+			n = deref(n)
+			when := child(n, "when")
+			return tagRule(n) && (when == nil || when.Value != "never")
+		})
+	}
+	t := j.tree.kid("only")
+	if t == nil {
+		return false
+	}
+	refs, _ := refsOf(t)
+	return slices.Contains(refs, "tags")
 }
