@@ -41,6 +41,7 @@ func (sh *shell) loop(ch *chunk, c *syntax.ForClause) {
 		vals = turns(vals)
 		for i, v := range vals {
 			if s, ok := v.literal(); ok && strings.ContainsAny(s, "*?{") {
+				sh.run.recordWide(sh, s)
 				vals[i] = text{{hole: it.Name.Value, at: ch.span(int(it.Pos().Offset()), int(it.End().Offset()))}}
 			}
 		}

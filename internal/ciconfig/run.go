@@ -61,6 +61,8 @@ type run struct {
 	pushesComposed bool                         // a job for the default branch pushes what compose files build
 	tagged         []string                     // images in the values of charts whose tag a command sets
 	filled         []string                     // files and directories in which variables are put in
+	folders        map[string]bool              // words of scripts that may be folders
+	patterns       map[string]bool              // how words of scripts begin that are patterns
 	applied        []applying                   // what kubectl applies
 	imagesSet      [][3]string                  // kind, name and container of which a command sets the image
 	kustomize      kustomizing
@@ -92,7 +94,8 @@ type operation struct {
 // over with all that was parsed of them.
 func newRun(in *Input, earlier *run) *run {
 	r := &run{in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
-		reported: map[findingKey]int{}, following: map[*source]bool{}, called: map[function]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}, recipes: map[span]bool{}, recipeOf: map[*chunk]span{}}
+		reported: map[findingKey]int{}, following: map[*source]bool{}, called: map[function]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}, recipes: map[span]bool{}, recipeOf: map[*chunk]span{},
+		folders: map[string]bool{}, patterns: map[string]bool{}}
 	if earlier != nil {
 		maps.Copy(r.files, earlier.files)
 	}

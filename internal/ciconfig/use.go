@@ -78,6 +78,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordSetTags(c, lits)
 	r.recordSetImage(lits)
 	r.recordApplied(sh, c, lits)
+	r.recordWides(sh, c, lits)
 	r.recordSkaffold(c, lits)
 	r.recordHelm(c, lits)
 	r.recordBake(sh, lits)
