@@ -146,7 +146,7 @@ func written(m *yaml.Node, t *tree) bool {
 
 // specialRunner is a tag of runners with hardware, or a system, that docker run
 // does not hand on.
-var specialRunner = regexp.MustCompile(`(?i)(^|[-_. /])(gpu|cuda|nvidia|windows|win|macos|mac|osx|darwin|ios|xcode)[0-9]*([-_. /]|$)`)
+var specialRunner = regexp.MustCompile(`(?i)(^|[-_. /])(gpu|cuda|nvidia|kvm|windows|win|macos|mac|osx|darwin|ios|xcode)[0-9]*([-_. /]|$)`)
 
 // special is a tag of such a runner that a job asks for.
 func (r *run) special(j *job) string {
