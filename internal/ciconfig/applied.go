@@ -34,72 +34,6 @@ type applying struct {
 	deep bool   // and the folders in it
 }
 
-// narrow are commands that do not read the manifests in a folder that they name; a build
-// takes the whole checkout.
-var narrow = map[string]bool{"cd": true, "pushd": true, "ls": true, "mkdir": true, "rmdir": true, "test": true, "[": true, "echo": true, "printf": true, "rm": true}
-
-// carries are commands that change, copy or send what is in a folder.
-var carries = map[string]bool{"find": true, "sed": true, "perl": true, "yq": true, "scp": true, "rsync": true, "cp": true, "mv": true, "tar": true, "zip": true, "lftp": true, "kustomize": true, "kubectl": true, "oc": true}
-
-// recordWide remembers a word of a script that may name several files: a pattern, or a
-// folder.
-func (r *run) recordWide(sh *shell, word string) {
-	word = strings.TrimPrefix(word, "${CI_PROJECT_DIR}/")
-	if strings.HasPrefix(word, "$") {
-		return // a value like others
-	}
-	word = path.Join(sh.dir, word)
-	if i := strings.IndexAny(word, "*?[{$"); i >= 0 {
-		r.patterns[word[:i]] = true
-	} else {
-		r.folders[word] = true
-	}
-}
-
-// recordWides does it for the words of a command. One that applies files is looked at
-// by itself.
-func (r *run) recordWides(sh *shell, c *command, lits []string) {
-	switch lits[0] {
-	case "kubectl", "oc":
-		if slices.ContainsFunc(r.applied, func(a applying) bool { return a.at == c.at }) {
-			return
-		}
-	default:
-		if imageTools[lits[0]] || narrow[lits[0]] {
-			return
-		}
-	}
-	for i, l := range lits[1:] {
-		if _, v, ok := strings.Cut(l, "="); ok && strings.HasPrefix(l, "-") {
-			l = v
-		}
-		if k := slices.Index(c.pos, i+1); k >= 0 && !strings.HasPrefix(l, "-") && !strings.ContainsAny(l, " |;:\"") {
-			if path.Clean(l) == "." && !carries[lits[0]] {
-				continue // a check of the sources
-			}
-			r.recordWide(sh, l)
-		}
-	}
-}
-
-// amongOthers says whether a script may name a file together with others.
-func (r *run) amongOthers(p string) bool {
-	for dir := path.Dir(p); ; dir = path.Dir(dir) {
-		if r.folders[dir] {
-			return true
-		}
-		if dir == "." || dir == "/" {
-			break
-		}
-	}
-	for begin := range r.patterns {
-		if strings.HasPrefix(p, begin) {
-			return true
-		}
-	}
-	return false
-}
-
 // plainPath is a path that a shell takes as it stands.
 var plainPath = regexp.MustCompile(`^[A-Za-z0-9_./-]+$`)
 
@@ -336,40 +270,4 @@ func sedFor(names, files []string) string {
 		parts = append(parts, `s|\`+n+"|"+n+"|")
 	}
 	return `"` + strings.Join(parts, "; ") + `" ` + strings.Join(files, " ")
-}
-
-// byHand is what to write where a manifest, or a chart's values, hold an image that no job
-// sets, or "".
-func (r *run) byHand(u *use) string {
-	if u.bad != "literal-in-file" || u.command != "manifest" && u.command != "values" || u.overruled {
-		return ""
-	}
-	tag := r.uniqueName()
-	for _, p := range r.uses {
-		if p.push && p.ref.own && p.ref.name() == u.ref.name() && p.stability() == uniqueTag {
-			tag = tagOf(p)
-		}
-	}
-	if prefix := prefixOf(u.ref.name()); prefix != "" {
-		tag = prefix + "-" + tag
-	}
-	const there = "in a job of the pipeline that pushes the image, as no other has its tag: "
-	p := u.at.path()
-	kustomized := slices.ContainsFunc(r.kustomizations(), func(k *kustomization) bool { return k.reads[p] })
-	switch {
-	case r.gitops():
-		return "Argo CD or Flux may read the file: let a job of the pipeline that pushes the image commit the repository in ECR, written out, and " + tag
-	case kustomized && u.role == imageRole:
-		return there + "kustomize edit set image " + u.ref.f.show(u.ref.start, u.ref.nameEnd) + "=$CI_REGISTRY_IMAGE:" + tag
-	case r.files[path.Join(path.Dir(p), "Chart.yaml")] != nil && u.value != "":
-		if stem, ok := strings.CutSuffix(u.value, ".repository"); ok && (u.pair || u.ref.colon < 0 && u.ref.sep >= 0) {
-			return there + "helm upgrade ... --set " + u.value + "=$CI_REGISTRY_IMAGE," + stem + ".tag=" + tag
-		}
-		if u.ref.colon >= 0 && !u.pair {
-			return there + "helm upgrade ... --set " + u.value + "=$CI_REGISTRY_IMAGE:" + tag
-		}
-	case u.role == imageRole && !u.pair:
-		return there + `sed "s|` + u.at.text() + "|$CI_REGISTRY_IMAGE:" + tag + `|" ` + p + " | kubectl apply -f -, with a word such as IMAGE in place of the name in the file"
-	}
-	return ""
 }

@@ -1,0 +1,43 @@
+package ciconfig
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// byHand is what to write where a manifest, or a chart's values, hold an image that no job
+// sets, or "".
+func (r *run) byHand(u *use) string {
+	if u.bad != "literal-in-file" || u.command != "manifest" && u.command != "values" || u.overruled {
+		return ""
+	}
+	tag := r.uniqueName()
+	for _, p := range r.uses {
+		if p.push && p.ref.own && p.ref.name() == u.ref.name() && p.stability() == uniqueTag {
+			tag = tagOf(p)
+		}
+	}
+	if prefix := prefixOf(u.ref.name()); prefix != "" {
+		tag = prefix + "-" + tag
+	}
+	const there = "in a job of the pipeline that pushes the image, as no other has its tag: "
+	p := u.at.path()
+	kustomized := slices.ContainsFunc(r.kustomizations(), func(k *kustomization) bool { return k.reads[p] })
+	switch {
+	case r.gitops():
+		return "Argo CD or Flux may read the file: let a job of the pipeline that pushes the image commit the repository in ECR, written out, and " + tag
+	case kustomized && u.role == imageRole:
+		return there + "kustomize edit set image " + u.ref.f.show(u.ref.start, u.ref.nameEnd) + "=$CI_REGISTRY_IMAGE:" + tag
+	case r.files[path.Join(path.Dir(p), "Chart.yaml")] != nil && u.value != "":
+		if stem, ok := strings.CutSuffix(u.value, ".repository"); ok && (u.pair || u.ref.colon < 0 && u.ref.sep >= 0) {
+			return there + "helm upgrade ... --set " + u.value + "=$CI_REGISTRY_IMAGE," + stem + ".tag=" + tag
+		}
+		if u.ref.colon >= 0 && !u.pair {
+			return there + "helm upgrade ... --set " + u.value + "=$CI_REGISTRY_IMAGE:" + tag
+		}
+	case u.role == imageRole && !u.pair:
+		return there + `sed "s|` + u.at.text() + "|$CI_REGISTRY_IMAGE:" + tag + `|" ` + p + " | kubectl apply -f -, with a word such as IMAGE in place of the name in the file"
+	}
+	return ""
+}
