@@ -327,10 +327,15 @@ func (s imageSpec) dockerFlags() []string {
 	return out
 }
 
-// predefined is the line that makes $predefined of what GitLab and the platform set
+// predefinedLine is the line that makes $predefined of what GitLab and the platform set
 // for the job: a -e for each, by its name alone, so that a value with quotes or line
-// breaks arrives as it is. Programs read such variables by themselves.
-const predefinedLine = `predefined=$(env | sed -nE 's/^((CI|GITLAB|KUBE)[A-Z0-9_]*)=.*/-e \1/p')`
+// breaks arrives as it is. Programs read such variables by themselves. Other variables
+// that the job may have or not come with them if it has them: docker run takes away
+// from the image's own environment what -e names and the job has not.
+// https://docs.docker.com/reference/cli/docker/container/run/#env
+func predefinedLine(others []string) string {
+	return `predefined=$(env | sed -nE 's/^(` + strings.Join(append([]string{"(CI|GITLAB|KUBE)[A-Z0-9_]*"}, others...), "|") + `)=.*/-e \1/p')`
+}
 
 // givenByName finds the variables that $predefined holds.
 var givenByName = regexp.MustCompile(`^(CI|GITLAB|KUBE)[A-Z0-9_]*$`)
@@ -346,13 +351,15 @@ func steering(name string) bool {
 	return false
 }
 
-// environment are the -e flags for all other variables: what the pipeline and the
-// known settings define and what the commands name.
-func (r *run) environment(s *site, script []string) []string {
-	want := map[string]bool{}
+// environment are the -e flags for all other variables, which the pipeline and the known
+// settings define. maybe are those that the job may have or not: the ones of dotenv
+// reports, and what only the commands name, which may come from the settings of a group
+// or from the image.
+func (r *run) environment(s *site, script []string) (flags, maybe []string) {
+	want, named := map[string]bool{}, r.named(script, 0)
 	put := func(names ...string) {
 		for _, n := range names {
-			if !steering(n) {
+			if !steering(n) || slices.Contains(named, n) {
 				want[n] = true
 			}
 		}
@@ -367,19 +374,21 @@ func (r *run) environment(s *site, script []string) []string {
 			}
 		}
 	}
-	put(r.cfg.reported()...)
 	put(sortedKeys(r.in.Project.Variables)...)
 	put(r.in.Project.Secrets...)
-	for _, n := range r.named(script, 0) {
-		want[n] = true
-	}
-	out := []string{"$predefined"}
+	flags = []string{"$predefined"}
 	for _, n := range sortedKeys(want) {
 		if !givenByName.MatchString(n) {
-			out = append(out, "-e "+n)
+			flags = append(flags, "-e "+n)
 		}
 	}
-	return out
+	for _, n := range slices.Concat(r.cfg.reported(), named) {
+		if !want[n] && !givenByName.MatchString(n) && !slices.Contains(maybe, n) {
+			maybe = append(maybe, n)
+		}
+	}
+	slices.Sort(maybe)
+	return flags, maybe
 }
 
 // quote is a word in double quotes where it needs them. Variables are put in, as

@@ -55,7 +55,8 @@ func (r *run) services(t *tree, s *site, c *container) (why string) {
 				flags = append(flags, "--network-alias "+alias)
 			}
 		}
-		flags = append(flags, r.environment(s, nil)...)
+		variables, _ := r.environment(s, nil)
+		flags = append(flags, variables...)
 		for _, v := range sp.variables {
 			flags = append(flags, "-e "+quote(v))
 		}

@@ -32,7 +32,8 @@ func (r *run) layout(s *site, c container, script, after []string) (out []change
 	}
 	write := func(key string, c container, before, cmds []string) string {
 		text := indent + key + ":" + eol
-		for _, l := range append(append([]string{predefinedLine}, before...), r.started(s, c, kind, cmds)) {
+		flags, maybe := r.environment(s, cmds)
+		for _, l := range append(append([]string{predefinedLine(maybe)}, before...), c.started(flags, kind, cmds)) {
 			text += listEntry(indent+step, l, eol)
 		}
 		return text
@@ -91,9 +92,9 @@ func (r *run) layout(s *site, c container, script, after []string) (out []change
 // indentation.
 const maxLine = 104
 
-// started is the docker run of some commands.
-func (r *run) started(s *site, c container, kind shellKind, cmds []string) string {
-	flags := append(slices.Clone(c.flags), r.environment(s, cmds)...)
+// started is the docker run of some commands, with the flags for their variables.
+func (c container) started(variables []string, kind shellKind, cmds []string) string {
+	flags := append(slices.Clone(c.flags), variables...)
 	shell, cmds := kind.wrapped(append(slices.Clone(c.first), cmds...))
 	var b strings.Builder
 	line := "docker run --rm -i"
