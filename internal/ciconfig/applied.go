@@ -32,6 +32,9 @@ type applying struct {
 	open bool   // no command can be put before it
 	only bool   // it wants no more than the names in the file
 	deep bool   // and the folders in it
+
+	sed    bool // it is sed, which changes the file before; arg is its script
+	behind bool // which stands behind -e
 }
 
 // plainPath is a path that a shell takes as it stands.
@@ -108,7 +111,7 @@ func beginsLine(before string) bool {
 
 // appliedBy are the commands that apply a manifest, where nothing else reads it and each
 // of them can be told to fill it in.
-func (r *run) appliedBy(s *source, docs []*yaml.Node) (out []applying) {
+func (r *run) appliedBy(s *source, docs []*yaml.Node) []applying {
 	for _, d := range docs {
 		if child(deref(d), "apiVersion") == nil || child(deref(d), "kind") == nil {
 			return nil
@@ -122,11 +125,16 @@ func (r *run) appliedBy(s *source, docs []*yaml.Node) (out []applying) {
 			return nil
 		}
 	}
+	out, ok := r.filledBySed(s)
+	if !ok {
+		return nil
+	}
 	for _, a := range r.applied {
 		switch {
 		case a.path == "": // it may be this one
 			return nil
 		case !a.reads(s.path), a.only:
+		case slices.ContainsFunc(out, func(e applying) bool { return e.sed && e.job == a.job }):
 		case a.open:
 			return nil
 		default:
@@ -166,7 +174,8 @@ func (r *run) namedBeside(s *source) bool {
 			if bytes.HasPrefix(bytes.TrimSpace(f.Content[start:at+1]), []byte("#")) {
 				continue
 			}
-			if !slices.ContainsFunc(r.applied, func(a applying) bool { return a.reads(s.path) && a.at.src == from && a.at.start <= at && at < a.at.end }) {
+			there := span{from, at, at}
+			if !slices.ContainsFunc(r.applied, func(a applying) bool { return a.reads(s.path) && there.within(a.at) }) && !slices.ContainsFunc(r.sedEdits, func(e sedEdit) bool { return e.src == s && there.within(e.at) }) {
 				return true
 			}
 		}
@@ -193,7 +202,7 @@ func (u *use) takes(by []applying) {
 // pipelines that apply it.
 func (r *run) notFilled() {
 	for _, u := range r.uses {
-		if u.applied != nil && u.bad == "" && (u.stability() == movingTag && u.retagged == "" || slices.ContainsFunc(u.filling(r.after), func(n string) bool { return strings.Contains(n, "{") })) {
+		if u.applied != nil && u.bad == "" && (u.stability() == movingTag && u.retagged == "" || slices.ContainsFunc(u.filling(r.after), func(n string) bool { return strings.Contains(n, "{") || r.sedTakes(u.at.src, n) })) {
 			u.bad = "literal-in-file"
 		}
 	}
@@ -220,7 +229,7 @@ func (u *use) filling(changes []change) (names []string) {
 // fillIn lets the commands that apply manifests put in the variables which those take now.
 func (r *run) fillIn(changes []change) (out []change) {
 	names, files := map[span][]string{}, map[span][]string{}
-	piped := map[span]applying{}
+	piped, seds := map[span]applying{}, map[span]applying{}
 	var order []span
 	for _, u := range r.uses {
 		if u.applied == nil || u.bad != "" {
@@ -233,6 +242,9 @@ func (r *run) fillIn(changes []change) (out []change) {
 				}
 			}
 			file := a.word
+			if a.sed {
+				seds[a.at] = a
+			}
 			if rest := strings.TrimPrefix(u.at.path(), a.path+"/"); a.path != u.at.path() {
 				file = strings.TrimSuffix(a.word, "/") + "/" + rest
 			}
@@ -256,7 +268,15 @@ func (r *run) fillIn(changes []change) (out []change) {
 			with = "sed " + sedFor(names[at], files[at]) + " | "
 			out = append(out, change{span: a.arg, with: a.flag + "-"})
 		}
-		out = append(out, change{span: span{at.src, at.start, at.start}, with: at.src.encoded(at.start, with)})
+		place := at
+		if a, ok := seds[at]; ok {
+			place, with = a.arg, sedFor(names[at], nil)+"-e "
+			if !a.behind {
+				with = "-e " + with
+			}
+		}
+		place.end = place.start
+		out = append(out, change{span: place, with: at.src.encoded(place.start, with)})
 		r.report("manifest-filled", at, strings.Join(files[at], ", "))
 	}
 	return out

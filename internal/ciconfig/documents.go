@@ -181,9 +181,13 @@ func (r *run) manifest(s *source, e *env) bool {
 			if ch == nil {
 				return
 			}
-			for _, v := range e.interpolate(ch, d) {
+			values := e.interpolate(ch, d)
+			if key == "image" && len(values) == 1 {
+				values = r.withSedTags(s, ch.span(0, len(ch.text)), values[0])
+			}
+			for _, v := range values {
 				for _, ref := range r.references(v) {
-					if key == "image" && r.replaced(s, ref) {
+					if key == "image" && (r.replaced(s, ref) || ref.own && r.replacedBySed(s, ch.span(0, len(ch.text)))) {
 						r.report("name-replaced", ch.span(0, len(ch.text)), ref.String())
 						continue
 					}

@@ -256,7 +256,7 @@ func (r *run) settleBy(cluster []*movings, siblings map[string][]*use, drop drop
 		switch {
 		case sibling != nil:
 			c, d, ok = drop(g, sibling)
-		case !prefixed(g): // a tag that nobody can judge would be there else
+		case !prefixed(g) || r.besideMoving(g): // a tag that nobody can judge would be there else
 			c, d, ok = r.replaceMoving(g, siblings[g.name])
 		}
 		if !ok {
@@ -339,6 +339,14 @@ func (r *run) copied(g *movings) *use {
 // prefixed says whether a tag of the nameless image looks like that of a named
 // one which has its prefix already: api-latest.
 func prefixed(g *movings) bool { return g.name == "" && strings.Contains(g.tag, "-") }
+
+// besideMoving says whether a build gives an image such a tag beside another that moves: it
+// is the same image, and would go beside what takes the place of the other.
+func (r *run) besideMoving(g *movings) bool {
+	return slices.ContainsFunc(r.uses, func(v *use) bool {
+		return v.ref.own && v.push && v.stability() == movingTag && !strings.Contains(tagOf(v), "-") && slices.ContainsFunc(g.pushes, func(p *use) bool { return v.builtWith(p) })
+	})
+}
 
 // sameImage says whether a push with a unique tag is of the same image: one build
 // gives it both. Where names are prefixes already, the image is the text before

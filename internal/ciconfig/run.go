@@ -64,7 +64,8 @@ type run struct {
 	folders        map[string]bool              // words of scripts that may be folders
 	patterns       map[string]bool              // how words of scripts begin that are patterns
 	applied        []applying                   // what kubectl applies
-	imagesSet      [][3]string                  // kind, name and container of which a command sets the image
+	sedEdits       []sedEdit
+	imagesSet      [][3]string // kind, name and container of which a command sets the image
 	kustomize      kustomizing
 	setParts       []imagePart // of images that commands write apart
 	handedTags     []handedTag // what may hand on a tag alone

@@ -78,7 +78,10 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordSetTags(c, lits)
 	r.recordSetImage(lits)
 	r.recordApplied(sh, c, lits)
-	r.recordWides(sh, c, lits)
+	sed := r.recordSed(sh, c, lits)
+	if !sed {
+		r.recordWides(sh, c, lits)
+	}
 	r.recordSkaffold(c, lits)
 	r.recordHelm(c, lits)
 	r.recordBake(sh, lits)
@@ -127,6 +130,9 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 				continue
 			case written:
 				r.half(u)
+			}
+			if sed && r.searched(u) {
+				continue
 			}
 			r.inColumns(sh, u)
 			if sets && r.imageKey(u) || u.role == repositoryRole && r.flagPairs(u) {
