@@ -95,6 +95,9 @@ func (r *run) contain(s *site) (out []change, why string) {
 		return nil, "the job has run:"
 	}
 	for _, j := range append([]*job{s.job}, s.users...) {
+		if j.tree.kid("release") != nil { // https://docs.gitlab.com/ci/yaml/#release
+			return nil, "release: runs release-cli or glab in the job's image, and that of .docker has neither; a job of its own, in an image that has, can make the release"
+		}
 		if tag := r.special(j); tag != "" {
 			return nil, "its runner is chosen by the tag " + tag + " and what that one has does not reach a container by itself"
 		}

@@ -71,7 +71,7 @@ func (r *run) unbuilt() {
 // mayMention is the cheap test: does the file name the registry, a variable
 // that leads to it, or a variable at all in the place of an image?
 func (r *run) mayMention(s *source) bool {
-	return bytes.ContainsRune(s.data, '$') || bytes.Contains(s.data, []byte("CI_REGISTRY")) || bytes.Contains(s.data, []byte(r.in.Project.OldHost)) || isDockerfile(s.path) || isHCL(s.path)
+	return bytes.ContainsRune(s.data, '$') || bytes.Contains(s.data, []byte("CI_REGISTRY")) || bytes.Contains(s.data, []byte(r.in.Project.OldHost)) || bytes.Contains(s.data, []byte(r.in.Project.Path+"/")) || isDockerfile(s.path) || isHCL(s.path)
 }
 
 // isJenkins says whether a file is Jenkins's, which has none of GitLab's variables.
@@ -244,19 +244,29 @@ func composedImages(n *yaml.Node, images map[*yaml.Node]bool, depth int) {
 }
 
 // parted looks at an image whose registry and repository are apart, as in the
-// values of many Helm charts. The chart joins them, so a name in it cannot be
+// values of many Helm charts, where the registry may stand in another place. The chart joins them, so a name in it cannot be
 // moved to the tag with certainty.
 func (r *run) parted(s *source, e *env, n *yaml.Node) {
 	registry, repository := child(n, "registry"), child(n, "repository")
-	if registry == nil || repository == nil || registry.Kind != yaml.ScalarNode || repository.Kind != yaml.ScalarNode {
+	if repository == nil || repository.Kind != yaml.ScalarNode || registry != nil && registry.Kind != yaml.ScalarNode {
 		return
 	}
-	host, name := s.scalar(registry), s.scalar(repository)
-	if host == nil || name == nil {
+	name := s.scalar(repository)
+	if name == nil {
 		return
 	}
 	d := &document{src: s}
-	values := product(product(e.interpolate(host, d), []text{{{text: "/"}}}), e.interpolate(name, d))
+	hosts := []text{{{text: r.in.Project.OldHost}}} // for the whole chart: global.imageRegistry
+	if registry != nil {
+		host := s.scalar(registry)
+		if host == nil {
+			return
+		}
+		hosts = e.interpolate(host, d)
+	} else if !strings.HasPrefix(name.text, r.in.Project.Path+"/") || len(r.helmsOf(s)) == 0 {
+		return
+	}
+	values := product(product(hosts, []text{{{text: "/"}}}), e.interpolate(name, d))
 	if tag := child(n, "tag"); tag != nil && tag.Kind == yaml.ScalarNode && tag.Value != "" {
 		if ch := s.scalar(tag); ch != nil { // a finding should name what is deployed
 			values = product(product(values, []text{{{text: ":"}}}), e.interpolate(ch, d))

@@ -108,7 +108,7 @@ func (r *run) sites() []*site {
 	jobs := r.cfg.jobs()
 	affected := map[string]*site{}
 	for _, j := range jobs {
-		if !j.hidden && j.tree.kid("script") != nil {
+		if !j.hidden && (j.tree.kid("script") != nil || j.tree.kid("run") != nil) {
 			if s := r.ownImage(j); s != nil {
 				affected[j.name] = s
 			}
