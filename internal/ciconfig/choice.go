@@ -18,6 +18,12 @@ type choice struct {
 	spare bool // nothing takes the value by itself: an option, a default that is always given
 }
 
+// way says whether the alternatives are ways through a script or turns of a loop.
+func (c *choice) way() bool {
+	_, way := c.among.(*choice)
+	return way
+}
+
 // chosen are values as a part of an alternative.
 func chosen(vals []text, by *choice) []text {
 	if by == nil {

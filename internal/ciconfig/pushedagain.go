@@ -15,6 +15,16 @@ import (
 func (r *run) pushedAgain() {
 	gone := r.gone()
 	pushes := map[string][]*job{}
+	// One line of a template may push for many jobs: one finding names the first of them.
+	whys := map[pushedPlace]string{}
+	byWay := map[pushedBy]span{}
+	report := func(u *use, pair bool, why string) {
+		at := pushedPlace{u.place(), pair}
+		if whys[at] == "" {
+			whys[at] = why
+		}
+		r.reportWhy(Warning, "pushed-again", at.span, u.ref.String(), whys[at])
+	}
 	for _, u := range r.uses {
 		if !u.push || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || gone[u] || u.role == repositoryRole || u.ref.colon < 0 || u.retagged != "" {
 			continue
@@ -31,26 +41,55 @@ func (r *run) pushedAgain() {
 				continue
 			}
 			if u.ofTheCommit() && asksForTags(j) && r.in.Project.runs(j) {
-				r.reportWhy(Warning, "pushed-again", u.place(), u.ref.String(), j.name+" is in pipelines for the default branch and for git tags, which may be of one commit")
+				report(u, false, j.name+" is in pipelines for the default branch and for git tags, which may be of one commit")
 			}
 			if i := slices.IndexFunc(pushes[to], func(k *job) bool {
+				if first, same := byWay[pushedBy{to, k}]; same && first == u.at {
+					return false // the script asks by which of its jobs it was started
+				}
 				return k.in == j.in && !(selects(k) && selects(j)) && r.in.Project.together(k, j)
 			}); i >= 0 {
-				r.reportWhy(Warning, "pushed-again", u.place(), u.ref.String(), pushes[to][i].name+" and "+j.name+" are in one pipeline")
+				report(u, true, pushes[to][i].name+" and "+j.name+" are in one pipeline")
 			}
 			pushes[to] = append(pushes[to], j)
+			if u.onOneWay() {
+				byWay[pushedBy{to, j}] = u.at
+			}
 		}
 	}
+}
+
+// pushedPlace is a place that pushes a tag again, in two jobs of one pipeline or not.
+type pushedPlace struct {
+	span
+	pair bool
+}
+
+// pushedBy is a tag and a job that pushes it.
+type pushedBy struct {
+	tag string
+	job *job
 }
 
 // ofTheJob are variables that differ from job to job.
 var ofTheJob = regexp.MustCompile(`\$\{CI_(JOB|NODE|RUNNER)_`)
 
-// optionalTag says whether the use has one of several tags, of which rules or a matrix
-// choose one: which of them two jobs have in common is not known.
+// optionalTag says whether the use has one of several tags, of which rules or inputs
+// choose one: which of them two jobs have in common is not known. A job with a matrix has
+// each of them, and a script that sets a variable on one of its ways may take it.
 func (u *use) optionalTag() bool {
 	for i := u.ref.start; i < u.ref.tagEnd; i++ {
-		if u.ref.f.t[u.ref.f.piece[i]].by != nil {
+		if by := u.ref.f.t[u.ref.f.piece[i]].by; by != nil && by.name == "" && !by.way() {
+			return true
+		}
+	}
+	return false
+}
+
+// onOneWay says whether only one way through a script gives the use its value.
+func (u *use) onOneWay() bool {
+	for i := u.ref.start; i < u.ref.tagEnd; i++ {
+		if by := u.ref.f.t[u.ref.f.piece[i]].by; by != nil && by.way() {
 			return true
 		}
 	}
