@@ -161,18 +161,23 @@ func diffInk(line string) string {
 	return "0"
 }
 
-// byCode groups the findings of a severity, each code where it comes first.
+// byCode groups the findings of a severity, each code and cause where it comes first.
 func (r *rewritten) byCode(s ciconfig.Severity) [][]ciconfig.Finding {
+	type key struct {
+		code    ciconfig.Code
+		meaning string
+	}
 	var groups [][]ciconfig.Finding
-	at := map[ciconfig.Code]int{}
+	at := map[key]int{}
 	for _, f := range r.res.Findings {
 		if f.Severity != s {
 			continue
 		}
-		n, ok := at[f.Code]
+		k := key{f.Code, meaning(f)}
+		n, ok := at[k]
 		if !ok {
 			n = len(groups)
-			at[f.Code] = n
+			at[k] = n
 			groups = append(groups, nil)
 		}
 		groups[n] = append(groups[n], f)
@@ -180,17 +185,24 @@ func (r *rewritten) byCode(s ciconfig.Severity) [][]ciconfig.Finding {
 	return groups
 }
 
-// writeFindings writes findings of one code: what it means and what to do once,
-// then the places.
+// meaning is what a finding says without the names that it is about.
+func meaning(f ciconfig.Finding) string {
+	if f.Detail == "" {
+		return f.Message
+	}
+	return strings.TrimSuffix(f.Message, " ("+f.Names()+")")
+}
+
+// writeFindings writes findings of one code and cause: what it means once, then the
+// places; and what to do once, or at each place where that differs.
 func writeFindings(b *strings.Builder, color ink, group []ciconfig.Finding) {
 	first := group[0]
-	meaning := first.Message
-	if first.Detail != "" {
-		meaning = strings.TrimSuffix(meaning, " ("+first.Names()+")")
-	}
+	alike := !slices.ContainsFunc(group, func(f ciconfig.Finding) bool { return f.Remedy != first.Remedy })
 	fmt.Fprintf(b, "%s %s (for the %s)\n", color.of(severityInk[first.Severity], string(first.Severity)), color.of("1", string(first.Code)), first.Owner)
-	writeWrapped(b, "  ", visible(meaning)+".")
-	writeWrapped(b, "  What to do: ", visible(first.Remedy)+".")
+	writeWrapped(b, "  ", visible(meaning(first))+".")
+	if alike {
+		writeWrapped(b, "  What to do: ", visible(first.Remedy)+".")
+	}
 	for _, f := range group {
 		place := f.File
 		if f.Line > 0 {
@@ -203,6 +215,9 @@ func writeFindings(b *strings.Builder, color ink, group []ciconfig.Finding) {
 		if f.Detail != "" && f.Detail != f.Text {
 			fmt.Fprintf(b, "        %s\n", color.of("2", "("+visible(f.Names())+")"))
 		}
+		if !alike {
+			writeWrapped(b, "        What to do: ", visible(f.Remedy)+".")
+		}
 	}
 	b.WriteString("\n")
 }
@@ -211,11 +226,12 @@ func writeFindings(b *strings.Builder, color ink, group []ciconfig.Finding) {
 // head and the others below it.
 func writeWrapped(b *strings.Builder, head, text string) {
 	width := len(head)
+	below := strings.Repeat(" ", len(head)-len(strings.TrimLeft(head, " "))+2)
 	b.WriteString(head)
 	for i, word := range strings.Fields(text) {
 		if i > 0 && width+1+len(word) > 80 {
-			b.WriteString("\n    ")
-			width = 4
+			b.WriteString("\n" + below)
+			width = len(below)
 		} else if i > 0 {
 			b.WriteString(" ")
 			width++
