@@ -104,9 +104,18 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 		}
 		for _, p := range pushes {
 			if slices.Contains(r.cuts[cuts:], p) {
-				r.report("tag-dropped", p.place(), p.ref.String())
+				if r.gitTag(p) && slices.ContainsFunc(p.jobs(), func(j *job) bool { return j != nil && asksForTags(j) }) {
+					r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "in the pipelines for git tags that the job is in it was the git tag").
+						Remedy = "if anything takes the image by its release, push $CI_COMMIT_TAG in a job for git tags alone"
+				} else {
+					r.report("tag-dropped", p.place(), p.ref.String())
+				}
 			} else if p.retagged != "" && !deployed(cluster, p) {
-				r.report("tag-replaced", p.place(), p.ref.String())
+				why := ""
+				if r.gitTag(p) {
+					why = "a pipeline for a git tag pushed it under that name, and now that of a commit which its branch may have pushed already"
+				}
+				r.reportWhy(Warning, "tag-replaced", p.place(), p.ref.String(), why)
 			}
 		}
 		for _, g := range cluster {
@@ -119,16 +128,34 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 	}
 }
 
+// gitTag says whether a tag that moves with the branch is the git tag in some pipelines.
+func (r *run) gitTag(u *use) bool {
+	if u.ref.colon < 0 {
+		return false
+	}
+	named := false
+	for i := u.ref.colon + 1; i < u.ref.tagEnd; i++ {
+		named = named || refVariables[u.ref.f.t[u.ref.f.piece[i]].hole]
+	}
+	tags := r.in.Project
+	tags.tag = unnamed
+	return named && slices.ContainsFunc(u.jobs(), func(j *job) bool { return j != nil && tags.runs(j) })
+}
+
 // inPipeline says whether a job is seen to make a use. A script that none runs is for
 // hands: with a tag of the build it would push what no pipeline finds.
 func (u *use) inPipeline() bool { return u.job != nil || !u.document }
 
-// deployed says whether something in the files uses the image that a push
-// leaves behind, beside the tools that build and push it.
+// deployed says whether something in the pipeline uses the image that a push leaves
+// behind, beside the tools that build and push it. A file that no job is seen to read
+// does not show who used the old tag.
 func deployed(cluster []*movings, push *use) bool {
 	for _, g := range cluster {
 		for _, u := range g.all {
 			if u.ref.name() != push.ref.name() || u.push || u.role == textRole && !(u.lits != nil && textWriters[u.lits[0]]) {
+				continue
+			}
+			if u.document && !u.filled && u.applied == nil {
 				continue
 			}
 			if u.cmd == nil || u.document {

@@ -99,7 +99,7 @@ var vocabulary = map[Code]kind{
 		"docker push $CI_REGISTRY_IMAGE/api:latest   # docker push $CI_REGISTRY_IMAGE/api:$CI_COMMIT_SHA stays",
 		"nothing, unless something outside the pipeline uses that tag; let it use the tag of the build"},
 	"tag-replaced": {Warning, OwnerProject,
-		"a tag that moves was the only one and became one of the build, and nothing in the files uses the image",
+		"a tag that moves became one of the build, and no job is seen to use the image",
 		"docker push $CI_REGISTRY_IMAGE/api:$CI_COMMIT_REF_SLUG   # now api-$CI_COMMIT_SHA",
 		"find out what pulls the old tag, such as a cluster or another project, and let it use the tag of the build"},
 	"tag-collision": {Blocking, OwnerProject,
