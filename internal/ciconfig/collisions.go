@@ -79,11 +79,15 @@ func (u *use) target() string {
 // an image has several moving tags, each keeps what tells it from the others:
 // dev becomes dev-$CI_COMMIT_SHA, and debug-$CI_COMMIT_REF_SLUG
 // debug-$CI_COMMIT_SHA.
-// Where the image is pushed under that tag already, the pipeline's number takes
+// Where the image is pushed under that tag already, or by schedules, the pipeline's number takes
 // its place.
 func (r *run) successor(g *movings, siblings []*use) string {
 	unique := r.uniqueName()
-	if slices.ContainsFunc(siblings, func(s *use) bool { return tagOf(s) == braces(unique) }) && len(r.cfg.kids) == 0 {
+	again := slices.ContainsFunc(siblings, func(s *use) bool { return tagOf(s) == braces(unique) }) ||
+		ofACommit.MatchString(unique) && slices.ContainsFunc(g.pushes, func(p *use) bool { // which a schedule comes back to
+			return slices.ContainsFunc(p.jobs(), func(j *job) bool { return j != nil && asksForSchedules(j) })
+		})
+	if again && len(r.cfg.kids) == 0 {
 		unique = "$CI_PIPELINE_ID"
 	}
 	literal := g.literal()

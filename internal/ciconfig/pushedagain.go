@@ -11,7 +11,8 @@ import (
 // pushedAgain reports tags that two jobs of one pipeline push: an image for one
 // platform and then the index under the same tag, or several builds of one commit. In a
 // registry where tags can be overwritten the last one won; in ECR it is refused. So it is
-// where a job is in pipelines for a branch and for git tags, and its tag is the commit.
+// where a job is in pipelines for a branch and for git tags, or in scheduled ones, and its
+// tag is the commit.
 func (r *run) pushedAgain() {
 	gone := r.gone()
 	pushes := map[string][]*job{}
@@ -26,7 +27,15 @@ func (r *run) pushedAgain() {
 		r.reportWhy(Warning, "pushed-again", at.span, u.ref.String(), whys[at])
 	}
 	for _, u := range r.uses {
-		if !u.push || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || gone[u] || u.role == repositoryRole || u.ref.colon < 0 || u.retagged != "" {
+		if !u.push || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || gone[u] || u.role == repositoryRole {
+			continue
+		}
+		for _, j := range u.jobs() {
+			if j != nil && !j.hidden && u.ofTheCommit(true) && asksForSchedules(j) {
+				report(u, false, j.name+" is in scheduled pipelines, which come back to a commit that has been built")
+			}
+		}
+		if u.ref.colon < 0 || u.retagged != "" {
 			continue
 		}
 		to := u.target()
@@ -40,7 +49,7 @@ func (r *run) pushedAgain() {
 			if slices.Contains(pushes[to], j) {
 				continue
 			}
-			if u.ofTheCommit() && asksForTags(j) && r.in.Project.runs(j) {
+			if u.ofTheCommit(false) && asksForTags(j) && r.in.Project.runs(j) {
 				report(u, false, j.name+" is in pipelines for the default branch and for git tags, which may be of one commit")
 			}
 			if i := slices.IndexFunc(pushes[to], func(k *job) bool {
@@ -138,20 +147,27 @@ func selects(j *job) bool {
 	})
 }
 
-// ofTheCommit says whether a tag is that of the commit alone, whatever the pipeline is.
-func (u *use) ofTheCommit() bool {
+// ofTheCommit says whether a tag is that of the commit alone, whatever the pipeline is; or
+// of the commit on its branch.
+func (u *use) ofTheCommit(branch bool) bool {
+	if u.retagged != "" {
+		return ofACommit.MatchString(u.retagged)
+	}
 	found := false
-	for i := u.ref.colon + 1; i < u.ref.tagEnd; i++ {
-		switch h := u.ref.f.t[u.ref.f.piece[i]].hole; h {
-		case "":
-		case "CI_COMMIT_SHA", "CI_COMMIT_SHORT_SHA", "CI_BUILD_REF":
+	for i := u.ref.colon + 1; u.ref.colon >= 0 && i < u.ref.tagEnd; i++ {
+		switch h := u.ref.f.t[u.ref.f.piece[i]].hole; {
+		case h == "":
+		case ofACommit.MatchString(h):
 			found = true
-		default:
+		case !branch || !refVariables[h] && h != "CI_COMMIT_BRANCH":
 			return false
 		}
 	}
 	return found
 }
+
+// ofACommit are variables that each pipeline of a commit has alike.
+var ofACommit = regexp.MustCompile(`\bCI_(COMMIT(_SHORT)?_SHA|BUILD_REF)\b`)
 
 // asksForTags says whether a job's rules, or only:, name pipelines for git tags.
 func asksForTags(j *job) bool {
@@ -169,3 +185,27 @@ func asksForTags(j *job) bool {
 	refs, _ := refsOf(t)
 	return slices.Contains(refs, "tags")
 }
+
+// asksForSchedules says whether a job's rules, or only:, name scheduled pipelines, or those
+// of the job that starts its pipeline.
+func asksForSchedules(j *job) bool {
+	if slices.ContainsFunc(j.startedBy(), asksForSchedules) {
+		return true
+	}
+	if t := j.tree.kid("rules"); t != nil {
+		return slices.ContainsFunc(items(t.node), func(n *yaml.Node) bool {
+			n = deref(n)
+			when, c := child(n, "when"), child(n, "if")
+			return c != nil && scheduled.MatchString(c.Value) && (when == nil || when.Value != "never")
+		})
+	}
+	t := j.tree.kid("only")
+	if t == nil {
+		return false
+	}
+	refs, _ := refsOf(t)
+	return slices.Contains(refs, "schedules")
+}
+
+// scheduled is the condition of a rule for scheduled pipelines.
+var scheduled = regexp.MustCompile(`\$CI_PIPELINE_SOURCE\s*==\s*["']schedule["']`)

@@ -52,6 +52,7 @@ func (r *run) recordTags(sh *shell, c *command, lits []string) {
 }
 
 var (
+	ofATrigger = regexp.MustCompile(`\bvariables\[[^\[\]]*\]["'\\]*=["'\\]*$`) // of the request that triggers a pipeline
 	ofTag      = regexp.MustCompile(`(?i)tag["'\]\\]*\s*[:=][\s"'\\]*$`)
 	takesEnv   = regexp.MustCompile(`(?i)tag["'\]\\]*\s*[:=]\s*(?:str)?env\(\s*["']?([A-Za-z_][A-Za-z0-9_]*)`)
 	wordBefore = regexp.MustCompile(`(?:^|[\s="'])$`)
@@ -119,7 +120,7 @@ func (r *run) alone(h handedTag, tag string, read map[string]bool) bool {
 		if m := setBefore.FindStringSubmatch(before); m != nil && read[m[1]] {
 			continue // a file of the project takes it
 		}
-		if ofTag.MatchString(before) || !h.keyed && wordBefore.MatchString(before) && !r.knows(before[strings.LastIndexByte(before, '\n')+1:]) {
+		if ofTag.MatchString(before) || ofATrigger.MatchString(before) || !h.keyed && wordBefore.MatchString(before) && !r.knows(before[strings.LastIndexByte(before, '\n')+1:]) {
 			return true
 		}
 	}

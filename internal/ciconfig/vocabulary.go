@@ -81,7 +81,7 @@ var vocabulary = map[Code]kind{
 	"pushed-again": {Warning, OwnerProject,
 		"a tag is pushed twice; tags in ECR are immutable, so the second push fails",
 		"amd64 and index:\n  script: docker push $CI_REGISTRY_IMAGE/api:$CI_COMMIT_SHA   # in both",
-		"give the tags of two jobs different ends, such as -amd64 for the image that an index lists; in a pipeline for a git tag push that one in place of the commit"},
+		"give the tags of two jobs different ends, such as -amd64 for the image that an index lists; in a pipeline for a git tag push that one in place of the commit, and in a scheduled one put $CI_PIPELINE_ID behind it"},
 	"registry-cleanup": {Warning, OwnerProject,
 		"the tags of an image are listed or deleted in the registry",
 		"skopeo list-tags docker://$CI_REGISTRY_IMAGE/api",
