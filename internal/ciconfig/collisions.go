@@ -79,8 +79,8 @@ func (u *use) target() string {
 // an image has several moving tags, each keeps what tells it from the others:
 // dev becomes dev-$CI_COMMIT_SHA, and debug-$CI_COMMIT_REF_SLUG
 // debug-$CI_COMMIT_SHA.
-// Where the image is pushed under that tag already, or by schedules, the pipeline's number takes
-// its place.
+// Where the image is pushed under that tag already, or by schedules, the number of the
+// pipeline takes its place.
 func (r *run) successor(g *movings, siblings []*use) string {
 	unique := r.uniqueName()
 	again := slices.ContainsFunc(siblings, func(s *use) bool { return tagOf(s) == braces(unique) }) ||

@@ -104,7 +104,7 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 		}
 		for _, p := range pushes {
 			if slices.Contains(r.cuts[cuts:], p) {
-				if r.gitTag(p) && slices.ContainsFunc(p.jobs(), func(j *job) bool { return j != nil && asksForTags(j) }) {
+				if r.gitTag(p) && !r.pushesGitTag(p.ref.name()) && slices.ContainsFunc(p.jobs(), func(j *job) bool { return j != nil && asksForTags(j) }) {
 					r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "in the pipelines for git tags that the job is in it was the git tag").
 						Remedy = "if anything takes the image by its release, push $CI_COMMIT_TAG in a job for git tags alone"
 				} else {
@@ -140,6 +140,21 @@ func (r *run) gitTag(u *use) bool {
 	tags := r.in.Project
 	tags.tag = unnamed
 	return named && slices.ContainsFunc(u.jobs(), func(j *job) bool { return j != nil && tags.runs(j) })
+}
+
+// pushesGitTag says whether an image is pushed under the git tag by its own variable.
+func (r *run) pushesGitTag(name string) bool {
+	return slices.ContainsFunc(r.uses, func(u *use) bool {
+		if !u.push || !u.ref.own || u.ref.name() != name || u.ref.colon < 0 {
+			return false
+		}
+		for i := u.ref.colon + 1; i < u.ref.tagEnd; i++ {
+			if u.ref.f.t[u.ref.f.piece[i]].hole == "CI_COMMIT_TAG" {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // inPipeline says whether a job is seen to make a use. A script that none runs is for
