@@ -276,13 +276,25 @@ func (c *config) include(d *document, n *yaml.Node) *tree {
 				ref = r.Value
 			}
 			for _, f := range items(child(n, "file")) {
-				if f = deref(f); f != nil {
-					out.lay(c.outside(d, Include{Kind: "project", Project: v.Value, Ref: ref, File: f.Value}, with))
+				if f = deref(f); f == nil {
+					continue
 				}
+				if c.own(v.Value, ref) && c.files[path.Clean(strings.TrimPrefix(c.expand(f.Value), "/"))] != nil {
+					out.lay(c.local(d, f.Value, with))
+					continue
+				}
+				out.lay(c.outside(d, Include{Kind: "project", Project: v.Value, Ref: ref, File: f.Value}, with))
 			}
 		}
 	}
 	return out.tree
+}
+
+// own says whether an include of a project's file means this project, as its default
+// branch has it: as these files become.
+func (c *config) own(project, ref string) bool {
+	p := c.in.Project
+	return strings.EqualFold(c.expand(project), p.Path) && (ref == "" || ref == "HEAD" || c.expand(ref) == p.defaultBranch())
 }
 
 // wildcards is what GitLab makes of an include with stars: two of them stand for

@@ -94,7 +94,7 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 		if !slices.ContainsFunc(pushes, (*use).inPipeline) || !r.settleMoving(cluster, siblings) {
 			for _, g := range cluster {
 				for _, u := range g.all {
-					u.retagged = ""
+					u.retagged, u.gitTagged = "", false
 				}
 			}
 			for _, p := range pushes {
@@ -112,7 +112,7 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 				}
 			} else if p.retagged != "" && !deployed(cluster, p) {
 				why := ""
-				if r.gitTag(p) {
+				if r.gitTag(p) && !p.gitTagged {
 					why = "a pipeline for a git tag pushed it under that name, and now that of a commit which its branch may have pushed already"
 				}
 				r.reportWhy(Warning, "tag-replaced", p.place(), p.ref.String(), why)
@@ -269,7 +269,7 @@ func (r *run) settleMoving(cluster []*movings, siblings map[string][]*use) bool 
 	for _, drop := range []dropWay{r.dropMoving, r.dropPushes, nil} {
 		for _, g := range cluster {
 			for _, u := range g.all {
-				u.retagged = ""
+				u.retagged, u.gitTagged = "", false
 			}
 		}
 		if r.settleBy(cluster, siblings, drop) {

@@ -12,6 +12,7 @@ func (r *run) replaceMoving(g *movings, siblings []*use) (changes []change, drop
 		return nil, nil, false
 	}
 	with := r.successor(g, siblings)
+	released := r.keepsGitTag(g, with)
 	for _, u := range g.all {
 		if r.isCache(u) || r.givenAlready(u, with) {
 			drops = append(drops, u)
@@ -21,10 +22,31 @@ func (r *run) replaceMoving(g *movings, siblings []*use) (changes []change, drop
 		if !ok || !r.reaches(g.pushes, u) || r.before(g, u) {
 			return nil, nil, false
 		}
-		u.retagged = bracedTail(with)
+		u.retagged, u.gitTagged = bracedTail(with), released
+		if released {
+			c.with = strings.Replace(c.with, with, "${CI_COMMIT_TAG:-"+with+"}", 1)
+		}
 		changes = append(changes, c)
 	}
 	return changes, drops, true
+}
+
+// keepsGitTag says whether a tag that is the name of the branch or the git tag can go on
+// being the latter, in jobs that their rules put into pipelines for git tags too: where a
+// shell reads all that is written. So no second pipeline pushes the tag of the commit. A
+// slug is not what the git tag is.
+func (r *run) keepsGitTag(g *movings, with string) bool {
+	if g.tag != "${CI_COMMIT_REF_NAME}" || with != "$CI_COMMIT_SHA" {
+		return false
+	}
+	for _, u := range g.all {
+		if c, ok := u.tagPlace(with); !ok || u.cmd == nil || u.document || !u.shell || !r.inScript(c.span) {
+			return false
+		}
+	}
+	return slices.ContainsFunc(g.pushes, func(p *use) bool {
+		return slices.ContainsFunc(p.jobs(), func(j *job) bool { return j != nil && asksForTags(j) && !onlyTags(j) })
+	})
 }
 
 // reaches says whether a use finds the tag of the build. A file that no job fills in is

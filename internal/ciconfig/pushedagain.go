@@ -31,8 +31,14 @@ func (r *run) pushedAgain() {
 			continue
 		}
 		for _, j := range u.jobs() {
-			if j != nil && !j.hidden && u.ofTheCommit(true) && asksForSchedules(j) {
+			if j == nil || j.hidden {
+				continue
+			}
+			if u.ofTheCommit(true) && asksForSchedules(j) {
 				report(u, false, j.name+" is in scheduled pipelines, which come back to a commit that has been built")
+			}
+			if u.ofTheCommit(false) && asksForTags(j) && plainly(j) && r.in.Project.runs(j) && !r.keptGitTag(u) && !u.optionalTag() {
+				report(u, false, j.name+" is in pipelines for the default branch and for git tags, which may be of one commit")
 			}
 		}
 		if u.ref.colon < 0 || u.retagged != "" {
@@ -48,9 +54,6 @@ func (r *run) pushedAgain() {
 			}
 			if slices.Contains(pushes[to], j) {
 				continue
-			}
-			if u.ofTheCommit(false) && asksForTags(j) && r.in.Project.runs(j) {
-				report(u, false, j.name+" is in pipelines for the default branch and for git tags, which may be of one commit")
 			}
 			if i := slices.IndexFunc(pushes[to], func(k *job) bool {
 				if first, same := byWay[pushedBy{to, k}]; same && first == u.at {
@@ -164,6 +167,18 @@ func (u *use) ofTheCommit(branch bool) bool {
 		}
 	}
 	return found
+}
+
+// keptGitTag says whether another tag takes the place of the commit in a pipeline for a
+// git tag: ${CI_COMMIT_TAG:-$CI_COMMIT_SHA}, or that of a rule.
+func (r *run) keptGitTag(u *use) bool {
+	if u.gitTagged {
+		return true
+	}
+	asTag := ofACommit.ReplaceAllString(u.ref.f.show(0, u.ref.end), "CI_COMMIT_TAG")
+	return slices.ContainsFunc(r.uses, func(v *use) bool {
+		return v != u && v.push && v.at == u.at && v.job == u.job && (v.ref.f.show(0, v.ref.end) == asTag || v.ref.colon >= 0 && v.released())
+	})
 }
 
 // ofACommit are variables that each pipeline of a commit has alike.

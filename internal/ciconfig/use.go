@@ -24,6 +24,7 @@ type use struct {
 	job       *job
 	also      []*job // further jobs with the same line
 	retagged  string // what takes the place of its moving tag
+	gitTagged bool   // in a pipeline for a git tag, that one does
 	style     int
 	changes   []change
 	element   span       // in a list of tags, with its comma
