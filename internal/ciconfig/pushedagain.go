@@ -19,12 +19,12 @@ func (r *run) pushedAgain() {
 	// One line of a template may push for many jobs: one finding names the first of them.
 	whys := map[pushedPlace]string{}
 	byWay := map[pushedBy]span{}
-	report := func(u *use, pair bool, why string) {
-		at := pushedPlace{u.place(), pair}
+	report := func(u *use, why, remedy string) {
+		at := pushedPlace{u.place(), remedy}
 		if whys[at] == "" {
 			whys[at] = why
 		}
-		r.reportWhy(Warning, "pushed-again", at.span, u.ref.String(), whys[at])
+		r.reportWhy(Warning, "pushed-again", at.span, u.ref.String(), whys[at]).Remedy = remedy
 	}
 	for _, u := range r.uses {
 		if !u.push || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || gone[u] || u.role == repositoryRole {
@@ -35,10 +35,12 @@ func (r *run) pushedAgain() {
 				continue
 			}
 			if u.ofTheCommit(true) && asksForSchedules(j) {
-				report(u, false, j.name+" is in scheduled pipelines, which come back to a commit that has been built")
+				report(u, j.name+" is in scheduled pipelines, which come back to a commit that has been built",
+					"put $CI_PIPELINE_ID behind the commit, there and where the image is used")
 			}
 			if u.ofTheCommit(false) && asksForTags(j) && plainly(j) && r.in.Project.runs(j) && !r.keptGitTag(u) && !u.optionalTag() {
-				report(u, false, j.name+" is in pipelines for the default branch and for git tags, which may be of one commit")
+				report(u, j.name+" is in pipelines for the default branch and for git tags, which may be of one commit",
+					"in a pipeline for a git tag push that one in place of the commit: ${CI_COMMIT_TAG:-$CI_COMMIT_SHA} in a script")
 			}
 		}
 		if u.ref.colon < 0 || u.retagged != "" {
@@ -61,7 +63,8 @@ func (r *run) pushedAgain() {
 				}
 				return k.in == j.in && !(selects(k) && selects(j)) && r.in.Project.together(k, j)
 			}); i >= 0 {
-				report(u, true, pushes[to][i].name+" and "+j.name+" are in one pipeline")
+				report(u, pushes[to][i].name+" and "+j.name+" are in one pipeline",
+					"give the tags of the two jobs different ends, such as -amd64 for the image that an index lists")
 			}
 			pushes[to] = append(pushes[to], j)
 			if u.onOneWay() {
@@ -71,10 +74,10 @@ func (r *run) pushedAgain() {
 	}
 }
 
-// pushedPlace is a place that pushes a tag again, in two jobs of one pipeline or not.
+// pushedPlace is a place that pushes a tag again, and what to do there.
 type pushedPlace struct {
 	span
-	pair bool
+	remedy string
 }
 
 // pushedBy is a tag and a job that pushes it.
@@ -177,7 +180,7 @@ func (r *run) keptGitTag(u *use) bool {
 	}
 	asTag := ofACommit.ReplaceAllString(u.ref.f.show(0, u.ref.end), "CI_COMMIT_TAG")
 	return slices.ContainsFunc(r.uses, func(v *use) bool {
-		return v != u && v.push && v.at == u.at && v.job == u.job && (v.ref.f.show(0, v.ref.end) == asTag || v.ref.colon >= 0 && v.released())
+		return v != u && v.push && v.at == u.at && v.arg == u.arg && v.job == u.job && (v.ref.f.show(0, v.ref.end) == asTag || v.ref.colon >= 0 && v.releasedByRule())
 	})
 }
 

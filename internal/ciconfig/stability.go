@@ -78,9 +78,11 @@ func tagRule(n *yaml.Node) bool {
 // released says whether only pipelines for git tags have the use: by its job, or by the
 // rule that gives it name and tag.
 func (u *use) released() bool {
-	if u.job != nil && onlyTags(u.job) {
-		return true
-	}
+	return u.job != nil && onlyTags(u.job) || u.releasedByRule()
+}
+
+// releasedByRule says whether a rule for pipelines for git tags gives name and tag.
+func (u *use) releasedByRule() bool {
 	by := u.ref.f.t[u.ref.f.piece[u.ref.colon]].by
 	if by == nil {
 		return false
