@@ -24,7 +24,7 @@ func (r *run) replaceMoving(g *movings, siblings []*use) (changes []change, drop
 		}
 		u.retagged, u.gitTagged = bracedTail(with), released
 		if released {
-			c.with = strings.Replace(c.with, with, "${CI_COMMIT_TAG:-"+with+"}", 1)
+			c.with = "${CI_COMMIT_TAG:-" + c.with + "}"
 		}
 		changes = append(changes, c)
 	}
