@@ -38,7 +38,7 @@ func (r *run) allTags() map[*use][]*use {
 				elsewhere = append(elsewhere, v)
 				continue
 			}
-			_, fine := v.rewritten()
+			_, fine := v.rewritten(nil)
 			ok = ok && fine && v.bad == ""
 			tagged = append(tagged, v)
 		}
@@ -64,7 +64,7 @@ func (r *run) pushEach(tagged map[*use][]*use) {
 	for u, list := range tagged {
 		var commands []string
 		for _, v := range list {
-			if w, ok := v.rewritten(); ok && v.bad == "" && !slices.Contains(r.cuts, v) {
+			if w, ok := v.rewritten(r.after); ok && v.bad == "" && !slices.Contains(r.cuts, v) && !slices.Contains(commands, u.lits[0]+" push "+w) {
 				commands = append(commands, u.lits[0]+" push "+w)
 			}
 		}
@@ -95,15 +95,15 @@ func (u *use) tags() bool {
 	return false
 }
 
-// rewritten is the word of an argument as it will be.
-func (u *use) rewritten() (string, bool) {
+// rewritten is the word of an argument as it will be; later changes win over the use's own.
+func (u *use) rewritten(later []change) (string, bool) {
 	if u.at.src == nil || strings.HasPrefix(u.lits[u.arg], "-") {
 		return "", false
 	}
 	var inside []change
-	for _, c := range u.changes {
+	for _, c := range slices.Concat(u.changes, later) {
 		if c.within(u.at) {
-			inside = append(inside, c)
+			inside = append(slices.DeleteFunc(inside, func(o change) bool { return o.span == c.span }), c)
 		}
 	}
 	sort.Slice(inside, func(i, j int) bool { return inside[i].start < inside[j].start })
