@@ -79,7 +79,7 @@ func (r *run) pushEach(tagged map[*use][]*use) {
 // tags says whether the use gives a local image its name.
 func (u *use) tags() bool {
 	switch {
-	case strings.Contains(u.command, " tag") && u.arg == len(u.lits)-1:
+	case (strings.Contains(u.command, " tag") || len(u.lits) > 3 && u.lits[1] == "commit") && u.arg == len(u.lits)-1:
 		return true
 	case strings.Contains(u.command, " build"):
 		prev := u.lits[max(u.arg-1, 0)]

@@ -263,6 +263,9 @@ func verb(lits []string) string {
 		if strings.ContainsAny(l, "/:$.=") {
 			break
 		}
+		if l == "bud" && lits[0] == "buildah" { // its older name
+			l = "build"
+		}
 		if words = append(words, l); len(words) == 3 {
 			break
 		}
@@ -352,7 +355,8 @@ func pushes(lits []string, i int, arg, all string) bool {
 			return false
 		}
 		if strings.Contains(all, " push ") && !strings.Contains(all, " build ") && !strings.Contains(all, " bake ") {
-			return true
+			source, ok := pushSource(lits)
+			return !ok || i != source
 		}
 		if strings.Contains(all, " imagetools create ") {
 			return prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag=")
@@ -393,6 +397,32 @@ func pushes(lits []string, i int, arg, all string) bool {
 	}
 	return false
 }
+
+// pushSource is the place of the local image in a push that names where it goes, too:
+// buildah push IMAGE docker://DESTINATION.
+func pushSource(lits []string) (source int, ok bool) {
+	if lits[0] != "buildah" && lits[0] != "podman" {
+		return 0, false
+	}
+	var names []int
+	for i := slices.Index(lits, "push") + 1; i > 0 && i < len(lits); i++ {
+		switch l := lits[i]; {
+		case pushValues[l]:
+			i++
+		case !strings.HasPrefix(l, "-"):
+			names = append(names, i)
+		}
+	}
+	if len(names) != 2 {
+		return 0, false
+	}
+	return names[0], true
+}
+
+// pushValues are the flags of buildah push and podman push that take a value.
+// https://github.com/containers/buildah/blob/main/docs/buildah-push.1.md
+var pushValues = map[string]bool{"--authfile": true, "--cert-dir": true, "--compression-format": true, "--compression-level": true, "--creds": true, "--digestfile": true,
+	"--encrypt-layer": true, "--encryption-key": true, "--format": true, "-f": true, "--retry": true, "--retry-delay": true, "--sign-by": true, "--sign-passphrase-file": true}
 
 // jibImage says whether an argument names the image that Jib or Spring Boot builds
 // and pushes out of Maven or Gradle.
