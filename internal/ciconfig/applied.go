@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // Nobody puts variables into a manifest that kubectl applies as it is, so an image that
@@ -111,13 +109,8 @@ func beginsLine(before string) bool {
 
 // appliedBy are the commands that apply a manifest, where nothing else reads it and each
 // of them can be told to fill it in.
-func (r *run) appliedBy(s *source, docs []*yaml.Node) []applying {
-	for _, d := range docs {
-		if child(deref(d), "apiVersion") == nil || child(deref(d), "kind") == nil {
-			return nil
-		}
-	}
-	if bytes.Contains(s.data, []byte("$CI_")) || r.inMakefiles(s.path) || r.gitops() {
+func (r *run) appliedBy(s *source) []applying {
+	if !r.isManifest(s.path) || bytes.Contains(s.data, []byte("$CI_")) || r.inMakefiles(s.path) || r.gitops() {
 		return nil
 	}
 	for _, k := range r.kustomizations() {

@@ -23,7 +23,7 @@ func Candidate(p string) bool {
 	case ".yml", ".yaml", ".sh", ".bash", ".hcl", ".tpl", ".tmpl", ".env", ".j2", ".dockerfile", ".containerfile", ".mk", ".in", ".gotmpl", ".envrc", ".ksh", ".template", ".properties", ".groovy":
 		return true
 	case ".json":
-		if strings.Contains(base, "docker-bake") || strings.Contains(base, "compose") {
+		if strings.Contains(base, "docker-bake") || strings.Contains(base, "compose") || base == "devcontainer.json" {
 			return true
 		}
 	case ".tf", ".tfvars", ".nomad":

@@ -14,6 +14,7 @@ func TestCandidate(t *testing.T) {
 		"deploy":                            true,
 		".env.prod":                         true,
 		"docker-compose.json":               true,
+		".devcontainer/devcontainer.json":   true,
 		"LICENSE":                           false,
 		"sub/README":                        false,
 		"docs/compose.md":                   false,

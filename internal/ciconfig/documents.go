@@ -39,6 +39,7 @@ func (r *run) documents() {
 			r.plain(s, e)
 		}
 		for _, u := range r.uses[mark:] {
+			u.overruled = u.overruled || path.Base(f.Path) == "devcontainer.json" // what people start by hand holds nothing up
 			u.document, u.filled = true, u.filled || isDockerfile(f.Path) || r.fills(f.Path) || r.makes && r.inMakefiles(f.Path)
 		}
 	}
@@ -142,7 +143,7 @@ func (r *run) manifest(s *source, e *env) bool {
 	substituted := compose || namesVariables(s.data) || r.fills(s.path)
 	var applied []applying
 	if !substituted {
-		applied = r.appliedBy(s, docs)
+		applied = r.appliedBy(s)
 	}
 	seen, builds := map[*yaml.Node]bool{}, map[*yaml.Node]bool{}
 	if compose {

@@ -4,7 +4,15 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
+
+// isManifest says whether a file is one for Kubernetes.
+func (r *run) isManifest(p string) bool {
+	docs, err := r.files[p].documents()
+	return err == nil && !slices.ContainsFunc(docs, func(d *yaml.Node) bool { return child(deref(d), "apiVersion") == nil || child(deref(d), "kind") == nil })
+}
 
 // byHand is what to write where a manifest, or a chart's values, hold an image that no job
 // sets, or "".
@@ -36,7 +44,7 @@ func (r *run) byHand(u *use) string {
 		if u.ref.colon >= 0 && !u.pair {
 			return there + "helm upgrade ... --set " + u.value + "=$CI_REGISTRY_IMAGE:" + tag
 		}
-	case u.role == imageRole && !u.pair:
+	case u.role == imageRole && !u.pair && r.isManifest(p):
 		return there + `sed "s|` + u.at.text() + "|$CI_REGISTRY_IMAGE:" + tag + `|" ` + p + " | kubectl apply -f -, with a word such as IMAGE in place of the name in the file"
 	}
 	return ""
