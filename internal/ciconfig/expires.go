@@ -35,7 +35,7 @@ func (r *run) expires() {
 		if name == "" && r.platform() && len(pushes[name]) == 0 || u.job.needsUnseen() {
 			continue // .docker-build pushes the nameless image, or a job that nobody sees may
 		}
-		if (!u.document || u.command == fromArgs) && !r.dependable(r.made(pushes[name], u), u) || u.ref.digest < 0 && standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
+		if (!u.document || u.command == fromArgs) && !r.dependable(r.made(pushes[name], u), u) || u.ref.digest < 0 && u.retagged == "" && standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
 			r.report("expires", u.place(), u.ref.String()).cause = u.ref.String()
 		}
 	}

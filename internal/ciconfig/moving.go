@@ -67,8 +67,33 @@ func (r *run) movingTags() {
 	for _, g := range groups {
 		g.unseen = unseen[g.name]
 	}
+	r.joinBranch(groups)
 	r.decideMoving(clusters(groups, order), siblings)
 	r.composedTags()
+}
+
+// joinBranch puts uses of a tag that is written as the default branch to those of the
+// variable for it, where only pipelines of that branch have them.
+func (r *run) joinBranch(groups map[string]*movings) {
+	branch := r.in.Project.defaultBranch()
+	other := r.in.Project
+	other.branch = unnamed
+	for _, g := range groups {
+		if g.tag != branch || len(g.pushes) > 0 {
+			continue
+		}
+		for _, variable := range []string{"${CI_COMMIT_REF_SLUG}", "${CI_COMMIT_REF_NAME}", "${CI_COMMIT_BRANCH}"} {
+			to := groups[g.name+"\x00"+variable]
+			if to == nil || len(to.pushes) == 0 || slices.ContainsFunc(g.all, func(u *use) bool {
+				return slices.ContainsFunc(u.jobs(), func(j *job) bool { return j == nil || other.runs(j) })
+			}) {
+				continue
+			}
+			to.all = append(to.all, g.all...)
+			g.all = nil
+			break
+		}
+	}
 }
 
 // decideMoving takes out or replaces the tags that move, each cluster by
