@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"bytes"
 	"path"
 	"slices"
 	"strings"
@@ -137,6 +138,33 @@ func (b *build) buildArg(i int, name string) (text, bool) {
 		return slices.Concat(a.part(n, n+len(rest)), a[1:]), true
 	}
 	return nil, false
+}
+
+// undeclared says whether a build hands a value to an ARG that its Dockerfile does not
+// name: nothing reads it.
+func (r *run) undeclared(u *use) bool {
+	if u.cmd == nil {
+		return false
+	}
+	name, _, ok := strings.Cut(strings.TrimPrefix(u.ref.f.s[:u.ref.start], "--build-arg="), "=")
+	seen := false
+	for _, b := range r.builds {
+		if b.cmd.call != u.cmd.call {
+			continue
+		}
+		if _, given := b.buildArg(u.index, name); !ok || !given {
+			return false
+		}
+		for file := range b.files {
+			if s := r.files[file]; s != nil {
+				seen = true
+				if bytes.Contains(s.data, []byte(name)) {
+					return false
+				}
+			}
+		}
+	}
+	return seen
 }
 
 // handedToFrom settles the names that builds hand over as ARGs which a FROM has been

@@ -149,7 +149,7 @@ func (r *run) judge(changes []change) {
 			if remedy := r.byHand(u); remedy != "" {
 				f.Remedy = remedy
 			}
-		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.lits != nil && !ref.joined && (u.role == unclearRole || r.registryValue(u) || r.putsIn(u) && r.movesNames()):
+		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.lits != nil && !ref.joined && (u.role == unclearRole && !r.undeclared(u) || r.registryValue(u) || r.putsIn(u) && r.movesNames()):
 			r.report("base-handed-on", u.at, u.lits[0])
 		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && strings.HasPrefix(u.command, "variable TF_VAR_") && r.movesNames():
 			r.report("base-handed-on", u.at, "terraform")
