@@ -165,7 +165,7 @@ func (sh *shell) command(c *command) {
 		b, script := *sh, len(c.args)-1
 		switch name {
 		case "ssh":
-			sh.run.handedOut(c.at, c.args, name)
+			sh.run.sentBy(c, name)
 			b.away = true
 		case "trap":
 			script = 1

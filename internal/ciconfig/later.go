@@ -171,6 +171,7 @@ func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
 	}
 	if yes, away := fed(s); yes && sh.depth < maxCalls {
 		if away {
+			sh.run.handTags(at, vals)
 			sh.run.handedOut(at, vals, "ssh")
 		}
 		script := ch.sub(from, to)

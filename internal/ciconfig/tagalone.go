@@ -25,6 +25,13 @@ func (r *run) handTag(at span, t text, keyed bool) {
 	r.handedTags = append(r.handedTags, handedTag{at, t.String(), keyed})
 }
 
+// handTags remembers the words of a command that runs on another machine.
+func (r *run) handTags(at span, args []text) {
+	for _, a := range args {
+		r.handTag(at, a, false)
+	}
+}
+
 // deployers are commands that hand values to something which is not in the files.
 var deployers = map[string]bool{
 	"ansible": true, "ansible-playbook": true, "argocd": true, "curl": true, "flux": true, "helmfile": true, "jq": true, "nomad": true,

@@ -105,7 +105,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.kanikoCache(c, lits)
 	switch verb := verb(lits); lits[0] {
 	case "curl", "wget", "http", "ssh":
-		r.handedOut(c.at, c.args, verb)
+		r.sentBy(c, verb)
 	}
 	verb := verb(lits)
 	r.elsewhere(c)
@@ -163,12 +163,18 @@ func (sh *shell) readOn(lits []string) bool {
 	return textWriters[lits[0]]
 }
 
+// sentBy looks at what a command sends to another machine. A script of the project that
+// is fed to it takes the tags there, and is looked at by itself.
+func (r *run) sentBy(c *command, to string) {
+	if to == "ssh" && !slices.ContainsFunc(c.reads, func(file string) bool { return r.find(file) != nil }) {
+		r.handTags(c.at, c.args)
+	}
+	r.handedOut(c.at, c.args, to)
+}
+
 // handedOut reports own images that leave the project.
 func (r *run) handedOut(at span, args []text, to string) {
 	for _, a := range args {
-		if to == "ssh" {
-			r.handTag(at, a, false)
-		}
 		for _, ref := range r.references(a) {
 			if ref.own && (ref.colon >= 0 || ref.sep >= 0) {
 				r.report("handed-out", at, to)
