@@ -124,8 +124,8 @@ func (r *run) alone(h handedTag, tag string, read map[string]bool) bool {
 		if behindATag.MatchString(behind) {
 			continue
 		}
-		if m := setBefore.FindStringSubmatch(before); m != nil && read[m[1]] {
-			continue // a file of the project takes it
+		if m := setBefore.FindStringSubmatch(before); m != nil && (read[m[1]] || strings.Contains(m[1], "_") && read[strings.ToUpper(m[1])]) {
+			continue // a file of the project takes it, from Ansible by the same name in capitals
 		}
 		if ofTag.MatchString(before) || ofATrigger.MatchString(before) || !h.keyed && wordBefore.MatchString(before) && !r.knows(before[strings.LastIndexByte(before, '\n')+1:]) {
 			return true
