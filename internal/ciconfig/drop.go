@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,16 +12,24 @@ import (
 // cutting takes commands and flags out of scripts, and jobs of which nothing
 // is left.
 type cutting struct {
-	run     *run
-	calls   map[*syntax.CallExpr]bool
-	flags   []change
-	taken   map[span]bool // the spans of flags
-	chunks  []*chunk
-	emptied map[*yaml.Node]int  // script list -> entries taken out
-	items   map[*yaml.Node]bool // these entries
-	changes []change
-	jobs    []*job
-	bad     bool
+	run       *run
+	calls     map[*syntax.CallExpr]bool
+	flags     []change
+	taken     map[span]bool // the spans of flags
+	chunks    []*chunk
+	emptied   map[*yaml.Node]int  // script list -> entries taken out
+	items     map[*yaml.Node]bool // these entries
+	changes   []change
+	jobs      []*job
+	variables []inVariable                  // the flags that are taken out of the values of variables
+	useless   map[*chunk][]*syntax.CallExpr // the assignments that change nothing without them
+	bad       bool
+}
+
+// inVariable is a flag in the value of a variable, and the script that uses it.
+type inVariable struct {
+	span
+	ch *chunk
 }
 
 // droppable adds what becomes useless with the drops and says whether all of it
@@ -89,7 +98,7 @@ func (r *run) idlePulls(drops []*use) []*use {
 
 // cut works out how all the drops are taken out.
 func (r *run) cut(drops []*use) *cutting {
-	c := &cutting{run: r, calls: map[*syntax.CallExpr]bool{}, taken: map[span]bool{}, emptied: map[*yaml.Node]int{}, items: map[*yaml.Node]bool{}}
+	c := &cutting{run: r, calls: map[*syntax.CallExpr]bool{}, taken: map[span]bool{}, emptied: map[*yaml.Node]int{}, items: map[*yaml.Node]bool{}, useless: map[*chunk][]*syntax.CallExpr{}}
 	in, chunks := map[*use]bool{}, map[*chunk]bool{}
 	for _, u := range drops {
 		in[u] = true
@@ -119,6 +128,7 @@ func (r *run) cut(drops []*use) *cutting {
 		}
 		if inside.src != nil {
 			c.take(change{span: inside})
+			c.variables = append(c.variables, inVariable{inside, u.cmd.ch})
 			c.bad = c.bad || !fine
 			continue
 		}
@@ -134,13 +144,14 @@ func (r *run) cut(drops []*use) *cutting {
 			c.calls[u.cmd.call] = true
 		}
 	}
+	c.idleAssignments()
 	for _, ch := range c.chunks {
 		f := ch.shell()
 		if f == nil {
 			c.bad = true
 			return c
 		}
-		c.stmts(ch, f.Stmts, true)
+		c.script(ch, f.Stmts)
 	}
 	c.empty()
 	gone := covering(c.changes)
@@ -151,6 +162,56 @@ func (r *run) cut(drops []*use) *cutting {
 	}
 	c.changes = append(c.changes, c.flags...)
 	return c
+}
+
+// idleAssignments marks the assignments that would leave a variable as it is without the
+// flags that go: TAGS="$TAGS --tag $B/api:latest".
+func (c *cutting) idleAssignments() {
+	for _, v := range c.variables {
+		ch := v.ch
+		if !v.within(ch.span(0, len(ch.text))) {
+			ch = nil
+			for other := range c.run.lineOf {
+				if v.within(other.span(0, len(other.text))) {
+					ch = other
+				}
+			}
+		}
+		if ch == nil || ch.shell() == nil {
+			continue
+		}
+		syntax.Walk(ch.shell(), func(n syntax.Node) bool {
+			call, ok := n.(*syntax.CallExpr)
+			if !ok || len(call.Args) > 0 || len(call.Assigns) != 1 || c.calls[call] || !v.within(ch.span(int(call.Pos().Offset()), int(call.End().Offset()))) {
+				return true
+			}
+			if a := call.Assigns[0]; a.Value != nil && a.Index == nil && c.idleValue(ch, a) {
+				c.calls[call] = true
+				c.useless[ch] = append(c.useless[ch], call)
+				if !slices.Contains(c.chunks, ch) {
+					c.chunks = append(c.chunks, ch)
+				}
+			}
+			return true
+		})
+	}
+}
+
+// idleValue says whether the value is that of the variable itself, or nothing to put
+// behind it, without the flags that go.
+func (c *cutting) idleValue(ch *chunk, a *syntax.Assign) bool {
+	var left strings.Builder
+	for i := int(a.Value.Pos().Offset()); i < int(a.Value.End().Offset()); i++ {
+		at := ch.span(i, i+1)
+		if !slices.ContainsFunc(c.variables, func(v inVariable) bool { return at.within(v.span) }) {
+			left.WriteByte(ch.text[i])
+		}
+	}
+	value := strings.TrimSpace(strings.Trim(left.String(), `"`))
+	if a.Append {
+		return value == ""
+	}
+	return value == "$"+a.Name.Value || value == "${"+a.Name.Value+"}"
 }
 
 // listed takes an element out of a list of tags, at most one of each: all that the
@@ -352,6 +413,20 @@ func onlyAsks(s *syntax.Stmt) bool {
 	return false
 }
 
+// script takes out what goes of a script; assignments without effect only if it can be
+// without them.
+func (c *cutting) script(ch *chunk, list []*syntax.Stmt) {
+	changes, emptied, items, bad := len(c.changes), maps.Clone(c.emptied), maps.Clone(c.items), c.bad
+	c.stmts(ch, list, true)
+	if c.bad && !bad && len(c.useless[ch]) > 0 {
+		for _, call := range c.useless[ch] {
+			delete(c.calls, call)
+		}
+		c.changes, c.emptied, c.items, c.bad = c.changes[:changes], emptied, items, bad
+		c.stmts(ch, list, true)
+	}
+}
+
 func (c *cutting) stmts(ch *chunk, list []*syntax.Stmt, top bool) {
 	left := 0
 	for _, s := range list {
@@ -435,6 +510,18 @@ func (c *cutting) remove(ch *chunk, s *syntax.Stmt) {
 	after := strings.TrimSpace(string(src.data[at.end:to]))
 	if before == "" && (after == "" || after[0] == '#') {
 		c.changes = append(c.changes, change{span: span{src, from, to}})
+		return
+	}
+	// A line of a text in double quotes ends with an escaped line break.
+	i, j := int(s.Pos().Offset()), int(s.End().Offset())
+	for i > 0 && blank(ch.text[i-1]) {
+		i--
+	}
+	for j < len(ch.text) && blank(ch.text[j]) {
+		j++
+	}
+	if (i == 0 || ch.text[i-1] == '\n') && j < len(ch.text) && ch.text[j] == '\n' {
+		c.changes = append(c.changes, change{span: ch.span(i, j+1)})
 		return
 	}
 	end := at.end
