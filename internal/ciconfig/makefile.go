@@ -132,6 +132,14 @@ func (m *makefile) look(line *chunk) {
 		}
 		for _, ref := range r.references(v) {
 			f := ref.f
+			if sets != nil && ref.own && makeFunction.MatchString(f.s[ref.end:]) {
+				severity := Warning
+				if r.makes {
+					severity = Blocking
+				}
+				r.reportAs(severity, "name-unknown", line.span(0, len(line.text)), strings.TrimSuffix(ref.String(), ":latest")+"$(…)")
+				continue
+			}
 			if sets != nil && (ref.host || ref.sep < 0 || ref.colon < 0 && ref.digest < 0 && m.reads(sets[1])) && !(ref.sep < 0 && literalBase(ref) && len(f.via(ref.start)) == 0) {
 				continue
 			}
@@ -155,6 +163,10 @@ func (m *makefile) look(line *chunk) {
 		}
 	}
 }
+
+// makeFunction is a function behind the project's base: what name it gives is not known.
+// https://www.gnu.org/software/make/manual/html_node/Functions.html
+var makeFunction = regexp.MustCompile(`^[/-]*\$[({](call|subst|patsubst|addprefix|addsuffix|notdir|dir|basename|suffix|strip|word|wordlist|firstword|lastword|filter|filter-out|sort|if|or|and|foreach) `)
 
 // imageCommand is a recipe's line in which a missing tag means latest.
 var imageCommand = regexp.MustCompile(`\b(docker|podman|nerdctl) +(push|pull|tag|run|build|image)\b`)
