@@ -226,6 +226,9 @@ func (r *run) callsDocker(f *syntax.File, depth int) (tool string) {
 		if !ok || tool != "" {
 			return tool == ""
 		}
+		if len(c.Args) > 0 && dockerFunction.MatchString(c.Args[0].Lit()) && r.mayCallDocker(c.Args[0].Lit(), depth) {
+			tool = "docker (by " + c.Args[0].Lit() + ")"
+		}
 		for i, a := range c.Args {
 			switch w := a.Lit(); w {
 			case "docker", "podman", "buildah", "docker-compose", "dockerd", "nerdctl", "kind", "k3d":
@@ -244,6 +247,27 @@ func (r *run) callsDocker(f *syntax.File, depth int) (tool string) {
 		return tool == ""
 	})
 	return tool
+}
+
+// dockerFunction is the name of a function that is there to call docker. Commands such as
+// docker-entrypoint.sh are none.
+var dockerFunction = regexp.MustCompile(`^docker_[a-z]`)
+
+// mayCallDocker says whether such a function calls docker: in a script of the repository
+// that has it, sourced or put into the image, or in a file that is not seen.
+func (r *run) mayCallDocker(name string, depth int) bool {
+	for _, f := range r.in.Files {
+		s := r.files[f.Path]
+		if depth >= maxCalls || !bytes.Contains(f.Content, []byte(name+"()")) || !isShell(s) || s.whole().shell() == nil {
+			continue
+		}
+		for _, stmt := range s.whole().shell().Stmts {
+			if d, ok := stmt.Cmd.(*syntax.FuncDecl); ok && d.Name.Value == name {
+				return r.callsDocker(&syntax.File{Stmts: []*syntax.Stmt{d.Body}}, depth+1) != ""
+			}
+		}
+	}
+	return true
 }
 
 // calledScripts are the shell scripts of the repository that a command runs.

@@ -40,6 +40,7 @@ func (r *run) handDaemon(s *site, tool string, script []string, c *container) (w
 	hosts, _ := e.lookup("DOCKER_HOST")
 	switch {
 	case tool == "" && own == nil && !platform:
+		r.otherDaemon(s, e)
 		return ""
 	case tool != "" && !clientOfDocker(tool):
 		return "the script calls " + tool + " and that needs privileges of its own"
@@ -78,6 +79,21 @@ func (r *run) handDaemon(s *site, tool string, script []string, c *container) (w
 	c.first = append(c.first, takeLogin)
 	r.report("daemon-handed-in", s.at, s.job.name).cause = "daemon"
 	return ""
+}
+
+// otherDaemon warns of a daemon of the runner's, or of another machine, to which the job's
+// own docker run would talk: the variables of the pipeline name it, and .docker does not.
+func (r *run) otherDaemon(s *site, e *env) {
+	if t := r.cfg.root.kid(".docker"); t != nil && r.cfg.extended(t, &job{}, 0).kid("variables").kid("DOCKER_HOST") != nil {
+		return
+	}
+	hosts, _ := e.lookup("DOCKER_HOST")
+	for _, h := range hosts {
+		host, _, _ := strings.Cut(strings.TrimPrefix(h.String(), "tcp://"), ":")
+		if !slices.Contains([]string{"", "docker", "localhost", "127.0.0.1"}, host) {
+			r.report("other-daemon", s.at, s.job.name+": "+h.String()).cause = h.String()
+		}
+	}
 }
 
 // The login that .docker has made is a file in the job's own container. It takes

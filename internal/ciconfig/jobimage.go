@@ -18,6 +18,7 @@ import (
 // configuration whose names are the new ones already.
 func (r *run) jobImages() []change {
 	var out []change
+	r.scriptsUnseen()
 	sites := r.sites()
 	var fine []*site
 	changes := map[*site][]change{}
@@ -139,6 +140,36 @@ func (r *run) sites() []*site {
 		out = append(out, t)
 	}
 	return out
+}
+
+// scriptsUnseen reports jobs in own images that take their script from a template which
+// cannot be read: what they would run in a container is not known.
+func (r *run) scriptsUnseen() {
+	for _, j := range r.cfg.jobs() {
+		if j.hidden || len(j.gone) == 0 || j.tree.kid("script") != nil || j.tree.kid("run") != nil || j.tree.kid("trigger") != nil {
+			continue
+		}
+		t := r.cfg.extended(j.own, &job{}, 0) // an image of default: is one that the template may have another for
+		if s := r.ownImage(&job{name: j.name, own: j.own, tree: t}); s != nil {
+			r.reportWhy(Blocking, "job-image", s.at, j.name, "its script: is in no file that could be read"+r.cfg.notRead())
+		}
+	}
+}
+
+// lostWith names a template that cannot be read and whose before_script, after_script or
+// services are lost behind those of .docker.
+func lostWith(j *job) string {
+	for _, name := range j.gone {
+		if name == ".docker" {
+			continue
+		}
+		for _, key := range []string{"before_script", "after_script", "services"} {
+			if j.own.kids[key] == nil {
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 // ownImage is the site of a job that runs in an own image or beside one.

@@ -68,11 +68,11 @@ func (r *run) services(t *tree, s *site, c *container) (why string) {
 		default:
 			flags, first = append(flags, "--entrypoint "+quote(first[0])), first[1:]
 		}
-		line := "docker run -d --network " + network + " " + strings.Join(flags, " ") + ` "` + sp.name + `"`
+		words := append(flags, `"`+sp.name+`"`)
 		for _, w := range slices.Concat(first, sp.command) {
-			line += " " + quote(w)
+			words = append(words, quote(w))
 		}
-		c.before = append(c.before, line)
+		c.before = append(c.before, broken("docker run -d --network "+network, words))
 	}
 	return ""
 }

@@ -14,6 +14,11 @@ func (r *run) layout(s *site, c container, script, after []string) (out []change
 	d, m := s.job.own.doc, s.job.own.node
 	kind := shellFor(append(append([]string{}, script...), after...))
 	r.report("settings-not-passed", s.at, s.job.name).cause = "settings"
+	for _, j := range append([]*job{s.job}, s.users...) {
+		if name := lostWith(j); name != "" {
+			r.report("template-unseen", s.at, j.name+" extends "+name).cause = name
+		}
+	}
 	indent, why := r.keyIndent(d, m)
 	if why != "" {
 		return nil, why
@@ -96,25 +101,31 @@ const maxLine = 104
 func (c container) started(variables []string, kind shellKind, cmds []string) string {
 	flags := append(slices.Clone(c.flags), variables...)
 	shell, cmds := kind.wrapped(append(slices.Clone(c.first), cmds...))
-	var b strings.Builder
 	line := "docker run --rm -i"
 	if c.name != "" {
 		line = "docker run --name " + c.name + " -i"
 	}
 	flags = append(flags, `-v "$CI_PROJECT_DIR.tmp:$CI_PROJECT_DIR.tmp"`, // variables of type file
 		`-v "$CI_PROJECT_DIR:$CI_PROJECT_DIR" -w "$CI_PROJECT_DIR"`, c.image, shell+" '")
-	for _, f := range flags {
-		if len(line)+len(f) > maxLine {
-			b.WriteString(line + " \\\n")
-			line = " "
-		}
-		line += " " + f
-	}
-	b.WriteString(line + "\n")
+	var b strings.Builder
+	b.WriteString(broken(line, flags) + "\n")
 	for _, l := range cmds {
 		b.WriteString(strings.TrimRight(strings.ReplaceAll(l, "'", `'\''`), "\r") + "\n")
 	}
 	return b.String() + "'"
+}
+
+// broken is a command over as many lines as it needs.
+func broken(line string, words []string) string {
+	var b strings.Builder
+	for _, w := range words {
+		if len(line)+len(w) > maxLine {
+			b.WriteString(line + " \\\n")
+			line = " "
+		}
+		line += " " + w
+	}
+	return b.String() + line
 }
 
 // listEntry is a line of a script as an entry of its list, as a block where it has
