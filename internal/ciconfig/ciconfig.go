@@ -30,6 +30,7 @@ type Project struct {
 	source string // CI_PIPELINE_SOURCE of the pipeline that is looked at, where it is not push
 	branch string // its branch, where it is not the default one
 	tag    string // its git tag
+	open   bool   // its branch has an open merge request
 }
 
 // File is a file of the repository that may be edited.

@@ -79,13 +79,19 @@ func (u *use) target() string {
 // an image has several moving tags, each keeps what tells it from the others:
 // dev becomes dev-$CI_COMMIT_SHA, and debug-$CI_COMMIT_REF_SLUG
 // debug-$CI_COMMIT_SHA.
-// Where the image is pushed under that tag already, or by schedules, the number of the
-// pipeline takes its place.
+// Where the image is pushed under that tag already, or in several pipelines of one
+// commit, the number of the pipeline takes its place.
 func (r *run) successor(g *movings, siblings []*use) string {
 	unique := r.uniqueName()
 	again := slices.ContainsFunc(siblings, func(s *use) bool { return tagOf(s) == braces(unique) }) ||
-		ofACommit.MatchString(unique) && slices.ContainsFunc(g.pushes, func(p *use) bool { // which a schedule comes back to
-			return slices.ContainsFunc(p.jobs(), func(j *job) bool { return j != nil && asksForSchedules(j) })
+		ofACommit.MatchString(unique) && slices.ContainsFunc(g.pushes, func(p *use) bool {
+			return slices.ContainsFunc(p.jobs(), func(j *job) bool {
+				if j == nil || j.hidden {
+					return false
+				}
+				kinds := r.sameCommit(p, j)
+				return r.scheduledToo(j) || kinds == forMerges || kinds == forTags && !r.keepsGitTag(g, unique)
+			})
 		})
 	if again && len(r.cfg.kids) == 0 {
 		unique = "$CI_PIPELINE_ID"

@@ -102,52 +102,95 @@ func (r *run) joinBranch(groups map[string]*movings) {
 func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 	r.computedTags()
 	severalTags(all)
+	var stay [][]*movings
 	for i, cluster := range all {
 		for _, g := range cluster {
 			for _, u := range g.all {
 				u.cluster = i + 1
 			}
 		}
-		var pushes []*use
-		for _, g := range cluster {
-			pushes = append(pushes, g.pushes...)
-		}
+		pushes := pushesOf(cluster)
 		if len(pushes) == 0 {
 			continue
 		}
 		cuts := len(r.cuts)
 		if !slices.ContainsFunc(pushes, (*use).inPipeline) || !r.settleMoving(cluster, siblings) {
-			for _, g := range cluster {
-				for _, u := range g.all {
-					u.retagged, u.gitTagged = "", false
-				}
-			}
-			for _, p := range pushes {
-				r.report("moving-tag", p.place(), p.ref.String())
-			}
+			stay = append(stay, cluster)
 			continue
 		}
-		for _, p := range pushes {
-			if slices.Contains(r.cuts[cuts:], p) {
-				if r.gitTag(p) && !r.pushesGitTag(p.ref.name()) && slices.ContainsFunc(p.jobs(), func(j *job) bool { return j != nil && asksForTags(j) }) {
-					r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "in the pipelines for git tags that the job is in it was the git tag").
-						Remedy = "if anything takes the image by its release, push $CI_COMMIT_TAG in a job for git tags alone"
-				} else {
-					r.report("tag-dropped", p.place(), p.ref.String())
-				}
-			} else if p.retagged != "" && !deployed(cluster, p) {
-				why := ""
-				if r.gitTag(p) && !p.gitTagged {
-					why = "a pipeline for a git tag pushed it under that name, and now that of a commit which its branch may have pushed already"
-				}
-				r.reportWhy(Warning, "tag-replaced", p.place(), p.ref.String(), why)
+		r.reportMoved(cluster, r.cuts[cuts:])
+	}
+	for _, cluster := range byDefinition(stay) {
+		asTheyWere(cluster)
+		if slices.ContainsFunc(pushesOf(cluster), (*use).inPipeline) && r.settleBy(cluster, siblings, nil, true) {
+			r.reportMoved(cluster, nil)
+			continue
+		}
+		asTheyWere(cluster)
+		for _, p := range pushesOf(cluster) {
+			r.report("moving-tag", p.place(), p.ref.String())
+		}
+	}
+}
+
+// pushesOf are the pushes of a cluster's tags.
+func pushesOf(cluster []*movings) (pushes []*use) {
+	for _, g := range cluster {
+		pushes = append(pushes, g.pushes...)
+	}
+	return pushes
+}
+
+// asTheyWere forgets what an attempt would have made of a cluster's tags.
+func asTheyWere(cluster []*movings) {
+	for _, g := range cluster {
+		for _, u := range g.all {
+			u.retagged, u.gitTagged = "", false
+		}
+	}
+}
+
+// byDefinition puts the clusters together whose tags one definition gives.
+func byDefinition(all [][]*movings) [][]*movings {
+	var out [][]*movings
+	at := map[span]int{}
+	for _, cluster := range all {
+		s, ok := cluster[0].all[0].tagWritten()
+		k, known := at[s]
+		if !ok || !known {
+			k = len(out)
+			out = append(out, nil)
+			if ok {
+				at[s] = k
 			}
 		}
-		for _, g := range cluster {
-			for _, u := range g.all {
-				if u.retagged != "" && u.document && !u.filled {
-					r.report("variable-elsewhere", u.place(), u.ref.String()).cause = u.at.path()
-				}
+		out[k] = append(out[k], cluster...)
+	}
+	return out
+}
+
+// reportMoved says what became of the tags of a cluster.
+func (r *run) reportMoved(cluster []*movings, cuts []*use) {
+	for _, p := range pushesOf(cluster) {
+		if slices.Contains(cuts, p) {
+			if r.gitTag(p) && !r.pushesGitTag(p.ref.name()) && slices.ContainsFunc(p.jobs(), func(j *job) bool { return j != nil && asksForTags(j) }) {
+				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "in the pipelines for git tags that the job is in it was the git tag").
+					Remedy = "if anything takes the image by its release, push $CI_COMMIT_TAG in a job for git tags alone"
+			} else {
+				r.report("tag-dropped", p.place(), p.ref.String())
+			}
+		} else if p.retagged != "" && !deployed(cluster, p) {
+			why := ""
+			if r.gitTag(p) && !p.gitTagged {
+				why = "a pipeline for a git tag pushed it under that name, and now that of a commit which its branch may have pushed already"
+			}
+			r.reportWhy(Warning, "tag-replaced", p.place(), p.ref.String(), why)
+		}
+	}
+	for _, g := range cluster {
+		for _, u := range g.all {
+			if u.retagged != "" && u.document && !u.filled {
+				r.report("variable-elsewhere", u.place(), u.ref.String()).cause = u.at.path()
 			}
 		}
 	}
@@ -292,20 +335,17 @@ type dropWay func(g *movings, sibling *use) (changes []change, drops []*use, ok 
 // in its place.
 func (r *run) settleMoving(cluster []*movings, siblings map[string][]*use) bool {
 	for _, drop := range []dropWay{r.dropMoving, r.dropPushes, nil} {
-		for _, g := range cluster {
-			for _, u := range g.all {
-				u.retagged, u.gitTagged = "", false
-			}
-		}
-		if r.settleBy(cluster, siblings, drop) {
+		asTheyWere(cluster)
+		if r.settleBy(cluster, siblings, drop, false) {
 			return true
 		}
 	}
 	return false
 }
 
-// settleBy decides a cluster in one way of dropping; nil drops nothing.
-func (r *run) settleBy(cluster []*movings, siblings map[string][]*use, drop dropWay) bool {
+// settleBy decides a cluster in one way of dropping; nil drops nothing. defined says
+// whether a tag is replaced where it is defined.
+func (r *run) settleBy(cluster []*movings, siblings map[string][]*use, drop dropWay, defined bool) bool {
 	var changes []change
 	var drops, all []*use
 	for _, g := range cluster {
@@ -324,7 +364,7 @@ func (r *run) settleBy(cluster []*movings, siblings map[string][]*use, drop drop
 		case sibling != nil:
 			c, d, ok = drop(g, sibling)
 		case !prefixed(g) || r.besideMoving(g): // a tag that nobody can judge would be there else
-			c, d, ok = r.replaceMoving(g, siblings[g.name])
+			c, d, ok = r.replaceMoving(g, siblings[g.name], defined)
 		}
 		if !ok {
 			return false

@@ -6,19 +6,23 @@ import (
 )
 
 // replaceMoving puts a unique tag in the place of the moving one, another than
-// those that the image is pushed under already.
-func (r *run) replaceMoving(g *movings, siblings []*use) (changes []change, drops []*use, ok bool) {
+// those that the image is pushed under already. defined says to do it where the tag is
+// defined, and not where it is put in.
+func (r *run) replaceMoving(g *movings, siblings []*use, defined bool) (changes []change, drops []*use, ok bool) {
 	if r.pushedTwice(g) {
 		return nil, nil, false
 	}
 	with := r.successor(g, siblings)
-	released := r.keepsGitTag(g, with)
+	released := !defined && r.keepsGitTag(g, with)
 	for _, u := range g.all {
 		if r.isCache(u) || r.givenAlready(u, with) {
 			drops = append(drops, u)
 			continue
 		}
 		c, ok := u.tagChange(with)
+		if defined && ok {
+			c, ok = r.tagDefinition(u, c, with)
+		}
 		if !ok || !r.reaches(g.pushes, u) || r.before(g, u) {
 			return nil, nil, false
 		}
@@ -47,6 +51,71 @@ func (r *run) keepsGitTag(g *movings, with string) bool {
 	return slices.ContainsFunc(g.pushes, func(p *use) bool {
 		return slices.ContainsFunc(p.jobs(), func(j *job) bool { return j != nil && asksForTags(j) && !onlyTags(j) })
 	})
+}
+
+// tagDefinition puts the tag of the build where the moving one is defined, in place of
+// the change c where it is put in: rules may give the variable another tag there, such
+// as the git tag, which stays. Nothing else may read the variable.
+func (r *run) tagDefinition(u *use, c change, with string) (change, bool) {
+	at, ok := u.tagWritten()
+	if !ok || !at.src.editable || at.within(c.span) {
+		return c, ok && at.src.editable // written where it is put in
+	}
+	f, name := u.ref.f, ""
+	for _, e := range f.via(u.ref.colon + 1)[len(commonVia(f.via(u.ref.colon+1), f.via(u.ref.colon))):] {
+		if name = expandedName(e); r.readBeside(name) {
+			return change{}, false
+		}
+	}
+	if !strings.Contains(at.text(), "$") && !r.definesVariable(u.job, name, at) {
+		return change{}, false // in quotes, maybe, in which none is put in
+	}
+	if strings.Contains(at.text(), "{") {
+		with = bracedTail(with)
+	}
+	return change{span: at, with: with}, true
+}
+
+// readBeside says whether something takes a variable beside the tags of own images.
+func (r *run) readBeside(name string) bool {
+	if r.tagPuts == nil {
+		r.tagPuts, r.beside = map[span]bool{}, map[string]bool{}
+		for _, v := range r.uses {
+			if v.ref.own && v.ref.colon >= 0 && v.ref.colon+1 < v.ref.tagEnd {
+				for _, x := range v.ref.f.via(v.ref.colon + 1) {
+					r.tagPuts[x] = true
+				}
+			}
+		}
+	}
+	is, known := r.beside[name]
+	if !known {
+		is = len(r.readElsewhere(name, r.tagPuts)) > 0
+		r.beside[name] = is
+	}
+	return is
+}
+
+// definesVariable says whether a place is in a value that a CI file gives to a job's variable.
+func (r *run) definesVariable(j *job, name string, at span) bool {
+	if j == nil || j.in == nil {
+		return false
+	}
+	return slices.ContainsFunc(j.in.env(j.tree).defs[name], func(d definition) bool {
+		ch := r.cfg.scalar(d.doc, d.node)
+		return ch != nil && at.within(ch.span(0, len(ch.text)))
+	})
+}
+
+// tagWritten is the place where the use's tag is written, behind all variables.
+func (u *use) tagWritten() (span, bool) {
+	f, first, last := u.ref.f, u.ref.colon+1, u.ref.tagEnd-1
+	if u.ref.colon < 0 || last < first {
+		return span{}, false
+	}
+	from, ok := f.level(first, f.via(first))
+	to, fine := f.level(last, f.via(last))
+	return span{from.src, from.start, to.end}, ok && fine && from.src == to.src && from.start < to.end
 }
 
 // reaches says whether a use finds the tag of the build. A file that no job fills in is

@@ -22,6 +22,9 @@ const (
 // https://docs.gitlab.com/ci/jobs/job_rules/
 func (p Project) runs(j *job) bool {
 	kind := [3]string{p.source, p.branch, p.tag}
+	if p.open {
+		kind[0] += " open"
+	}
 	may, known := j.may[kind]
 	if !known {
 		may = p.admits(j)
@@ -37,6 +40,7 @@ func (p Project) admits(j *job) bool {
 	if j.hidden || j.tree.kid("when").value() == "never" {
 		return false
 	}
+	everywhere := false // that a workflow allows
 	if j.in != nil {
 		if t := j.in.trigger; t != nil {
 			if !p.runs(t) {
@@ -44,8 +48,10 @@ func (p Project) admits(j *job) bool {
 			}
 			p.source = "parent_pipeline"
 		}
-		if t := j.in.root.kid("workflow").kid("rules"); t != nil && !p.rules(t.node) {
-			return false
+		if t := j.in.root.kid("workflow").kid("rules"); t != nil {
+			if everywhere = true; !p.rules(t.node) {
+				return false
+			}
 		}
 	}
 	if t := j.tree.kid("rules"); t != nil {
@@ -56,11 +62,12 @@ func (p Project) admits(j *job) bool {
 			return false
 		}
 	}
+	if j.tree.kid("only") == nil && p.source == mergeRequest && !everywhere {
+		return false // a job without rules and only: is for branches and tags
+	}
 	if t := j.tree.kid("except"); t != nil && (t.kids == nil || len(t.kids) == 1) {
 		refs, _ := refsOf(t)
 		return !slices.ContainsFunc(refs, p.is)
-	} else if t == nil && j.tree.kid("only") == nil && p.source == mergeRequest {
-		return false // a job without any of them is for branches and tags
 	}
 	return true
 }
@@ -278,6 +285,10 @@ func (p Project) value(name string) (string, answer) {
 		return "push", yes
 	case "CI_COMMIT_TAG":
 		return p.tag, yes
+	case "CI_OPEN_MERGE_REQUESTS":
+		if p.open {
+			return unnamed, yes
+		}
 	case "CI_MERGE_REQUEST_IID", "CI_MERGE_REQUEST_ID", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME":
 		if p.source == mergeRequest {
 			return unnamed, yes

@@ -68,7 +68,7 @@ web:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"api-${CI_COMMIT_SHA}", "web-${CI_COMMIT_SHA}"}; !slices.Equal(res.PushedTags, want) {
+	if want := []string{"api-${CI_COMMIT_SHA}", "web-${CI_PIPELINE_ID}"}; !slices.Equal(res.PushedTags, want) {
 		t.Errorf("got %v, want %v", res.PushedTags, want)
 	}
 }

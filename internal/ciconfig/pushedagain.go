@@ -34,12 +34,17 @@ func (r *run) pushedAgain() {
 			if j == nil || j.hidden {
 				continue
 			}
-			if u.ofTheCommit(true) && asksForSchedules(j) {
+			if u.ofTheCommit(true) && r.scheduledToo(j) {
 				report(u, j.name+" is in scheduled pipelines, which come back to a commit that has been built",
 					"put $CI_PIPELINE_ID behind the commit, there and where the image is used")
 			}
-			if u.ofTheCommit(false) && asksForTags(j) && plainly(j) && r.in.Project.runs(j) && !r.keptGitTag(u) && !u.optionalTag() {
-				report(u, j.name+" is in pipelines for the default branch and for git tags, which may be of one commit",
+			switch kinds := r.sameCommit(u, j); {
+			case kinds == "" || !u.ofTheCommit(false) || u.optionalTag():
+			case kinds == forMerges:
+				report(u, j.name+" is in pipelines for "+kinds+", which are of one commit",
+					"put $CI_PIPELINE_ID in place of the commit, or start no pipeline for a branch with an open merge request")
+			case !r.keptGitTag(u):
+				report(u, j.name+" is in pipelines for "+kinds+", which may be of one commit",
 					"in a pipeline for a git tag push that one in place of the commit: ${CI_COMMIT_TAG:-$CI_COMMIT_SHA} in a script")
 			}
 		}
@@ -190,11 +195,7 @@ var ofACommit = regexp.MustCompile(`\bCI_(COMMIT(_SHORT)?_SHA|BUILD_REF)\b`)
 // asksForTags says whether a job's rules, or only:, name pipelines for git tags.
 func asksForTags(j *job) bool {
 	if t := j.tree.kid("rules"); t != nil {
-		return slices.ContainsFunc(items(t.node), func(n *yaml.Node) bool {
-			n = deref(n)
-			when := child(n, "when")
-			return tagRule(n) && (when == nil || when.Value != "never")
-		})
+		return slices.ContainsFunc(items(t.node), forGitTags)
 	}
 	t := j.tree.kid("only")
 	if t == nil {
@@ -204,6 +205,28 @@ func asksForTags(j *job) bool {
 	return slices.Contains(refs, "tags")
 }
 
+// scheduledToo says whether a job is in scheduled pipelines: its rules, or those of the
+// workflow, ask for them.
+func (r *run) scheduledToo(j *job) bool {
+	if asksForSchedules(j) {
+		return true
+	}
+	if j.in == nil || j.in.trigger != nil {
+		return false
+	}
+	t := j.in.root.kid("workflow").kid("rules")
+	p := r.in.Project
+	p.source = "schedule"
+	return t != nil && slices.ContainsFunc(items(t.node), schedules) && plainly(j) && p.runs(j)
+}
+
+// schedules says whether a rule is for scheduled pipelines.
+func schedules(n *yaml.Node) bool {
+	n = deref(n)
+	when, c := child(n, "when"), child(n, "if")
+	return c != nil && scheduled.MatchString(c.Value) && (when == nil || when.Value != "never")
+}
+
 // asksForSchedules says whether a job's rules, or only:, name scheduled pipelines, or those
 // of the job that starts its pipeline.
 func asksForSchedules(j *job) bool {
@@ -211,11 +234,7 @@ func asksForSchedules(j *job) bool {
 		return true
 	}
 	if t := j.tree.kid("rules"); t != nil {
-		return slices.ContainsFunc(items(t.node), func(n *yaml.Node) bool {
-			n = deref(n)
-			when, c := child(n, "when"), child(n, "if")
-			return c != nil && scheduled.MatchString(c.Value) && (when == nil || when.Value != "never")
-		})
+		return slices.ContainsFunc(items(t.node), schedules)
 	}
 	t := j.tree.kid("only")
 	if t == nil {

@@ -74,6 +74,8 @@ type run struct {
 	bakeCalls      []bakeCall
 	expressions    int             // of HCL, evaluated so far
 	got            map[span][]text // see values
+	tagPuts        map[span]bool   // see readBeside
+	beside         map[string]bool // see readBeside
 	baseValues     map[span]bool   // see definesBase
 	slugged        *bool           // see slugs
 }

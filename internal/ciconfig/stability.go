@@ -27,11 +27,12 @@ var uniqueVariables = map[string]bool{
 var movingVariables = map[string]bool{
 	"CI_COMMIT_REF_NAME": true, "CI_COMMIT_REF_SLUG": true, "CI_COMMIT_BRANCH": true, "CI_DEFAULT_BRANCH": true, "CI_ENVIRONMENT_SLUG": true,
 	"CI_ENVIRONMENT_NAME": true, "CI_MERGE_REQUEST_IID": true, "CI_MERGE_REQUEST_ID": true, "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": true,
+	"CI_BUILD_REF_NAME": true, "CI_BUILD_REF_SLUG": true,
 	"CI_PROJECT_NAME": true, "CI_PROJECT_PATH_SLUG": true, "CI_JOB_NAME": true, "CI_JOB_NAME_SLUG": true, "CI_JOB_STAGE": true,
 }
 
 // refVariables name the git tag in a pipeline for a tag.
-var refVariables = map[string]bool{"CI_COMMIT_REF_NAME": true, "CI_COMMIT_REF_SLUG": true}
+var refVariables = map[string]bool{"CI_COMMIT_REF_NAME": true, "CI_COMMIT_REF_SLUG": true, "CI_BUILD_REF_NAME": true, "CI_BUILD_REF_SLUG": true}
 
 // onlyTags says whether a job runs in pipelines for git tags alone.
 func onlyTags(j *job) bool {
@@ -83,12 +84,13 @@ func (u *use) released() bool {
 
 // releasedByRule says whether a rule for pipelines for git tags gives name and tag.
 func (u *use) releasedByRule() bool {
-	by := u.ref.f.t[u.ref.f.piece[u.ref.colon]].by
-	if by == nil {
-		return false
+	for i := u.ref.colon; i < u.ref.tagEnd; i++ {
+		if by := u.ref.f.t[u.ref.f.piece[i]].by; by != nil {
+			rule, ok := by.one.(*yaml.Node)
+			return ok && tagRule(rule)
+		}
 	}
-	rule, ok := by.one.(*yaml.Node)
-	return ok && tagRule(rule)
+	return false
 }
 
 var release = regexp.MustCompile(`(^|-)v?[0-9]+([.-][0-9]+)*$`)
