@@ -191,7 +191,11 @@ func (sh *shell) command(c *command) {
 		return
 	}
 	if i := c.wrapped(name); i > 0 {
-		sh.command(c.from(i))
+		inner := c.from(i)
+		if name == "xargs" {
+			inner.open(c.placeholder(i))
+		}
+		sh.command(inner)
 		return
 	}
 	inner := sh.inner(c)

@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -31,7 +32,11 @@ func (c *command) wrapped(name string) int {
 	if imageTools[name] || textTools[name] || name == "ssh" || name == "helm" {
 		return 0
 	}
-	for i := 1; i < min(len(c.args)-1, wrapping+1); i++ {
+	own := wrapping
+	if name == "xargs" { // -0 -r -n 1 -P 4 -I {}
+		own *= 3
+	}
+	for i := 1; i < min(len(c.args)-1, own+1); i++ {
 		switch tool := path.Base(c.lit(i)); tool {
 		case "docker", "podman", "buildah", "nerdctl", "skopeo", "crane", "regctl":
 			if next := c.lit(i + 1); strings.HasPrefix(next, "-") || subcommands[next] {
@@ -40,6 +45,63 @@ func (c *command) wrapped(name string) int {
 		}
 	}
 	return 0
+}
+
+// placeholder is the word in whose place xargs puts each line that it reads, before the
+// command at i, or "".
+func (c *command) placeholder(i int) string {
+	for k := 1; k < i; k++ {
+		switch l := c.lit(k); {
+		case l == "-I" || l == "--replace":
+			return c.lit(k + 1)
+		case l == "-i":
+			return "{}"
+		case strings.HasPrefix(l, "-I"):
+			return l[2:]
+		case strings.HasPrefix(l, "--replace="):
+			return strings.TrimPrefix(l, "--replace=")
+		}
+	}
+	return ""
+}
+
+// open makes holes of the places of a word for which something else is put in.
+func (c *command) open(word string) {
+	if word == "" {
+		return
+	}
+	c.args = slices.Clone(c.args)
+	for k, t := range c.args {
+		var out text
+		for _, p := range t {
+			for at := 0; p.hole == ""; {
+				i := strings.Index(p.text[at:], word)
+				if i < 0 {
+					p = p.slice(at, len(p.text))
+					break
+				}
+				if i > 0 {
+					out = append(out, p.slice(at, at+i))
+				}
+				hole := p.slice(at+i, at+i+len(word))
+				hole.text, hole.hole = "", word
+				out = append(out, hole)
+				at += i + len(word)
+			}
+			if p.hole != "" || p.text != "" {
+				out = append(out, p)
+			}
+		}
+		if len(out) > len(t) {
+			c.args[k] = out
+		}
+	}
+	c.lits = slices.Clone(c.lits)
+	for k, p := range c.pos {
+		if c.alt[k] == 0 && p < len(c.lits) {
+			c.lits[p] = c.args[k].String()
+		}
+	}
 }
 
 // subcommands tell a tool that is started from a word that is its name.
