@@ -30,6 +30,7 @@ func Rewrite(in Input) (*Result, error) {
 	names.readers()
 	names.tagsAlone()
 	names.otherCase()
+	names.loginsKept()
 	names.generated(changes)
 	names.collisions()
 	names.tooLong()

@@ -65,6 +65,7 @@ type run struct {
 	patterns       map[string]bool              // how words of scripts begin that are patterns
 	applied        []applying                   // what kubectl applies
 	sedEdits       []sedEdit
+	logins         []credentials
 	imagesSet      [][3]string // kind, name and container of which a command sets the image
 	kustomize      kustomizing
 	setParts       []imagePart // of images that commands write apart

@@ -102,6 +102,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 		r.login(c)
 		return
 	}
+	r.recordCredentials(c, lits)
 	r.kanikoCache(c, lits)
 	switch verb := verb(lits); lits[0] {
 	case "curl", "wget", "http", "ssh":
@@ -238,6 +239,9 @@ func (c *command) argSpan(i int) span {
 func (r *run) textUses(sh *shell, vals []text, at span, message, expands bool) {
 	sh.writes(vals)
 	for _, v := range vals {
+		if r.mentions(v) && authFile.MatchString(v.String()) {
+			r.recordLogin(credentials{at, v.String(), false})
+		}
 		for _, ref := range r.references(v) {
 			u := &use{ref: ref, at: at, command: "text", role: laterRole(ref), shell: true, expands: expands}
 			if u.role == unclearRole && sh.isLine(ref) {
