@@ -41,12 +41,10 @@ type credentials struct {
 	secret bool   // by which a cluster pulls
 }
 
-// lineOf is the line of a script in which a command begins.
+// lineOf is a command in a script with what stands before it in its line.
 func (c *command) lineOf() string {
-	at := int(c.call.Pos().Offset())
-	from := strings.LastIndexByte(c.ch.text[:at], '\n') + 1
-	line, _, _ := strings.Cut(c.ch.text[from:], "\n")
-	return line
+	at, end := int(c.call.Pos().Offset()), int(c.call.End().Offset())
+	return c.ch.text[strings.LastIndexByte(c.ch.text[:at], '\n')+1 : end]
 }
 
 // recordLogin remembers credentials, once.
