@@ -270,11 +270,24 @@ func (r *run) mayCallDocker(name string, depth int) bool {
 	return true
 }
 
+// plainWord is a word without variables, quoted or not.
+func plainWord(w *syntax.Word) string {
+	if len(w.Parts) == 1 {
+		switch p := w.Parts[0].(type) {
+		case *syntax.SglQuoted:
+			return p.Value
+		case *syntax.DblQuoted:
+			return (&syntax.Word{Parts: p.Parts}).Lit()
+		}
+	}
+	return w.Lit()
+}
+
 // calledScripts are the shell scripts of the repository that a command runs.
 func (r *run) calledScripts(c *syntax.CallExpr, depth int) []*source {
 	var out []*source
 	for _, a := range c.Args[:min(len(c.Args), 2)] {
-		w := a.Lit()
+		w := plainWord(a)
 		if !strings.ContainsAny(w, "./") || depth >= maxCalls {
 			continue
 		}
