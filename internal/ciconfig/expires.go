@@ -53,7 +53,7 @@ func (r *run) made(pushes []*use, u *use) []*use {
 		if !p.push || tagOf(p) != tagOf(u) {
 			continue
 		}
-		if r.in.Project.together(p.job, u.job) {
+		if slices.ContainsFunc(p.jobs(), func(j *job) bool { return r.in.Project.together(j, u.job) }) {
 			return pushes
 		}
 		elsewhere = true

@@ -61,14 +61,14 @@ func (r *run) tagDefinition(u *use, c change, with string) (change, bool) {
 	if !ok || !at.src.editable || at.within(c.span) {
 		return c, ok && at.src.editable // written where it is put in
 	}
-	f, name := u.ref.f, ""
+	if !strings.Contains(at.text(), "$") {
+		return change{}, false // a word that may mean something else, or is in quotes
+	}
+	f := u.ref.f
 	for _, e := range f.via(u.ref.colon + 1)[len(commonVia(f.via(u.ref.colon+1), f.via(u.ref.colon))):] {
-		if name = expandedName(e); r.readBeside(name) {
+		if r.readBeside(expandedName(e)) {
 			return change{}, false
 		}
-	}
-	if !strings.Contains(at.text(), "$") && !r.definesVariable(u.job, name, at) {
-		return change{}, false // in quotes, maybe, in which none is put in
 	}
 	if strings.Contains(at.text(), "{") {
 		with = bracedTail(with)
@@ -94,17 +94,6 @@ func (r *run) readBeside(name string) bool {
 		r.beside[name] = is
 	}
 	return is
-}
-
-// definesVariable says whether a place is in a value that a CI file gives to a job's variable.
-func (r *run) definesVariable(j *job, name string, at span) bool {
-	if j == nil || j.in == nil {
-		return false
-	}
-	return slices.ContainsFunc(j.in.env(j.tree).defs[name], func(d definition) bool {
-		ch := r.cfg.scalar(d.doc, d.node)
-		return ch != nil && at.within(ch.span(0, len(ch.text)))
-	})
 }
 
 // tagWritten is the place where the use's tag is written, behind all variables.

@@ -32,8 +32,10 @@ func (r *run) isCache(u *use) bool {
 // dependable says whether the pipeline that uses an image is sure to have
 // pushed it before.
 func (r *run) dependable(pushes []*use, u *use) bool {
-	for _, p := range pushes {
-		if p.job == u.job || p.job == nil || starts(p.job, u.job) && (always(p.job) || u.job != nil && sameRules(p.job, u.job)) {
+	for _, p := range pushes { // each job with a line that jobs share may be the one
+		if slices.ContainsFunc(p.jobs(), func(j *job) bool {
+			return j == u.job || j == nil || starts(j, u.job) && (always(j) || u.job != nil && sameRules(j, u.job))
+		}) {
 			return true
 		}
 	}
