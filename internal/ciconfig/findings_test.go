@@ -37,7 +37,7 @@ This page is generated from internal/ciconfig/vocabulary.go and checked by a tes
 - **blocking**: nothing is written to the project before somebody has acted.
 - **blocking or warning**: it only warns where the pipeline neither pushes the image
   nor has another reference to it that is rewritten; the place stays as it is.
-- **note or warning**: it warns where releases lose a name.
+- **note or warning**: it warns where a command or a job is going to fail, or releases lose a name.
 - **warning**: the rewrite stands; somebody should act, or something will fail later.
 - **note**: for information.
 
@@ -63,7 +63,8 @@ func severityOf(c Code) string {
 	if alone[c] {
 		return "blocking or warning"
 	}
-	if c == "tag-dropped" {
+	switch c {
+	case "tag-dropped", "service-started", "login-kept":
 		return "note or warning"
 	}
 	return string(vocabulary[c].severity)

@@ -35,7 +35,12 @@ func (r *run) services(t *tree, s *site, c *container) (why string) {
 		}
 		if !started {
 			started = true
-			r.report("service-started", s.at, s.job.name).cause = "services"
+			if name := r.atLocalhost(s.job); name != "" {
+				r.reportWhy(Warning, "service-started", s.at, s.job.name, name+" names localhost, where a runner on Kubernetes has the services of a job, but containers do not").
+					Remedy = "write the name of the service in place of localhost, in " + name
+			} else {
+				r.report("service-started", s.at, s.job.name).cause = "services"
+			}
 			c.before = append(c.before, "docker network create "+network)
 			c.flags = append([]string{"--network " + network}, c.flags...)
 		}
@@ -73,6 +78,23 @@ func (r *run) services(t *tree, s *site, c *container) (why string) {
 			words = append(words, quote(w))
 		}
 		c.before = append(c.before, broken("docker run -d --network "+network, words))
+	}
+	return ""
+}
+
+// atLocalhost is a variable of a job that has an address on the machine itself, or "".
+// https://docs.gitlab.com/runner/executors/kubernetes/#using-services
+func (r *run) atLocalhost(j *job) string {
+	defs := r.cfg.env(j.tree).defs
+	for _, name := range sortedKeys(defs) {
+		if name == "DOCKER_HOST" {
+			continue
+		}
+		for _, d := range defs[name] {
+			if v := d.node.Value; strings.Contains(v, "localhost") || strings.Contains(v, "127.0.0.1") {
+				return name
+			}
+		}
 	}
 	return ""
 }
