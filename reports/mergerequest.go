@@ -35,13 +35,7 @@ type Renamed struct{ Before, After string }
 func (m MergeRequest) Markdown(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "This moves the container images of %s from the old registry to Amazon ECR, which keeps one repository a project: image names become tag prefixes, and a tag can be pushed only once.\n", code(m.Path))
-	if len(m.Mapping) > 0 {
-		b.WriteString("\n| before | after |\n| --- | --- |\n")
-		for _, r := range m.Mapping {
-			// A bar ends a cell, even within code.
-			fmt.Fprintf(&b, "| %s | %s |\n", strings.ReplaceAll(code(m.short(r.Before)), "|", `\|`), strings.ReplaceAll(code(r.After), "|", `\|`))
-		}
-	}
+	m.mapping(&b)
 	m.findings(&b, "What to look at before the merge", func(f Finding) bool { return f.Severity != "note" })
 	m.findings(&b, "Good to know", func(f Finding) bool { return f.Severity == "note" })
 	b.WriteString("\n**What happens next**\n\nAfter the merge the pipeline of the default branch runs, and its result is followed until the service runs from ECR.\n")
@@ -53,58 +47,60 @@ func (m MergeRequest) Markdown(w io.Writer) error {
 	return err
 }
 
-// findings writes the chosen ones under a heading: what a code means and what to
-// do once, then each place.
-func (m MergeRequest) findings(b *strings.Builder, heading string, chosen func(Finding) bool) {
-	var codes []string
-	groups := map[string][]Finding{}
-	for _, f := range m.Findings {
-		if !chosen(f) {
-			continue
+// mapping writes what each reference becomes; of many, only some are seen at once.
+func (m MergeRequest) mapping(b *strings.Builder) {
+	rows := func(list []Renamed) {
+		b.WriteString("\n| before | after |\n| --- | --- |\n")
+		for _, r := range list {
+			// A bar ends a cell, even within code.
+			fmt.Fprintf(b, "| %s | %s |\n", strings.ReplaceAll(code(m.short(r.Before)), "|", `\|`), strings.ReplaceAll(code(r.After), "|", `\|`))
 		}
-		if groups[f.Code] == nil {
-			codes = append(codes, f.Code)
-		}
-		groups[f.Code] = append(groups[f.Code], f)
 	}
-	if len(codes) == 0 {
+	switch n := len(m.Mapping); {
+	case n == 0:
+	case n <= 2*few:
+		rows(m.Mapping)
+	default:
+		rows(m.Mapping[:few])
+		fmt.Fprintf(b, "\n<details><summary>and %d more</summary>\n", n-few)
+		rows(m.Mapping[few:])
+		b.WriteString("\n</details>\n")
+	}
+}
+
+// findings writes the chosen ones under a heading: what they mean and what to do once,
+// then each place.
+func (m MergeRequest) findings(b *strings.Builder, heading string, chosen func(Finding) bool) {
+	groups := grouped(m.Findings, chosen)
+	if len(groups) == 0 {
 		return
 	}
 	fmt.Fprintf(b, "\n**%s**\n\n", heading)
-	for _, c := range codes {
-		group := groups[c]
-		meaning, alike := sameMeaning(group)
-		fmt.Fprintf(b, "- %s", sentence(meaning))
+	for _, group := range groups {
+		means := meaning(group[0])
+		fmt.Fprintf(b, "- %s", sentence(means))
 		remedy := group[0].Remedy
 		if remedy != "" && !slices.ContainsFunc(group, func(f Finding) bool { return f.Remedy != remedy }) {
 			fmt.Fprintf(b, " What to do%s: %s", whose(group[0].Owner), sentence(remedy))
 		} else {
 			remedy = ""
 		}
-		b.WriteString(" (" + code(c) + ")\n")
+		b.WriteString(" (" + code(group[0].Code) + ")\n")
 		for i, f := range group {
-			if f.File == "" && alike {
+			if f.File == "" {
 				continue
 			}
 			if i == few && len(group) > few+1 {
 				fmt.Fprintf(b, "\n  <details><summary>and %d more places</summary>\n\n", len(group)-few)
 			}
-			b.WriteString("  - ")
-			sep := ""
-			if f.File != "" {
-				b.WriteString(m.place(f))
-				sep = ": "
-			}
+			b.WriteString("  - " + m.place(f))
+			sep := ": "
 			if f.Text != "" {
 				b.WriteString(sep + code(f.Text))
 				sep = " – "
 			}
-			if alike {
-				if detail := m.detail(f, meaning); detail != "" {
-					b.WriteString(sep + detail)
-				}
-			} else {
-				b.WriteString(sep + sentence(f.Message))
+			if detail := m.detail(f, means); detail != "" {
+				b.WriteString(sep + detail)
 			}
 			if remedy == "" && f.Remedy != "" {
 				b.WriteString(" What to do" + whose(f.Owner) + ": " + sentence(f.Remedy))
@@ -174,21 +170,40 @@ func (m MergeRequest) place(f Finding) string {
 	return link(text, to)
 }
 
-// sameMeaning is what the messages of a group share when they differ in the
-// bracketed detail at their ends only, else the code's name in words.
-func sameMeaning(group []Finding) (meaning string, alike bool) {
-	for i, f := range group {
-		m := f.Message
-		if at := strings.Index(m, " ("); at > 0 && strings.HasSuffix(m, ")") {
-			m = m[:at]
+// grouped are the chosen findings of one code and meaning together, where the code comes
+// first.
+func grouped(all []Finding, chosen func(Finding) bool) (out [][]Finding) {
+	for _, f := range all {
+		if !chosen(f) {
+			continue
 		}
-		if i == 0 {
-			meaning = m
-		} else if m != meaning {
-			return strings.ReplaceAll(f.Code, "-", " "), false
+		at, code := -1, -1
+		for i, g := range out {
+			if g[0].Code == f.Code {
+				code = i
+				if meaning(g[0]) == meaning(f) {
+					at = i
+				}
+			}
+		}
+		switch {
+		case at >= 0:
+			out[at] = append(out[at], f)
+		case code >= 0:
+			out = slices.Insert(out, code+1, []Finding{f})
+		default:
+			out = append(out, []Finding{f})
 		}
 	}
-	return meaning, true
+	return out
+}
+
+// meaning is a message without the bracketed detail at its end.
+func meaning(f Finding) string {
+	if at := strings.Index(f.Message, " ("); at > 0 && strings.HasSuffix(f.Message, ")") {
+		return f.Message[:at]
+	}
+	return f.Message
 }
 
 // whose names who can act when it is not the reader.
