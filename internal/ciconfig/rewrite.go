@@ -315,6 +315,12 @@ func touched(t text, changes []change) bool {
 func (r *run) summary(res *Result) {
 	cut := r.gone()
 	refs, pushed, mapped := map[string]bool{}, map[string]bool{}, map[Mapped]bool{}
+	dropped := map[string]bool{} // what is left of these is never pushed
+	for u := range cut {
+		if u.push {
+			dropped[u.ref.String()] = true
+		}
+	}
 	for _, u := range r.uses {
 		ref := u.ref
 		if !ref.own || ref.host || u.role == repositoryRole || u.role == unclearRole || ref.joined {
@@ -340,7 +346,7 @@ func (r *run) summary(res *Result) {
 		if ref.digest >= 0 && ref.colon < 0 { // a digest names the image in the one repository
 			m.New = "$CI_REGISTRY_IMAGE" + ref.f.show(ref.digest, ref.end)
 		}
-		if u.bad == "" && (ref.sep >= 0 || u.retagged != "") && !mapped[m] {
+		if u.bad == "" && (ref.sep >= 0 || u.retagged != "") && (u.retagged != "" || !dropped[old]) && !mapped[m] {
 			mapped[m] = true
 			res.Mapping = append(res.Mapping, m)
 		}
