@@ -62,7 +62,7 @@ func (c *config) children() {
 			k.root = merged(k.root, k.include(inc.doc, n), 0)
 		}
 		if k.root == nil {
-			if !k.unseen {
+			if !k.unseen && !ofGitLab(inc.node) {
 				c.top().problems = append(c.top().problems, problem{"child-unseen", at, "its configuration is not there"})
 			}
 			k.unseen = true
@@ -70,6 +70,19 @@ func (c *config) children() {
 		}
 		k.children()
 	}
+}
+
+// ofGitLab says whether a list of includes is of GitLab's own templates, other than those
+// that name the image themselves: what they run has nothing to do with the project's images.
+func ofGitLab(n *yaml.Node) bool {
+	return !slices.ContainsFunc(items(n), func(n *yaml.Node) bool {
+		n = deref(n)
+		if n == nil || n.Kind != yaml.MappingNode || child(n, "template") == nil {
+			return true
+		}
+		name := value(child(n, "template"))
+		return autoTemplate.MatchString(name) || scanTemplate.MatchString(name)
+	})
 }
 
 func value(n *yaml.Node) string {
