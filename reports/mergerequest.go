@@ -77,7 +77,7 @@ func (m MergeRequest) findings(b *strings.Builder, heading string, chosen func(F
 	}
 	fmt.Fprintf(b, "\n**%s**\n\n", heading)
 	for _, group := range groups {
-		means := meaning(group[0])
+		means, _, _ := meaning(group[0])
 		fmt.Fprintf(b, "- %s", sentence(means))
 		remedy := group[0].Remedy
 		if remedy != "" && !slices.ContainsFunc(group, func(f Finding) bool { return f.Remedy != remedy }) {
@@ -99,8 +99,12 @@ func (m MergeRequest) findings(b *strings.Builder, heading string, chosen func(F
 				b.WriteString(sep + code(f.Text))
 				sep = " – "
 			}
-			if detail := m.detail(f, means); detail != "" {
+			_, names, also := meaning(f)
+			if detail := m.detail(f, names); detail != "" {
 				b.WriteString(sep + detail)
+			}
+			if also != "" {
+				b.WriteString("; also in " + code(also))
 			}
 			if remedy == "" && f.Remedy != "" {
 				b.WriteString(" What to do" + whose(f.Owner) + ": " + sentence(f.Remedy))
@@ -121,8 +125,7 @@ const (
 
 // detail is what a message says in brackets behind its meaning, without what the text
 // says already.
-func (m MergeRequest) detail(f Finding, meaning string) string {
-	detail := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(f.Message, meaning), " ("), ")")
+func (m MergeRequest) detail(f Finding, detail string) string {
 	if detail == "" {
 		return ""
 	}
@@ -181,7 +184,7 @@ func grouped(all []Finding, chosen func(Finding) bool) (out [][]Finding) {
 		for i, g := range out {
 			if g[0].Code == f.Code {
 				code = i
-				if meaning(g[0]) == meaning(f) {
+				if sameMeaning(g[0], f) {
 					at = i
 				}
 			}
@@ -198,12 +201,21 @@ func grouped(all []Finding, chosen func(Finding) bool) (out [][]Finding) {
 	return out
 }
 
-// meaning is a message without the bracketed detail at its end.
-func meaning(f Finding) string {
-	if at := strings.Index(f.Message, " ("); at > 0 && strings.HasSuffix(f.Message, ")") {
-		return f.Message[:at]
+// meaning is a message without the bracketed detail at its end and without the further
+// places behind that, which also has.
+func meaning(f Finding) (text, detail, also string) {
+	text, also, _ = strings.Cut(f.Message, "; also in ")
+	if at := strings.Index(text, " ("); at > 0 && strings.HasSuffix(text, ")") {
+		text, detail = text[:at], text[at+2:len(text)-1]
 	}
-	return f.Message
+	return text, detail, also
+}
+
+// sameMeaning says whether two findings say the same of different places.
+func sameMeaning(f, g Finding) bool {
+	a, _, _ := meaning(f)
+	b, _, _ := meaning(g)
+	return f.Code == g.Code && a == b
 }
 
 // whose names who can act when it is not the reader.

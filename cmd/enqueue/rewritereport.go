@@ -173,7 +173,8 @@ func (r *rewritten) byCode(s ciconfig.Severity) [][]ciconfig.Finding {
 		if f.Severity != s {
 			continue
 		}
-		k := key{f.Code, meaning(f)}
+		text, _ := meaning(f)
+		k := key{f.Code, text}
 		n, ok := at[k]
 		if !ok {
 			n = len(groups)
@@ -185,12 +186,14 @@ func (r *rewritten) byCode(s ciconfig.Severity) [][]ciconfig.Finding {
 	return groups
 }
 
-// meaning is what a finding says without the names that it is about.
-func meaning(f ciconfig.Finding) string {
-	if f.Detail == "" {
-		return f.Message
+// meaning is what a finding says without the names that it is about, and without its
+// further places, which also has.
+func meaning(f ciconfig.Finding) (text, also string) {
+	text, also, _ = strings.Cut(f.Message, "; also in ")
+	if f.Detail != "" {
+		text = strings.TrimSuffix(text, " ("+f.Names()+")")
 	}
-	return strings.TrimSuffix(f.Message, " ("+f.Names()+")")
+	return text, also
 }
 
 // writeFindings writes findings of one code and cause: what it means once, then the
@@ -199,7 +202,8 @@ func writeFindings(b *strings.Builder, color ink, group []ciconfig.Finding) {
 	first := group[0]
 	alike := !slices.ContainsFunc(group, func(f ciconfig.Finding) bool { return f.Remedy != first.Remedy })
 	fmt.Fprintf(b, "%s %s (for the %s)\n", color.of(severityInk[first.Severity], string(first.Severity)), color.of("1", string(first.Code)), first.Owner)
-	writeWrapped(b, "  ", visible(meaning(first))+".")
+	text, _ := meaning(first)
+	writeWrapped(b, "  ", visible(text)+".")
 	if alike {
 		writeWrapped(b, "  What to do: ", visible(first.Remedy)+".")
 	}
@@ -214,6 +218,9 @@ func writeFindings(b *strings.Builder, color ink, group []ciconfig.Finding) {
 		}
 		if f.Detail != "" && f.Detail != f.Text {
 			fmt.Fprintf(b, "        %s\n", color.of("2", "("+visible(f.Names())+")"))
+		}
+		if _, also := meaning(f); also != "" {
+			writeWrapped(b, "        also in ", visible(also))
 		}
 		if !alike {
 			writeWrapped(b, "        What to do: ", visible(f.Remedy)+".")
