@@ -25,7 +25,7 @@ func (r *run) expires() {
 		return // built by a file that is not seen, or by the platform's own job
 	}
 	for _, u := range r.uses {
-		if !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) || u.apart() || u.push || u.settled || u.spare() || cacheFlag(u) != "" {
+		if !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) && !u.deployedByHelm() || u.apart() || u.push || u.settled || u.spare() || cacheFlag(u) != "" {
 			continue
 		}
 		if u.role != imageRole && u.ref.sep < 0 && u.ref.colon < 0 && u.ref.digest < 0 {
@@ -35,10 +35,21 @@ func (r *run) expires() {
 		if name == "" && r.platform() && len(pushes[name]) == 0 || u.job.needsUnseen() {
 			continue // .docker-build pushes the nameless image, or a job that nobody sees may
 		}
-		if (!u.document || u.command == fromArgs) && !r.dependable(r.made(pushes[name], u), u) || u.ref.digest < 0 && u.retagged == "" && standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
+		if (!u.document || u.command == fromArgs) && !r.dependable(r.sure(r.made(pushes[name], u), u), u) || u.ref.digest < 0 && u.retagged == "" && standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
 			r.report("expires", u.place(), u.ref.String()).cause = u.ref.String()
 		}
 	}
+}
+
+// deployedByHelm says whether a value of a chart is the whole reference.
+func (u *use) deployedByHelm() bool {
+	return u.lits != nil && u.lits[0] == "helm" && u.ref.colon >= 0 && strings.Contains(u.at.text(), "image")
+}
+
+// sure are the pushes that are in all pipelines of the default branch, and for a git tag,
+// that have the use.
+func (r *run) sure(pushes []*use, u *use) []*use {
+	return slices.DeleteFunc(slices.Clone(pushes), func(p *use) bool { return !r.in.Project.before(p.job, u.job) })
 }
 
 // made are the pushes that may have made what a use finds. A job that promotes an image,

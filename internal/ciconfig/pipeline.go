@@ -131,6 +131,9 @@ var refSources = map[string]string{"pushes": "push", "merge_requests": mergeRequ
 
 // is says whether a ref of only: or except: is that of the pipeline.
 func (p Project) is(ref string) bool {
+	if kind, project, ok := ofOneProject(ref); ok {
+		return strings.EqualFold(project, p.Path) && p.is(kind)
+	}
 	source, known := p.value("CI_PIPELINE_SOURCE")
 	switch {
 	case ref == "tags":
@@ -150,7 +153,17 @@ func (p Project) mayBe(ref string) bool {
 	if expr, ok := strings.CutPrefix(ref, "/"); ok {
 		return matches(expr, name) != no
 	}
+	if _, _, ok := ofOneProject(ref); ok {
+		return p.is(ref)
+	}
 	return p.is(ref) || strings.ContainsAny(ref, "$@")
+}
+
+// ofOneProject parts a ref that means a kind of pipelines of one project, and not of its
+// forks: tags@group/project.
+func ofOneProject(ref string) (kind, project string, ok bool) {
+	kind, project, ok = strings.Cut(ref, "@")
+	return kind, project, ok && (kind == "tags" || kind == "branches" || refSources[kind] != "")
 }
 
 // condition judges the expression of a rule: && binds closer than ||. One with

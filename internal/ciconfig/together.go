@@ -22,6 +22,17 @@ func (p Project) alongside(a, b *job) bool {
 		!slices.ContainsFunc(p.kinds(a, b), func(q Project) bool { return q.runs(b) && !q.runs(a) })
 }
 
+// before says whether each pipeline of the default branch, and for a git tag, that may have
+// job b may have a, too.
+func (p Project) before(a, b *job) bool {
+	if a == nil || b == nil {
+		return true
+	}
+	release := p
+	release.tag = unnamed
+	return (!p.runs(b) || p.runs(a)) && (!release.runs(b) || release.runs(a))
+}
+
 // kinds are pipelines that differ in what the rules of jobs ask for.
 func (p Project) kinds(jobs ...*job) []Project {
 	out := []Project{{tag: unnamed}, {source: mergeRequest, branch: unnamed}, {source: "schedule"}, {}, {branch: unnamed}}
