@@ -62,7 +62,7 @@ func (c *config) children() {
 			k.root = merged(k.root, k.include(inc.doc, n), 0)
 		}
 		if k.root == nil {
-			if !k.unseen && !ofGitLab(inc.node) {
+			if !k.unseen && !allOfGitLab(inc.node) {
 				c.top().problems = append(c.top().problems, problem{"child-unseen", at, "its configuration is not there"})
 			}
 			k.unseen = true
@@ -72,9 +72,9 @@ func (c *config) children() {
 	}
 }
 
-// ofGitLab says whether a list of includes is of GitLab's own templates, other than those
+// allOfGitLab says whether a list of includes is of GitLab's own templates, other than those
 // that name the image themselves: what they run has nothing to do with the project's images.
-func ofGitLab(n *yaml.Node) bool {
+func allOfGitLab(n *yaml.Node) bool {
 	return !slices.ContainsFunc(items(n), func(n *yaml.Node) bool {
 		n = deref(n)
 		if n == nil || n.Kind != yaml.MappingNode || child(n, "template") == nil {
