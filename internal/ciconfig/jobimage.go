@@ -188,7 +188,7 @@ func (r *run) ownImage(j *job) *site {
 		}
 		for _, v := range e.expand(ch, doc) {
 			for _, ref := range r.references(v) {
-				if ref.own && !ref.host {
+				if ref.own && !ref.host && !r.keepsSlash(ref) {
 					own = true
 					if s.at.src == nil {
 						s.at = ch.span(0, len(ch.text))
@@ -212,6 +212,16 @@ func (r *run) ownImage(j *job) *site {
 		return nil
 	}
 	return s
+}
+
+// keepsSlash says whether a reference has not come to its new name: that is reported, and
+// docker run would not find it either.
+func (r *run) keepsSlash(ref *reference) bool {
+	if ref.sep < 0 {
+		return false
+	}
+	s, ok := ref.f.at(ref.sep)
+	return ok && r.files[s.src.path] == s.src
 }
 
 // dockerSays says whether a key of a job is what .docker has for it, though .docker
