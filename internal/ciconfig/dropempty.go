@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"bytes"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -28,9 +29,45 @@ func (c *cutting) item(ch *chunk) {
 	if end == 0 || lineBreak(l.doc.src.data[end-1:]) == 0 {
 		_, end = l.doc.src.line(end)
 	}
-	c.changes = append(c.changes, change{span: span{l.doc.src, from, end}})
+	from = l.doc.src.remark(from, end)
+	c.changes = append(c.changes, change{span: span{l.doc.src, from, l.doc.src.gap(from, end)}})
 	c.emptied[l.list]++
 	c.items[l.node] = true
+}
+
+// remark is where the comment above an entry begins that is about this entry alone: no
+// other follows it without a comment of its own. Else it is where the entry begins.
+func (s *source) remark(from, end int) int {
+	indent := from
+	for indent < end && s.data[indent] == ' ' {
+		indent++
+	}
+	_, next := s.line(min(end, len(s.data)))
+	if below := s.data[end:next]; len(below) > indent-from && below[indent-from] == '-' && len(bytes.TrimSpace(below[:indent-from])) == 0 {
+		return from
+	}
+	for from > 0 {
+		above, _ := s.line(from - 1)
+		if !bytes.HasPrefix(bytes.TrimLeft(s.data[above:from], " "), []byte("#")) {
+			break
+		}
+		from = above
+	}
+	return from
+}
+
+// gap is where a blank line ends that would open the list, or follow another, once the
+// lines before it are gone.
+func (s *source) gap(from, end int) int {
+	_, next := s.line(min(end, len(s.data)))
+	if from == 0 || next == end || len(bytes.TrimSpace(s.data[end:next])) > 0 {
+		return end
+	}
+	above, _ := s.line(from - 1)
+	if line := bytes.TrimSpace(s.data[above:from]); len(line) > 0 && line[len(line)-1] != ':' {
+		return end
+	}
+	return next
 }
 
 // empty takes out jobs whose script has become empty.
