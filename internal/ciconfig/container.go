@@ -89,7 +89,7 @@ func (r *run) contain(s *site) (out []change, why string) {
 		return nil, "the job is defined in an included file"
 	}
 	if m == nil || m.Style&yaml.FlowStyle != 0 {
-		return nil, "the job is written in one line"
+		return nil, "the job is written in braces, and not in one line of its own"
 	}
 	if t.kid("run") != nil {
 		return nil, "the job has run:"

@@ -27,6 +27,15 @@ func (m *moved) origin(offset int) int {
 	return max(0, min(offset+by, len(m.before.data)))
 }
 
+// origin is the place in the file as it was read.
+func (s span) origin() span {
+	for m := s.src.was; m != nil; m = s.src.was {
+		s = span{m.before, m.origin(s.start), m.origin(s.end)}
+		s.end = max(s.start, s.end)
+	}
+	return s
+}
+
 // trace records how changes, all of one source, moved its bytes.
 func trace(src *source, list []change) *moved {
 	m := &moved{before: src}

@@ -79,10 +79,7 @@ func (r *run) reportWhy(severity Severity, code Code, at span, detail, why strin
 	f.also(detail)
 	if at.src != nil {
 		f.File = at.src.path
-		if m := at.src.was; m != nil { // as the reader knows the file
-			at = span{m.before, m.origin(at.start), m.origin(at.end)}
-			at.end = max(at.start, at.end)
-		}
+		at = at.origin() // as the reader knows the file
 		f.Line, f.Column = at.src.position(at.start)
 		f.Text = shorten(at.text())
 	}

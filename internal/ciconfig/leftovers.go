@@ -75,10 +75,8 @@ func (r *run) leftovers(names *run, changed bool) {
 				continue
 			}
 			at := span{s, from + hit, from + len(strings.TrimRight(text, "\r\n"))}
-			before, offset := s, at.start
-			if m := s.was; m != nil {
-				before, offset = m.before, m.origin(at.start)
-			}
+			was := at.origin()
+			before, offset := was.src, was.start
 			line, _ := before.position(offset)
 			if told[f.Path][line] || within(open[f.Path], line) || names.namesOther(before, offset) {
 				continue

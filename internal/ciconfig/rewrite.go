@@ -47,6 +47,12 @@ func Rewrite(in Input) (*Result, error) {
 	}
 
 	images := names.next(files, changes)
+	if unfolded := images.unfold(); len(unfolded) > 0 {
+		if files, err = images.apply(unfolded); err != nil {
+			return nil, err
+		}
+		images = images.next(files, unfolded)
+	}
 	contained := images.jobImagesOfAll()
 	if files, err = images.apply(contained); err != nil {
 		return nil, err

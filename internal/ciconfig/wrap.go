@@ -225,7 +225,7 @@ func (r *run) keyIndent(d *document, m *yaml.Node) (string, string) {
 	from, _ := d.src.line(at)
 	indent := string(d.src.data[from:at])
 	if strings.TrimSpace(indent) != "" {
-		return "", "the job is written in one line"
+		return "", "the job is written in braces, and not in one line of its own"
 	}
 	return indent, ""
 }
