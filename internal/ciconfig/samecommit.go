@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"regexp"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -59,3 +60,92 @@ func forGitTags(n *yaml.Node) bool {
 	when := child(n, "when")
 	return tagRule(n) && (when == nil || when.Value != "never")
 }
+
+// ofTheCommit says whether a tag is that of the commit alone, whatever the pipeline is; or
+// of the commit on its branch.
+func (u *use) ofTheCommit(branch bool) bool {
+	if u.retagged != "" {
+		return ofACommit.MatchString(u.retagged)
+	}
+	found := false
+	for i := u.ref.colon + 1; u.ref.colon >= 0 && i < u.ref.tagEnd; i++ {
+		switch h := u.ref.f.t[u.ref.f.piece[i]].hole; {
+		case h == "":
+		case ofACommit.MatchString(h):
+			found = true
+		case !branch || !refVariables[h] && h != "CI_COMMIT_BRANCH":
+			return false
+		}
+	}
+	return found
+}
+
+// keptGitTag says whether another tag takes the place of the commit in a pipeline for a
+// git tag: ${CI_COMMIT_TAG:-$CI_COMMIT_SHA}, or that of a rule.
+func (r *run) keptGitTag(u *use) bool {
+	if u.gitTagged {
+		return true
+	}
+	asTag := ofACommit.ReplaceAllString(u.ref.f.show(0, u.ref.end), "CI_COMMIT_TAG")
+	return slices.ContainsFunc(r.uses, func(v *use) bool {
+		return v != u && v.push && v.at == u.at && v.arg == u.arg && v.job == u.job && (v.ref.f.show(0, v.ref.end) == asTag || v.ref.colon >= 0 && v.releasedByRule())
+	})
+}
+
+// ofACommit are variables that each pipeline of a commit has alike.
+var ofACommit = regexp.MustCompile(`\bCI_(COMMIT(_SHORT)?_SHA|BUILD_REF)\b`)
+
+// asksForTags says whether a job's rules, or only:, name pipelines for git tags.
+func asksForTags(j *job) bool {
+	if t := j.tree.kid("rules"); t != nil {
+		return slices.ContainsFunc(items(t.node), forGitTags)
+	}
+	t := j.tree.kid("only")
+	if t == nil {
+		return false
+	}
+	refs, _ := refsOf(t)
+	return slices.Contains(refs, "tags")
+}
+
+// scheduledToo says whether a job is in scheduled pipelines: its rules, or those of the
+// workflow, ask for them.
+func (r *run) scheduledToo(j *job) bool {
+	if asksForSchedules(j) {
+		return true
+	}
+	if j.in == nil || j.in.trigger != nil {
+		return false
+	}
+	t := j.in.root.kid("workflow").kid("rules")
+	p := r.in.Project
+	p.source = "schedule"
+	return t != nil && slices.ContainsFunc(items(t.node), schedules) && plainly(j) && p.runs(j)
+}
+
+// schedules says whether a rule is for scheduled pipelines.
+func schedules(n *yaml.Node) bool {
+	n = deref(n)
+	when, c := child(n, "when"), child(n, "if")
+	return c != nil && scheduled.MatchString(c.Value) && (when == nil || when.Value != "never")
+}
+
+// asksForSchedules says whether a job's rules, or only:, name scheduled pipelines, or those
+// of the job that starts its pipeline.
+func asksForSchedules(j *job) bool {
+	if slices.ContainsFunc(j.startedBy(), asksForSchedules) {
+		return true
+	}
+	if t := j.tree.kid("rules"); t != nil {
+		return slices.ContainsFunc(items(t.node), schedules)
+	}
+	t := j.tree.kid("only")
+	if t == nil {
+		return false
+	}
+	refs, _ := refsOf(t)
+	return slices.Contains(refs, "schedules")
+}
+
+// scheduled is the condition of a rule for scheduled pipelines.
+var scheduled = regexp.MustCompile(`\$CI_PIPELINE_SOURCE\s*==\s*["']schedule["']`)
