@@ -385,6 +385,9 @@ func (r *run) settleBy(cluster []*movings, siblings map[string][]*use, drop drop
 // one, the git tag.
 func (r *run) sibling(g *movings, pushes []*use) *use {
 	for _, s := range pushes {
+		if r.never(g, s) {
+			continue
+		}
 		if s.bad == "" && s.stability() == uniqueTag && sameImage(g, s) && !r.partOf(g, s) {
 			return s
 		}
@@ -417,7 +420,7 @@ func (g *movings) released() bool {
 // moving one.
 func (u *use) lasts(g *movings) bool {
 	st := u.stability()
-	return st == uniqueTag || st == releaseTag && strings.Contains(u.lit(), "CI_COMMIT_TAG") && g.released()
+	return st == uniqueTag || u.retagged != "" || st == releaseTag && strings.Contains(u.lit(), "CI_COMMIT_TAG") && g.released()
 }
 
 // lit is the use as it is written, with the text of what led to it.
@@ -431,11 +434,18 @@ func (u *use) lit() string {
 }
 
 // copied is the use that a command copies a moving tag from, when that is the
-// same image under a tag of the build: crane tag $B/api:$CI_COMMIT_SHA latest.
+// same image under a tag of the build: crane tag $B/api:$CI_COMMIT_SHA latest; or under one
+// that has become a tag of the build and is pushed itself: docker tag $B:$CI_COMMIT_REF_SLUG $B:latest.
 func (r *run) copied(g *movings) *use {
-	for _, p := range g.pushes {
+	for _, p := range g.all {
+		if p.cmd == nil || !p.push && !p.tags() {
+			continue
+		}
 		for _, u := range r.uses {
-			if u != p && !u.push && u.cmd != nil && p.cmd != nil && u.cmd.call == p.cmd.call && u.bad == "" && u.ref.own && u.ref.name() == g.name && !u.tags() && u.stability() == uniqueTag && sameImage(g, u) && !r.partOf(g, u) {
+			if u == p || u.push || u.cmd == nil || u.cmd.call != p.cmd.call || u.bad != "" || !u.ref.own || u.ref.name() != g.name || u.tags() || !sameImage(g, u) || r.partOf(g, u) {
+				continue
+			}
+			if p.push && u.stability() == uniqueTag || !p.push && u.retagged != "" {
 				return u
 			}
 		}

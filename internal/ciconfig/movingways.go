@@ -172,7 +172,7 @@ func (r *run) pushedTwice(g *movings) bool {
 // dropMoving drops a tag that is pushed beside a unique one.
 func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*use, ok bool) {
 	for _, p := range g.pushes { // who builds the image must push it under another tag
-		if r.buildsIn(p.job, g.name) && !r.pushesUnique(p.job, g) {
+		if r.buildsIn(p.job, g.name) && !r.pushesUnique(p, g) {
 			return nil, nil, false
 		}
 	}
@@ -211,7 +211,7 @@ func (r *run) begets(u, sibling *use) bool {
 func (r *run) dropPushes(g *movings, sibling *use) (changes []change, drops []*use, ok bool) {
 	home, made := map[*job]bool{}, map[*job]bool{}
 	for _, p := range g.pushes {
-		if !singlePurpose(p.lits) || !strings.HasSuffix(p.command, " push") || r.buildsIn(p.job, g.name) && !r.pushesUnique(p.job, g) {
+		if !singlePurpose(p.lits) || !strings.HasSuffix(p.command, " push") || r.buildsIn(p.job, g.name) && !r.pushesUnique(p, g) {
 			return nil, nil, false
 		}
 		for _, j := range p.jobs() {
@@ -289,10 +289,17 @@ func (r *run) fromSame(u *use) bool {
 	return false
 }
 
-// pushesUnique says whether a job pushes the image under a tag of the build.
-func (r *run) pushesUnique(j *job, g *movings) bool {
+// never says whether a use is in the script of a job that pushes a moving tag, and on another
+// way through it: where the one is pushed, the other is not.
+func (r *run) never(g *movings, s *use) bool {
+	return slices.ContainsFunc(g.pushes, func(p *use) bool { return p.job == s.job && !comesTo(p.arms, s.arms) })
+}
+
+// pushesUnique says whether the job that pushes a moving tag pushes the image under a tag of
+// the build, too.
+func (r *run) pushesUnique(p *use, g *movings) bool {
 	for _, u := range r.uses {
-		if u.job == j && u.ref.own && u.push && u.ref.name() == g.name && u.lasts(g) && sameImage(g, u) {
+		if u.job == p.job && comesTo(p.arms, u.arms) && u.ref.own && u.push && u.ref.name() == g.name && u.lasts(g) && sameImage(g, u) {
 			return true
 		}
 	}

@@ -26,6 +26,7 @@ type shell struct {
 	local  bool    // the text is expanded here, before it goes there
 	print  *[]text // what echo prints, inside a command substitution
 	lines  []text  // what the loop's read will read, nil where nobody knows
+	arms   []arm   // of the branches that it has taken
 	table  bool    // what comes in is a list of images, their names and tags in columns of their own
 }
 
@@ -166,7 +167,12 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			if c.Op == syntax.AndStmt && !tests(c.X) {
 				sh.stmt(ch, c.Y)
 			} else {
-				sh.maybe(func(b *shell) { b.stmt(ch, c.Y) })
+				sh.maybe(func(b *shell) {
+					if c.Op == syntax.AndStmt {
+						b.arms = append(slices.Clip(sh.arms), arm{c, c.Y})
+					}
+					b.stmt(ch, c.Y)
+				})
 			}
 		}
 	case *syntax.TimeClause:

@@ -231,6 +231,9 @@ func (f *flat) level(i int, chain []span) (span, bool) {
 // variables and literals only.
 func (u *use) tagSource() (string, bool) {
 	ref, f := u.ref, u.ref.f
+	if u.retagged != "" {
+		return u.retagged, true
+	}
 	if ref.colon < 0 {
 		return "", false
 	}

@@ -15,6 +15,7 @@ type use struct {
 	cmd       *command // the command it is an argument of
 	index     int      // among the command's arguments
 	arg       int      // its place in lits
+	arms      []arm    // of the branches of the script that lead to it
 	lits      []string // the command as it runs with this argument
 	at        span     // the word, argument or value
 	command   string   // "docker push", "image", ...
@@ -114,7 +115,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	sets, all := setsImage(lits), " "+strings.Join(lits, " ")+" "
 	for i := range c.args {
 		for _, ref := range r.references(c.args[i]) {
-			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i, away: sh.away && !sh.local}
+			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i, away: sh.away && !sh.local, arms: sh.arms}
 			u.lits, u.arg = c.view(i, lits)
 			words := all
 			if c.alt[i] > 0 {

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -62,17 +63,50 @@ func (sh *shell) maybe(f func(*shell)) {
 
 // branch follows if, with all its elif and else.
 func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
+	among := syntax.Node(c)
+	var lists [][]*syntax.Stmt
+	defer func() { sh.beyond(among, lists) }()
 	var ways []*shell
 	rest := sh.clone()
 	for ; c != nil; c = c.Else {
+		lists = append(lists, c.Then)
 		rest.stmts(ch, c.Cond)
-		ways = rest.way(ways, ch, c.Then)
+		ways = rest.way(ways, ch, among, c.Then)
 		if len(c.Cond) == 0 {
 			sh.merge(ways...)
 			return
 		}
 	}
 	sh.merge(append(ways, rest)...)
+}
+
+// arm is one of the lists of commands of if or case, of which one is run; or none of
+// them, for what follows where some end the script.
+type arm struct {
+	among syntax.Node
+	one   *syntax.Stmt // the first of the list
+}
+
+// beyond notes that what follows is run where no arm was taken that ends the script.
+func (sh *shell) beyond(among syntax.Node, lists [][]*syntax.Stmt) {
+	if slices.ContainsFunc(lists, exits) {
+		sh.arms = append(slices.Clip(sh.arms), arm{among: among})
+	}
+}
+
+// exits says whether a list of commands ends the script.
+func exits(list []*syntax.Stmt) bool {
+	if len(list) == 0 {
+		return false
+	}
+	c, ok := list[len(list)-1].Cmd.(*syntax.CallExpr)
+	return ok && len(c.Args) > 0 && c.Args[0].Lit() == "exit"
+}
+
+// comesTo says whether a run of a script that comes to the place behind some branches is
+// sure to come to the one behind others.
+func comesTo(from, to []arm) bool {
+	return !slices.ContainsFunc(to, func(x arm) bool { return !slices.Contains(from, x) })
 }
 
 // cases follows case.
@@ -82,28 +116,32 @@ func (sh *shell) cases(ch *chunk, c *syntax.CaseClause) {
 		return
 	}
 	var ways []*shell
+	var lists [][]*syntax.Stmt
 	all := false
 	for _, it := range c.Items {
 		for _, p := range it.Patterns {
 			sh.compared(ch, vals, p)
 			all = all || p.Lit() == "*"
 		}
-		ways = sh.way(ways, ch, it.Stmts)
+		ways = sh.way(ways, ch, c, it.Stmts)
+		lists = append(lists, it.Stmts)
 	}
 	if !all {
 		ways = append(ways, sh.clone())
 	}
 	sh.merge(ways...)
+	sh.beyond(c, lists)
 }
 
 // way follows one of several ways, and adds it unless it ends the script.
-func (sh *shell) way(ways []*shell, ch *chunk, list []*syntax.Stmt) []*shell {
+func (sh *shell) way(ways []*shell, ch *chunk, among syntax.Node, list []*syntax.Stmt) []*shell {
 	w := sh.clone()
+	if len(list) > 0 {
+		w.arms = append(slices.Clip(sh.arms), arm{among, list[0]})
+	}
 	w.stmts(ch, list)
-	if n := len(list); n > 0 {
-		if c, ok := list[n-1].Cmd.(*syntax.CallExpr); ok && len(c.Args) > 0 && c.Args[0].Lit() == "exit" {
-			return ways
-		}
+	if exits(list) {
+		return ways
 	}
 	return append(ways, w)
 }
