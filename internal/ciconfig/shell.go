@@ -167,12 +167,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			if c.Op == syntax.AndStmt && !tests(c.X) {
 				sh.stmt(ch, c.Y)
 			} else {
-				sh.maybe(func(b *shell) {
-					if c.Op == syntax.AndStmt {
-						b.arms = append(slices.Clip(sh.arms), arm{c, c.Y})
-					}
-					b.stmt(ch, c.Y)
-				})
+				sh.maybe(func(b *shell) { b.stmt(ch, c.Y) })
 			}
 		}
 	case *syntax.TimeClause:
