@@ -167,7 +167,10 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			if c.Op == syntax.AndStmt && !tests(c.X) {
 				sh.stmt(ch, c.Y)
 			} else {
-				sh.maybe(func(b *shell) { b.stmt(ch, c.Y) })
+				sh.maybe(func(b *shell) {
+					b.arms = append(slices.Clip(sh.arms), ch.behind(c.X, c.Op == syntax.AndStmt))
+					b.stmt(ch, c.Y)
+				})
 			}
 		}
 	case *syntax.TimeClause:

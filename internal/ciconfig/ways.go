@@ -68,10 +68,16 @@ func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
 	defer func() { sh.beyond(among, lists) }()
 	var ways []*shell
 	rest := sh.clone()
-	for ; c != nil; c = c.Else {
+	for first := c; c != nil; c = c.Else {
 		lists = append(lists, c.Then)
 		rest.stmts(ch, c.Cond)
-		ways = rest.way(ways, ch, among, c.Then)
+		at := arm{among: among, one: firstOf(c.Then)}
+		if c == first && len(c.Cond) == 1 {
+			at = ch.behind(c.Cond[0], true)
+		} else if c == first.Else && len(c.Cond) == 0 && len(first.Cond) == 1 {
+			at = ch.behind(first.Cond[0], false)
+		}
+		ways = rest.way(ways, ch, at, c.Then)
 		if len(c.Cond) == 0 {
 			sh.merge(ways...)
 			return
@@ -81,10 +87,28 @@ func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
 }
 
 // arm is one of the lists of commands of if or case, of which one is run; or none of
-// them, for what follows where some end the script.
+// them, for what follows where some end the script. What one condition leads to is the
+// same arm wherever a script asks for it.
 type arm struct {
 	among syntax.Node
 	one   *syntax.Stmt // the first of the list
+	asked string       // the condition alone, for && and || and the first list of if
+}
+
+// behind is the arm of what is run where a condition holds, or does not.
+func (ch *chunk) behind(cond *syntax.Stmt, holds bool) arm {
+	asked := "||"
+	if holds {
+		asked = "&&"
+	}
+	return arm{asked: strings.TrimRight(ch.text[cond.Pos().Offset():cond.End().Offset()], "; \t\n") + asked}
+}
+
+func firstOf(list []*syntax.Stmt) *syntax.Stmt {
+	if len(list) == 0 {
+		return nil
+	}
+	return list[0]
 }
 
 // beyond notes that what follows is run where no arm was taken that ends the script.
@@ -123,7 +147,7 @@ func (sh *shell) cases(ch *chunk, c *syntax.CaseClause) {
 			sh.compared(ch, vals, p)
 			all = all || p.Lit() == "*"
 		}
-		ways = sh.way(ways, ch, c, it.Stmts)
+		ways = sh.way(ways, ch, arm{among: c, one: firstOf(it.Stmts)}, it.Stmts)
 		lists = append(lists, it.Stmts)
 	}
 	if !all {
@@ -134,11 +158,9 @@ func (sh *shell) cases(ch *chunk, c *syntax.CaseClause) {
 }
 
 // way follows one of several ways, and adds it unless it ends the script.
-func (sh *shell) way(ways []*shell, ch *chunk, among syntax.Node, list []*syntax.Stmt) []*shell {
+func (sh *shell) way(ways []*shell, ch *chunk, at arm, list []*syntax.Stmt) []*shell {
 	w := sh.clone()
-	if len(list) > 0 {
-		w.arms = append(slices.Clip(sh.arms), arm{among, list[0]})
-	}
+	w.arms = append(slices.Clip(sh.arms), at)
 	w.stmts(ch, list)
 	if exits(list) {
 		return ways
