@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"bytes"
 	"path"
 	"slices"
 	"strings"
@@ -19,8 +20,39 @@ func (r *run) pushedByCompose(u *use) bool {
 	})
 }
 
+// composersKnow says whether all that push by compose have the variables of an image:
+// where one does not, it pushes the default, or whatever the variable is there.
+func (r *run) composersKnow(u *use) bool {
+	for _, m := range shellVariable.FindAllStringSubmatch(u.at.text(), -1) {
+		name := m[1]
+		if strings.HasPrefix(name, "CI_") || r.in.Project.Variables[name] != "" || r.inEnvFile(name) {
+			continue
+		}
+		for _, sh := range r.composers {
+			if _, ok := sh.lookup(name); !ok {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// inEnvFile says whether a file that compose may read has a variable: one of the project
+// or one that a script writes.
+// https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/
+func (r *run) inEnvFile(name string) bool {
+	for _, vars := range r.written {
+		if vars[name] != nil {
+			return true
+		}
+	}
+	return slices.ContainsFunc(r.in.Files, func(f File) bool {
+		return strings.Contains(path.Base(f.Path), ".env") && bytes.Contains(f.Content, []byte(name+"="))
+	})
+}
+
 // recordComposed remembers what a command does by compose or bake.
-func (r *run) recordComposed(all string) {
+func (r *run) recordComposed(sh *shell, all string) {
 	has := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(all, w) })
 	}
@@ -30,6 +62,9 @@ func (r *run) recordComposed(all string) {
 	r.composes = r.composes || r.baked || compose && has(" build", " push", " up")
 	if compose && has(" push", " --push") {
 		r.pushesComposed = r.pushesComposed || r.now == nil || r.in.Project.runs(r.now)
+		if r.now != nil && !sh.away && !strings.Contains(all, "--env-file") {
+			r.composers = append(r.composers, sh.clone())
+		}
 	}
 }
 
@@ -46,10 +81,10 @@ func (r *run) composedTags() {
 		if !r.pushedByCompose(u) || !u.ref.own || u.ref.host || u.ref.joined || u.settled || u.bad != "" || u.retagged != "" {
 			continue
 		}
-		switch u.stability() {
-		case movingTag:
+		switch st := u.stability(); {
+		case st == movingTag:
 			r.report("moving-tag", u.place(), u.ref.String())
-		case unknownTag:
+		case st == unknownTag, st == uniqueTag && !r.composersKnow(u):
 			r.report("tag-computed", u.place(), u.ref.String())
 		}
 	}

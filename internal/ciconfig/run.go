@@ -59,6 +59,7 @@ type run struct {
 	skaffolds      bool                         // a job builds what skaffold's configuration says
 	skaffoldBases  []text                       // the default repositories that it is given
 	pushesComposed bool                         // a job for the default branch pushes what compose files build
+	composers      []*shell                     // what pushes by compose, with its variables
 	tagged         []string                     // images in the values of charts whose tag a command sets
 	filled         []string                     // files and directories in which variables are put in
 	folders        map[string]bool              // words of scripts that may be folders

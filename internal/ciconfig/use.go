@@ -91,7 +91,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.patched(c, lits)
 	r.recordCompared(c, lits)
 	if slices.ContainsFunc(lits, func(l string) bool { return strings.Contains(l, "compose") || strings.Contains(l, "bake") }) {
-		r.recordComposed(strings.Join(lits, " "))
+		r.recordComposed(sh, strings.Join(lits, " "))
 	}
 	r.recordAutoDeploy(c, lits)
 	r.ko(sh, c, lits)
