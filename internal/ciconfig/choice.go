@@ -15,6 +15,7 @@ type choice struct {
 	one   any    // the alternative, nil for a value that goes with each
 	name  string // the variable or input
 	value *yaml.Node
+	turn  bool // one of a loop, which takes all, one after the other
 	spare bool // nothing takes the value by itself: an option, a default that is always given
 }
 

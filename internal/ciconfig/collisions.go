@@ -79,9 +79,21 @@ func (u *use) target() string {
 // an image has several moving tags, each keeps what tells it from the others:
 // dev becomes dev-$CI_COMMIT_SHA, and debug-$CI_COMMIT_REF_SLUG
 // debug-$CI_COMMIT_SHA.
-// Where the image is pushed under that tag already, or in several pipelines of one
-// commit, the number of the pipeline takes its place.
 func (r *run) successor(g *movings, siblings []*use) string {
+	unique, literal := r.uniqueFor(g, siblings), g.literal()
+	switch {
+	case g.kept:
+		return g.tag + "-" + unique
+	case !g.several || literal == "" || literal == "latest" && !g.beside:
+		return unique
+	}
+	return literal + "-" + unique
+}
+
+// uniqueFor is what makes a moving tag one of the build. Where the image is pushed under
+// that tag already, or in several pipelines of one commit, the number of the pipeline
+// takes its place.
+func (r *run) uniqueFor(g *movings, siblings []*use) string {
 	unique := r.uniqueName()
 	again := slices.ContainsFunc(siblings, func(s *use) bool { return tagOf(s) == braces(unique) }) ||
 		ofACommit.MatchString(unique) && slices.ContainsFunc(g.pushes, func(p *use) bool {
@@ -94,13 +106,9 @@ func (r *run) successor(g *movings, siblings []*use) string {
 			})
 		})
 	if again && len(r.cfg.kids) == 0 {
-		unique = "$CI_PIPELINE_ID"
+		return "$CI_PIPELINE_ID"
 	}
-	literal := g.literal()
-	if !g.several || literal == "" || literal == "latest" && !g.beside {
-		return unique
-	}
-	return literal + "-" + unique
+	return unique
 }
 
 // literal is what is written out of a moving tag, without its variables.

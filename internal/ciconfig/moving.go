@@ -25,6 +25,7 @@ type movings struct {
 	pushes    []*use
 	several   bool // the image has other moving tags elsewhere
 	beside    bool // one of these tags is a variable alone
+	kept      bool // a pipeline pushes the image under another one of these tags, too
 	unseen    bool // helm deploys the image, by a tag that is not beside it
 }
 
@@ -103,6 +104,9 @@ func (r *run) joinBranch(groups map[string]*movings) {
 func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 	r.computedTags()
 	severalTags(all)
+	for _, cluster := range all {
+		keptTags(cluster)
+	}
 	var stay [][]*movings
 	for i, cluster := range all {
 		for _, g := range cluster {

@@ -3,13 +3,15 @@ package ciconfig
 import (
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // replaceMoving puts a unique tag in the place of the moving one, another than
 // those that the image is pushed under already. defined says to do it where the tag is
 // defined, and not where it is put in.
 func (r *run) replaceMoving(g *movings, siblings []*use, defined bool) (changes []change, drops []*use, ok bool) {
-	if r.pushedTwice(g) {
+	if r.pushedTwice(g) || g.kept && defined {
 		return nil, nil, false
 	}
 	with := r.successor(g, siblings)
@@ -20,6 +22,9 @@ func (r *run) replaceMoving(g *movings, siblings []*use, defined bool) (changes 
 			continue
 		}
 		c, ok := u.tagChange(with)
+		if g.kept && ok && c.start < c.end { // what is written may be a variable, for all of the tags
+			c = change{span: span{c.src, c.end, c.end}, with: strings.TrimPrefix(with, g.tag)}
+		}
 		if defined && ok {
 			c, ok = r.tagDefinition(u, c, with)
 		}
@@ -58,15 +63,15 @@ func (r *run) keepsGitTag(g *movings, with string) bool {
 // as the git tag, which stays. Nothing else may read the variable.
 func (r *run) tagDefinition(u *use, c change, with string) (change, bool) {
 	at, ok := u.tagWritten()
-	if !ok || !at.src.editable || at.within(c.span) {
+	if !ok || !at.src.editable || at == c.span {
 		return c, ok && at.src.editable // written where it is put in
 	}
-	if !strings.Contains(at.text(), "$") {
+	if !strings.Contains(at.text(), "$") && !r.latestAlone(u, at) {
 		return change{}, false // a word that may mean something else, or is in quotes
 	}
 	f := u.ref.f
 	for _, e := range f.via(u.ref.colon + 1)[len(commonVia(f.via(u.ref.colon+1), f.via(u.ref.colon))):] {
-		if r.readBeside(expandedName(e)) {
+		if !at.within(e) && r.readBeside(expandedName(e)) { // it is not the word behind :-
 			return change{}, false
 		}
 	}
@@ -74,6 +79,41 @@ func (r *run) tagDefinition(u *use, c change, with string) (change, bool) {
 		with = bracedTail(with)
 	}
 	return change{span: at, with: with}, true
+}
+
+// latestAlone says whether the tag is the word latest, which means nothing but a tag, where a
+// variable can stand in its place: not in a matrix, as it is a part of the job's name, not
+// where it has to be one of several, and not in single quotes of a script.
+func (r *run) latestAlone(u *use, at span) bool {
+	if by := u.ref.f.t[u.ref.f.piece[u.ref.colon+1]].by; by != nil && by.value != nil {
+		if rule, ok := by.one.(*yaml.Node); !ok || child(rule, "variables") == nil {
+			return false
+		}
+	}
+	if at.text() != "latest" {
+		return false
+	}
+	if r.inScript(at) {
+		return at.start > 0 && at.src.data[at.start-1] != '\''
+	}
+	docs, _ := at.src.documents()
+	return !slices.ContainsFunc(docs, func(n *yaml.Node) bool { return at.src.oneOfSeveral(n, at, 0) })
+}
+
+// oneOfSeveral says whether a value stands beside the list of those that are allowed.
+// https://docs.gitlab.com/ci/yaml/#variablesoptions
+func (s *source) oneOfSeveral(n *yaml.Node, at span, depth int) bool {
+	if n == nil || depth > maxDepth {
+		return false
+	}
+	for _, key := range []string{"value", "default"} {
+		if v := child(n, key); v != nil && (child(n, "options") != nil || child(n, "regex") != nil) {
+			if ch := s.scalar(v); ch != nil && at.within(ch.span(0, len(ch.text))) {
+				return true
+			}
+		}
+	}
+	return slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return s.oneOfSeveral(c, at, depth+1) })
 }
 
 // readBeside says whether something takes a variable beside the tags of own images.

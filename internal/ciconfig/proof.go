@@ -136,7 +136,8 @@ func sameTree(at string, b, a *tree, depth int) error {
 	return nil
 }
 
-func mayChange(v string) bool { return strings.ContainsAny(v, "$/:") }
+// mayChange says whether a value may hold a reference, a part of one, or a tag that moves.
+func mayChange(v string) bool { return v == "latest" || strings.ContainsAny(v, "$/:") }
 
 func extendsDocker(t *tree) bool {
 	e := t.kid("extends")

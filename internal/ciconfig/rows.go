@@ -17,7 +17,7 @@ func turns(vals []text) []text {
 	}
 	among, out := &choice{}, make([]text, 0, len(vals))
 	for i := range vals {
-		out = append(out, chosen(vals[i:i+1], &choice{among: among, one: i})...)
+		out = append(out, chosen(vals[i:i+1], &choice{among: among, one: i, turn: true})...)
 	}
 	return out
 }
