@@ -82,6 +82,8 @@ func (u *use) target() string {
 func (r *run) successor(g *movings, siblings []*use) string {
 	unique, literal := r.uniqueFor(g, siblings), g.literal()
 	switch {
+	case g.tail:
+		return g.tag[:strings.LastIndexByte(g.tag, '$')] + unique
 	case g.kept:
 		return g.tag + "-" + unique
 	case !g.several || literal == "" || literal == "latest" && !g.beside:

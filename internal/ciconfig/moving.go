@@ -26,6 +26,7 @@ type movings struct {
 	several   bool // the image has other moving tags elsewhere
 	beside    bool // one of these tags is a variable alone
 	kept      bool // a pipeline pushes the image under another one of these tags, too
+	tail      bool // and what moves is a variable at the end of all of them
 	unseen    bool // helm deploys the image, by a tag that is not beside it
 }
 

@@ -2,14 +2,15 @@ package ciconfig
 
 import (
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
 // One word of a script may push an image under several moving tags: the turns of a loop,
 // the jobs of a matrix or of a template. One tag of the build in their place would be
-// pushed by all of them, so each keeps its own and has that of the build behind it: $t
-// becomes $t-$CI_COMMIT_SHA. That goes for jobs of different branches, too, which may
+// pushed by all of them, so each keeps its own and has that of the build behind it, or in
+// the place of the branch at its end: $t becomes $t-$CI_COMMIT_SHA. That goes for jobs of different branches, too, which may
 // have a commit in common.
 
 // keptTags marks the tags of a cluster that have to be told from one another.
@@ -24,10 +25,46 @@ func keptTags(cluster []*movings) {
 		meet := slices.ContainsFunc(list, func(g *movings) bool {
 			return slices.ContainsFunc(list, func(h *movings) bool { return g != h && pushedBeside(g, h) })
 		})
+		tail := meet && !slices.ContainsFunc(list, func(g *movings) bool {
+			return g.tailVariable() == "" || g.tailVariable() != list[0].tailVariable()
+		})
 		for _, g := range list {
-			g.kept = meet
+			g.kept, g.tail = meet, tail
 		}
 	}
+}
+
+// tailVariable is the moving variable at the end of a tag, where all uses write it out
+// beside what is in front of it.
+func (g *movings) tailVariable() string {
+	i := strings.LastIndexByte(g.tag, '$')
+	if i < 0 || !movingVariables[strings.Trim(g.tag[i:], "${}")] || slices.ContainsFunc(g.all, func(u *use) bool { _, ok := u.tail(); return !ok }) {
+		return ""
+	}
+	return g.tag[i:]
+}
+
+// tail is the place of the variable at the end of a use's tag.
+func (u *use) tail() (span, bool) {
+	f, last := u.ref.f, u.ref.tagEnd-1
+	if u.ref.colon < 0 || f.off[last] >= 0 {
+		return span{}, false
+	}
+	at, ok := f.level(last, f.via(u.ref.colon))
+	return at, ok && at == f.t[f.piece[last]].at
+}
+
+// keptChange is the change c of a whole tag where it is kept: what is written may be a
+// variable, for all of the tags.
+func (u *use) keptChange(c change, g *movings, with string) change {
+	if g.tail {
+		at, _ := u.tail()
+		return change{span: at, with: with[strings.LastIndexByte(with, '$'):]}
+	}
+	if c.start == c.end {
+		return c // the tag was not written
+	}
+	return change{span: span{c.src, c.end, c.end}, with: strings.TrimPrefix(with, g.tag)}
 }
 
 // pushedBeside says whether both tags may be pushed for one commit.

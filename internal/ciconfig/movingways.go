@@ -22,8 +22,8 @@ func (r *run) replaceMoving(g *movings, siblings []*use, defined bool) (changes 
 			continue
 		}
 		c, ok := u.tagChange(with)
-		if g.kept && ok && c.start < c.end { // what is written may be a variable, for all of the tags
-			c = change{span: span{c.src, c.end, c.end}, with: strings.TrimPrefix(with, g.tag)}
+		if g.kept && ok {
+			c = u.keptChange(c, g, with)
 		}
 		if defined && ok {
 			c, ok = r.tagDefinition(u, c, with)
