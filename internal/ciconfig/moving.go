@@ -193,13 +193,6 @@ func (r *run) reportMoved(cluster []*movings, cuts []*use) {
 			r.reportWhy(Warning, "tag-replaced", p.place(), p.ref.String(), why)
 		}
 	}
-	for _, g := range cluster {
-		for _, u := range g.all {
-			if u.retagged != "" && u.document && !u.filled {
-				r.report("variable-elsewhere", u.place(), u.ref.String()).cause = u.at.path()
-			}
-		}
-	}
 }
 
 // gitTag says whether a tag that moves with the branch is the git tag in some pipelines.

@@ -289,9 +289,6 @@ func (r *run) baseChange(u *use) bool {
 		}
 		u.change(change{span: p, with: with})
 	}
-	if literal && (u.away || u.document && !u.filled) && u.bad == "" {
-		r.report("variable-elsewhere", u.place(), ref.String()).cause = u.at.path()
-	}
 	return u.bad == ""
 }
 

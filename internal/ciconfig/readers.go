@@ -127,6 +127,47 @@ func (r *run) filledElsewhere(names map[string]bool) {
 	}
 }
 
+// newVariables reports images that changes give variables which their file, or a command
+// on another machine, has not taken so far: who runs it may not have them.
+func (r *run) newVariables(changes []change) {
+	put, taken := map[*source][]change{}, map[*source]map[string]bool{}
+	for _, c := range changes {
+		if strings.Contains(c.with, "$") {
+			put[c.src] = append(put[c.src], c)
+		}
+	}
+	for src, list := range put {
+		slices.SortFunc(list, func(a, b change) int { return a.start - b.start })
+		taken[src] = variablesOf(src.data)
+	}
+	for _, u := range r.uses {
+		if u.bad != "" || !u.ref.own || u.ref.host || u.settled || !u.away && (!u.document || u.filled) {
+			continue
+		}
+		list, known := put[u.at.src], taken[u.at.src]
+		if u.away {
+			known = variablesOf([]byte(u.at.text()))
+		}
+		i, _ := slices.BinarySearchFunc(list, u.at.start, func(c change, start int) int { return c.start - start })
+		for ; i < len(list) && list[i].end <= u.at.end; i++ {
+			for name := range variablesOf([]byte(list[i].with)) {
+				if !known[name] {
+					r.report("variable-elsewhere", u.place(), u.ref.String()).cause = u.at.path()
+				}
+			}
+		}
+	}
+}
+
+// variablesOf are the names of the variables in a text.
+func variablesOf(text []byte) map[string]bool {
+	out := map[string]bool{}
+	for _, m := range shellVariable.FindAllSubmatch(text, -1) {
+		out[string(m[1])] = true
+	}
+	return out
+}
+
 func wordByte(c byte) bool { return nameByte(c) && c != '.' && c != '-' || c == '_' }
 
 // reader looks at one place that names such a variable.

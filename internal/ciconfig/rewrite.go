@@ -28,6 +28,7 @@ func Rewrite(in Input) (*Result, error) {
 	changes := names.plan()
 	names.judge(changes)
 	names.readers()
+	names.newVariables(changes)
 	names.tagsAlone()
 	names.otherCase()
 	names.loginsKept()
