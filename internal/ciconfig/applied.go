@@ -110,7 +110,7 @@ func beginsLine(before string) bool {
 // appliedBy are the commands that apply a manifest, where nothing else reads it and each
 // of them can be told to fill it in.
 func (r *run) appliedBy(s *source) []applying {
-	if !r.isManifest(s.path) || bytes.Contains(s.data, []byte("$CI_")) || r.inMakefiles(s.path) || r.gitops() {
+	if !r.isManifest(s.path) || bytes.Contains(s.data, []byte("$CI_")) || r.inMakefiles(s.path, false) || r.gitops() {
 		return nil
 	}
 	for _, k := range r.kustomizations() {

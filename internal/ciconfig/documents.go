@@ -40,7 +40,7 @@ func (r *run) documents() {
 		}
 		for _, u := range r.uses[mark:] {
 			u.overruled = u.overruled || path.Base(f.Path) == "devcontainer.json" // what people start by hand holds nothing up
-			u.document, u.filled = true, u.filled || isDockerfile(f.Path) || r.fills(f.Path) || r.makes && r.inMakefiles(f.Path)
+			u.document, u.filled = true, u.filled || isDockerfile(f.Path) || r.fills(f.Path) || r.makes && r.inMakefiles(f.Path, true)
 		}
 	}
 	r.joinedInCharts()

@@ -51,8 +51,8 @@ func (r *run) fills(p string) bool {
 }
 
 // inMakefiles says whether a Makefile names a file, its folder, or the tool that reads
-// it by itself: which of its recipes run is not always known.
-func (r *run) inMakefiles(p string) bool {
+// it by itself: in any line, or in one that a job may run.
+func (r *run) inMakefiles(p string, byJobs bool) bool {
 	words := []string{path.Base(p)}
 	if dir := path.Dir(p); dir != "." {
 		words = append(words, path.Base(dir))
@@ -61,8 +61,20 @@ func (r *run) inMakefiles(p string) bool {
 		words = append(words, "compose")
 	}
 	return slices.ContainsFunc(r.in.Files, func(f File) bool {
-		return isMakefile(f.Path) && slices.ContainsFunc(words, func(w string) bool { return bytes.Contains(f.Content, []byte(w)) })
+		named := false
+		if isMakefile(f.Path) {
+			r.files[f.Path].makeLines(func(at span, line *chunk) {
+				named = named || !(byJobs && r.notMade(at)) && slices.ContainsFunc(words, func(w string) bool { return strings.Contains(line.text, w) })
+			})
+		}
+		return named
 	})
+}
+
+// notMade says whether a line of a Makefile is one of a recipe that no job runs, where the
+// targets of all jobs are known.
+func (r *run) notMade(line span) bool {
+	return !r.makesUnknown && !r.recipes[line] && strings.HasPrefix(line.text(), "\t")
 }
 
 // namesVariables says whether a manifest has variables for somebody to put in. Kubernetes

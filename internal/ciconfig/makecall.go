@@ -3,6 +3,7 @@ package ciconfig
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -52,6 +53,7 @@ func (sh *shell) make(c *command) bool {
 		}
 	}
 	m := sh.makefile(dir, file, given)
+	r.makesUnknown = r.makesUnknown || r.now != nil && (m == nil || slices.ContainsFunc(named, func(t string) bool { return strings.Contains(t, "$") }))
 	if m == nil || r.now == nil {
 		return false
 	}
@@ -246,6 +248,7 @@ func (m *makeCall) follow(target string, depth int) {
 		}
 		ch := m.recipe(b, lines)
 		if ch.shell() == nil {
+			m.run.makesUnknown = true
 			continue // looked at as a line that nobody runs
 		}
 		for _, l := range lines {
