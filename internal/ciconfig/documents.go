@@ -396,6 +396,9 @@ func (r *run) textLine(s *source, e *env, from, end int) {
 	}
 	for _, v := range e.interpolate(ch, nil) {
 		for _, ref := range r.references(v) {
+			if at, ok := ref.f.at(ref.start); ok && describes(s, at.start) {
+				continue
+			}
 			r.add(&use{ref: ref, at: ch.span(0, len(strings.TrimRight(ch.text, "\r\n"))), command: "file", role: unclearRole, expands: strings.Contains(ch.text, "$") && !isJenkins(s.path) && !isHCL(s.path)})
 		}
 	}

@@ -153,11 +153,17 @@ func (r *run) leftIn(s *source, from int, line string) int {
 	return -1
 }
 
-// describes says whether a place in a YAML file lies in the value of description:.
+// describes says whether a place lies in the value of description: in YAML, or in one of
+// Terraform's for people.
 func describes(s *source, offset int) bool {
 	if s.described == nil {
 		s.described = []span{}
-		if isYAML(s.path) && bytes.Contains(s.data, []byte("description")) {
+		switch {
+		case path.Ext(s.path) == ".tf":
+			for _, m := range forPeople.FindAllIndex(s.data, -1) {
+				s.described = append(s.described, span{s, m[0], m[1]})
+			}
+		case isYAML(s.path) && bytes.Contains(s.data, []byte("description")):
 			docs, _ := s.documents()
 			for _, d := range docs {
 				s.describe(d, 0)
@@ -166,6 +172,10 @@ func describes(s *source, offset int) bool {
 	}
 	return inOneOf(s.described, offset)
 }
+
+// forPeople is an argument of Terraform's that describes something.
+// https://developer.hashicorp.com/terraform/language/block/variable
+var forPeople = regexp.MustCompile(`(?m)^[ \t]*(description|error_message)[ \t]*=[ \t]*"[^"\n]*"`)
 
 // describe keeps the descriptions in a node of a file.
 func (s *source) describe(n *yaml.Node, depth int) {
