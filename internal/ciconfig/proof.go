@@ -92,7 +92,10 @@ func sameJobs(before, after *config, dropped []*job) error {
 		if list := items(a.node); name == "include" && b.kids != nil && a.kids == nil && len(list) > 0 {
 			a = after.grow(a.doc, deref(list[len(list)-1]), 0) // it has become a list
 		}
-		if err := sameTree(name, b, a, 0); err != nil {
+		cleared := func(key string) bool {
+			return strings.HasPrefix(name, ".") && containerKeys[key] && allContained(b.kids[key].node, key, before, after)
+		}
+		if err := sameTree(name, b, a, 0, cleared); err != nil {
 			return err
 		}
 	}
@@ -104,7 +107,22 @@ func sameJobs(before, after *config, dropped []*job) error {
 	return nil
 }
 
-func sameTree(at string, b, a *tree, depth int) error {
+// allContained says whether some jobs have a value of a template by a merge key, and all of
+// them are put into containers.
+func allContained(value *yaml.Node, key string, before, after *config) bool {
+	merged := false
+	for _, j := range before.jobs() {
+		if t := j.tree.kid(key); j.hidden || t == nil || t.node != value {
+			continue
+		}
+		if merged = true; !extendsDocker(after.root.kids[j.name]) {
+			return false
+		}
+	}
+	return merged
+}
+
+func sameTree(at string, b, a *tree, depth int, cleared func(key string) bool) error {
 	if b == nil || a == nil || b.kids == nil || depth > 3 {
 		return nil
 	}
@@ -114,6 +132,9 @@ func sameTree(at string, b, a *tree, depth int) error {
 			continue
 		}
 		x := a.kids[k]
+		if x == nil && cleared != nil && cleared(k) {
+			continue
+		}
 		if x == nil {
 			return fmt.Errorf("the rewrite lost %s of %q", k, at)
 		}
@@ -124,7 +145,7 @@ func sameTree(at string, b, a *tree, depth int) error {
 		if bn != nil && bn.Kind == yaml.ScalarNode && bn.Value != an.Value && !mayChange(bn.Value) {
 			return fmt.Errorf("the rewrite changed %s of %q from %q", k, at, bn.Value)
 		}
-		if err := sameTree(at+"."+k, b.kids[k], x, depth+1); err != nil {
+		if err := sameTree(at+"."+k, b.kids[k], x, depth+1, nil); err != nil {
 			return err
 		}
 	}

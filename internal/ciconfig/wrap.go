@@ -172,15 +172,20 @@ func (r *run) extendAndClear(s *site, m *yaml.Node, eol string) (out []change, p
 		if owner == nil {
 			return nil, false, key + ": is not found"
 		}
+		if owner != m && owner != home && len(owner.Content) == 2 {
+			c, ok := r.cfg.unmerge(d, m, owner)
+			if !ok || slices.ContainsFunc(out, func(o change) bool { return o.src == c.src && o.start < c.end && c.start < o.end }) {
+				return nil, false, key + ": is all that a merged mapping holds"
+			}
+			out = append(out, c)
+			continue
+		}
 		k, ok := r.cfg.keyLines(d, owner, key)
 		if !ok {
 			return nil, false, key + ": is not understood"
 		}
 		if owner != m {
 			s.shared = append(s.shared, deref(k.value))
-			if owner != home && len(owner.Content) == 2 {
-				return nil, false, key + ": is all that a merged mapping holds"
-			}
 		}
 		with := ""
 		if !placed && owner == home {
@@ -214,6 +219,47 @@ func mergeOwner(m *yaml.Node, key string, depth int) *yaml.Node {
 		}
 	}
 	return nil
+}
+
+// unmerge takes a mapping out of those that m merges, which then has nothing of it. ok is
+// false where one of the others would take its place.
+func (c *config) unmerge(d *document, m, owner *yaml.Node) (out change, ok bool) {
+	k, ok := c.keyLines(d, m, "<<")
+	if !ok {
+		return out, false
+	}
+	list := items(k.value)
+	i := slices.IndexFunc(list, func(n *yaml.Node) bool { return deref(n) == owner })
+	for n, x := range list {
+		if i < 0 || n != i && mergeOwner(x, owner.Content[0].Value, 0) != nil {
+			return out, false
+		}
+	}
+	if len(list) == 1 {
+		return change{span: k.lines}, true
+	}
+	at, end, ok := c.item(d, k.value, i)
+	return change{span: span{d.src, at, end}}, ok
+}
+
+// item is where an entry of a list stands, with the comma or the line that goes with it.
+func (c *config) item(d *document, list *yaml.Node, i int) (from, end int, ok bool) {
+	if list.Kind != yaml.SequenceNode { // it stands elsewhere
+		return 0, 0, false
+	}
+	x := list.Content[i]
+	from = d.src.offset(x.Line, x.Column)
+	end, ok = c.nodeEnd(d, x)
+	switch {
+	case !ok:
+	case list.Style&yaml.FlowStyle == 0:
+		from, end = d.src.line(from)
+	case i > 0:
+		from, ok = c.nodeEnd(d, list.Content[i-1])
+	default:
+		end = d.src.offset(list.Content[1].Line, list.Content[1].Column)
+	}
+	return from, end, ok
 }
 
 // keyIndent is the indentation of the job's keys.
