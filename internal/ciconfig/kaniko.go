@@ -16,7 +16,7 @@ func (r *run) kanikoCache(c *command, lits []string) {
 	own := false
 	for i, l := range lits {
 		switch {
-		case l == "--cache" || l == "--cache=true":
+		case l == "--cache" || strings.HasPrefix(l, "--cache=") && l != "--cache=false":
 			flag = i
 		case strings.HasPrefix(l, "--cache-repo"):
 			return
@@ -31,7 +31,7 @@ func (r *run) kanikoCache(c *command, lits []string) {
 		return
 	}
 	at := c.argSpan(slices.Index(c.pos, flag))
-	if at.text() != lits[flag] || !at.src.editable {
+	if text := at.text(); text != "--cache" && !strings.HasPrefix(text, "--cache=") || !at.src.editable {
 		return // it comes out of a variable
 	}
 	if lits[flag] == "--cache" && flag+1 < len(lits) && (lits[flag+1] == "true" || lits[flag+1] == "false") {
