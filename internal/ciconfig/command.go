@@ -198,6 +198,10 @@ func (sh *shell) command(c *command) {
 		sh.command(inner)
 		return
 	}
+	if tool, i := c.nixRun(); i > 0 {
+		sh.run.commandUses(sh, c.from(i), tool)
+		return
+	}
 	inner := sh.inner(c)
 	if sh.piped || sh.print != nil || name != "echo" && name != "printf" { // else a message
 		for i := 1; i < len(c.args); i++ {

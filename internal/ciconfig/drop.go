@@ -250,7 +250,7 @@ func (r *run) usesAt(at span) []*use {
 // image, so that it can go as a whole.
 func singlePurpose(lits []string) bool {
 	if len(lits) < 3 {
-		return false
+		return copiesOut(lits)
 	}
 	switch lits[0] {
 	case "docker", "podman", "nerdctl", "buildah":
@@ -265,7 +265,7 @@ func singlePurpose(lits []string) bool {
 	case "skopeo":
 		return slices.Contains(lits, "copy") // a flag may stand before it
 	}
-	return false
+	return copiesOut(lits)
 }
 
 // flag takes out --cache-from X, -t X and the like; false when the use is what

@@ -117,6 +117,7 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 		}
 		pushes := pushesOf(cluster)
 		if len(pushes) == 0 {
+			r.mayBePushed(cluster)
 			continue
 		}
 		cuts := len(r.cuts)
@@ -145,6 +146,19 @@ func pushesOf(cluster []*movings) (pushes []*use) {
 		pushes = append(pushes, g.pushes...)
 	}
 	return pushes
+}
+
+// mayBePushed warns of tags that move and that nothing is seen to push, where a program that
+// is not understood gets them.
+func (r *run) mayBePushed(cluster []*movings) {
+	for _, g := range cluster {
+		for _, u := range g.all {
+			if u.cmd == nil || u.role != unclearRole || u.document || buildArg(u) || slices.ContainsFunc(r.uses, func(v *use) bool { return v.push && v.ref.own && v.ref.name() == g.name }) {
+				continue
+			}
+			r.reportWhy(Warning, "moving-tag", u.place(), u.ref.String(), "no job is seen to push it, and "+u.lits[0]+" may")
+		}
+	}
 }
 
 // asTheyWere forgets what an attempt would have made of a cluster's tags.

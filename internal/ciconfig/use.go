@@ -337,7 +337,7 @@ func argRole(lits []string, i int, arg, all string) role {
 		return textRole
 	case flag == "--build-arg", flag == "-e", flag == "--env":
 		return unclearRole
-	case jibImage(arg):
+	case jibImage(arg), strings.HasPrefix(arg, "docker://"):
 		return imageRole
 	case imageTools[lits[0]]:
 		return imageRole
@@ -406,7 +406,14 @@ func pushes(lits []string, i int, arg, all string) bool {
 	case "regctl":
 		return strings.Contains(all, " copy ") && i == len(lits)-1
 	}
-	return false
+	return copiesOut(lits) && strings.HasPrefix(arg, "docker://")
+}
+
+// copiesOut says whether a command is the program by which nix2container copies the image
+// that it has built to a registry.
+// https://github.com/nlewo/nix2container#nix2containerbuildimage
+func copiesOut(lits []string) bool {
+	return len(lits) > 1 && (lits[0] == "copy-to" || lits[0] == "nix" && lits[1] == "run" && len(lits) > 2 && strings.HasSuffix(lits[2], ".copyTo"))
 }
 
 // pushSource is the place of the local image in a push that names where it goes, too:

@@ -47,6 +47,24 @@ func (c *command) wrapped(name string) int {
 	return 0
 }
 
+// nixRun is the image tool that nix is told to run out of a flake, and the place of the
+// dashes before what it gets: nix run nixpkgs#skopeo -- copy.
+// https://nix.dev/manual/nix/stable/command-ref/new-cli/nix3-run
+func (c *command) nixRun() (tool string, i int) {
+	if c.lit(0) != "nix" || len(c.args) < 5 || c.lit(1) != "run" {
+		return "", 0
+	}
+	for i := 2; i < len(c.args)-1; i++ {
+		if _, name, ok := strings.Cut(c.lit(i), "#"); ok && imageTools[name] {
+			tool = name
+		}
+		if tool != "" && c.lit(i) == "--" {
+			return tool, i
+		}
+	}
+	return "", 0
+}
+
 // placeholder is the word in whose place xargs puts each line that it reads, before the
 // command at i, or "".
 func (c *command) placeholder(i int) string {
