@@ -46,8 +46,11 @@ func (r *run) meet(u, v *use) bool {
 	if u.ref.name() != v.ref.name() {
 		return true
 	}
-	if tagOf(u) == tagOf(v) || u.cluster == v.cluster || !u.push || !v.push {
+	if tagOf(u) == tagOf(v) || !u.push || !v.push {
 		return false
+	}
+	if u.cluster == v.cluster {
+		return bothPushed(u, v)
 	}
 	return slices.ContainsFunc(u.jobs(), func(j *job) bool {
 		return slices.ContainsFunc(v.jobs(), func(k *job) bool { return r.in.Project.together(j, k) })
