@@ -112,6 +112,10 @@ func (r *run) cut(drops []*use) *cutting {
 			c.bad = true
 			return c
 		}
+		if turn, ok := c.turn(u, in); ok {
+			c.take(change{span: turn})
+			continue
+		}
 		inside, fine := c.insideVariable(u)
 		met := r.uses
 		if inside.src == nil {
