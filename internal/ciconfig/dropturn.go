@@ -1,24 +1,19 @@
 package ciconfig
 
-import (
-	"bytes"
-	"slices"
-	"strings"
-)
+import "mvdan.cc/sh/v3/syntax"
 
 // A loop may push an image under a list of tags: for t in $CI_COMMIT_SHA latest. A tag
 // that goes is taken out of the list, with the whole turn that it makes.
 
-// turn is the word of a loop that makes a use, where nothing but the drops comes out of
-// it, and other words keep the loop going.
+// turn is the word of a loop that makes a use, with the space before it, where nothing
+// but the drops comes out of it, and other words keep the loop going.
 func (c *cutting) turn(u *use, in map[*use]bool) (span, bool) {
 	at, ok := u.tagWritten()
 	f := u.ref.f
-	if !ok || !at.src.editable || !lonely(at) {
+	if !ok || !at.src.editable || f.piece[u.ref.colon+1] != f.piece[u.ref.tagEnd-1] {
 		return span{}, false
 	}
-	by := f.t[f.piece[u.ref.colon+1]].by
-	if by == nil || !by.turn || f.piece[u.ref.colon+1] != f.piece[u.ref.tagEnd-1] {
+	if by := f.t[f.piece[u.ref.colon+1]].by; by == nil || !by.turn {
 		return span{}, false
 	}
 	for _, e := range f.via(u.ref.colon + 1) {
@@ -36,13 +31,30 @@ func (c *cutting) turn(u *use, in map[*use]bool) (span, bool) {
 		}
 		stays = stays || v.at == u.at
 	}
-	before := bytes.TrimRight(at.src.data[:at.start], " \t\r\n\\")
-	return span{at.src, len(before), at.end}, stays
+	word, ok := u.cmd.ch.item(at)
+	return word, ok && stays
 }
 
-// lonely says whether a text stands between spaces, as a word of a list behind another.
-func lonely(at span) bool {
-	data := at.src.data
-	return at.start > 0 && data[at.start-1] == ' ' && (at.end == len(data) || strings.IndexByte(" ;\r\n", data[at.end]) >= 0) &&
-		!slices.Contains(data[at.start:at.end], ' ')
+// item is the word of a loop's list that is no more than a text, with what parts it from
+// the one before.
+func (ch *chunk) item(at span) (word span, ok bool) {
+	if ch.shell() == nil {
+		return span{}, false
+	}
+	syntax.Walk(ch.shell(), func(n syntax.Node) bool {
+		it, is := n.(*syntax.WordIter)
+		if !is {
+			return true
+		}
+		end := int(it.InPos.Offset()) + len("in")
+		for _, w := range it.Items {
+			from := end
+			end = int(w.End().Offset())
+			if whole := ch.span(int(w.Pos().Offset()), end); at.within(whole) && whole.end-whole.start <= at.end-at.start+len(`""`) {
+				word, ok = ch.span(from, end), true
+			}
+		}
+		return true
+	})
+	return word, ok
 }
