@@ -73,7 +73,16 @@ func (s *source) gap(from, end int) int {
 // empty takes out jobs whose script has become empty.
 func (c *cutting) empty() {
 	for list, n := range c.emptied {
-		if n < len(list.Content) && !c.idle(list) {
+		before, beside := c.run.besideScript(list)
+		if n < len(list.Content) && (beside || !c.idle(list)) {
+			continue
+		}
+		if beside {
+			with := before.indent + before.key.Value + ": []"
+			if strings.HasSuffix(before.lines.text(), "\n") {
+				with += before.lines.src.eol()
+			}
+			c.changes = append(c.changes, change{span: before.lines, with: with})
 			continue
 		}
 		j := c.run.jobOfScript(list)
@@ -177,6 +186,20 @@ func literalOf(q *syntax.DblQuoted) string {
 		return l.Value
 	}
 	return ""
+}
+
+// besideScript is the before_script or after_script of a job that the list is.
+func (r *run) besideScript(list *yaml.Node) (k keyed, ok bool) {
+	for _, j := range r.jobs {
+		for _, key := range []string{"before_script", "after_script"} {
+			if t := j.own.kids[key]; t != nil && t.node == list && j.own.doc != nil {
+				if k, ok = r.cfg.keyLines(j.own.doc, j.own.node, key); ok {
+					return k, true
+				}
+			}
+		}
+	}
+	return k, false
 }
 
 // jobOfScript is the job whose own script the list is.

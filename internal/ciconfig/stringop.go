@@ -68,7 +68,7 @@ func (sh *shell) test(ch *chunk, x syntax.TestExpr) {
 func takesApart(s *syntax.Stmt) bool {
 	switch c := s.Cmd.(type) {
 	case *syntax.CallExpr:
-		return len(c.Args) > 0 && stringTools[path.Base(c.Args[0].Lit())]
+		return len(c.Args) > 0 && stringTools[path.Base(c.Args[0].Lit())] && !measures(c)
 	case *syntax.WhileClause:
 		return len(c.Cond) > 0 && takesApart(c.Cond[0])
 	case *syntax.Block:
@@ -78,6 +78,13 @@ func takesApart(s *syntax.Stmt) bool {
 	}
 	return false
 }
+
+// measures says whether a command only tells how long its input is, to draw a line below it.
+func measures(c *syntax.CallExpr) bool {
+	return len(c.Args) == 2 && strings.HasSuffix(c.Args[0].Lit(), "awk") && justLength.MatchString(plainWord(c.Args[1]))
+}
+
+var justLength = regexp.MustCompile(`^\{ *print length *(\( *\$?0? *\))? *\}$`)
 
 // tabulates says whether a statement prints the images of the machine as a table.
 func tabulates(s *syntax.Stmt) bool {
