@@ -29,47 +29,62 @@ type kustomization struct {
 	inner   bool            // another one reads it
 }
 
-// setsImage says whether a command is kustomize edit set image.
-func setsImage(lits []string) bool {
-	if lits[0] != "kustomize" {
-		return false
-	}
-	var words []string
-	for _, l := range lits[1:] {
-		if !strings.HasPrefix(l, "-") {
-			words = append(words, l)
+// setsImage says whether an argument of a command sets an image by its key, and how long
+// the flag is that is joined to it: kustomize edit set image, or Argo CD's way to do so.
+// https://argo-cd.readthedocs.io/en/stable/user-guide/commands/argocd_app_set/
+func setsImage(lits []string, i int) (flag int, yes bool) {
+	switch lits[0] {
+	case "kustomize":
+		var words []string
+		for _, l := range lits[1:] {
+			if !strings.HasPrefix(l, "-") {
+				words = append(words, l)
+			}
 		}
+		return 0, len(words) > 3 && slices.Equal(words[:3], []string{"edit", "set", "image"})
+	case "argocd":
+		const name = "--kustomize-image"
+		if strings.HasPrefix(lits[i], name+"=") {
+			return len(name) + 1, true
+		}
+		return 0, lits[i-1] == name
 	}
-	return len(words) > 3 && slices.Equal(words[:3], []string{"edit", "set", "image"})
+	return 0, false
 }
 
-// imageKey handles a reference in an argument of kustomize edit set image. It
-// says whether the reference is a key and no image.
+// imageKey handles a reference in an argument that sets an image by its key, behind a
+// flag. It says whether the reference is a key and no image.
 //
 //	$B/api=$B/api:$T  ->  registry.uninett.no/group/app/api=$B:api-$T
 //	$B/api:$T         ->  registry.uninett.no/group/app/api=$B:api-$T
-func (r *run) imageKey(u *use) bool {
+func (r *run) imageKey(u *use, flag int) bool {
 	ref := u.ref
 	f := ref.f
 	if !ref.own || ref.host || ref.joined {
 		return false
 	}
-	equals := strings.IndexByte(f.s, '=')
+	equals := strings.IndexByte(f.s[flag:], '=')
+	if equals >= 0 {
+		equals += flag
+	}
 	switch {
 	case equals >= ref.end:
 		r.kustomize.sets(f.show(ref.start, ref.nameEnd))
 		r.literalKey(u)
 		return true
 	case equals >= 0:
-		r.kustomize.sets(f.show(0, equals))
+		r.kustomize.sets(f.show(flag, equals))
 		if ref.colon < 0 && ref.digest < 0 && ref.sep >= 0 {
 			u.bad = "tag-elsewhere" // the tag is the one in the kustomization or the resource
 		}
 		return false
 	}
 	r.kustomize.sets(f.show(ref.start, ref.nameEnd))
-	if key, ok := r.oldName(ref); ok && ref.start == 0 {
-		at := f.t[f.piece[0]].outer()
+	if key, ok := r.oldName(ref); ok && ref.start == flag {
+		at := f.t[f.piece[flag]].outer()
+		if s, ok := f.at(flag); ok && len(f.via(flag)) == 0 {
+			at = s
+		}
 		at.end = at.start
 		r.putKey(u, change{span: at, with: key + "="})
 	} else {

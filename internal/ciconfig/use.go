@@ -112,7 +112,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	verb := verb(lits)
 	r.elsewhere(c)
 	r.bareTag(c, lits)
-	sets, all := setsImage(lits), " "+strings.Join(lits, " ")+" "
+	all := " " + strings.Join(lits, " ") + " "
 	for i := range c.args {
 		for _, ref := range r.references(c.args[i]) {
 			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i, away: sh.away && !sh.local, arms: sh.arms}
@@ -138,7 +138,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 				continue
 			}
 			r.inColumns(sh, u)
-			if sets && r.imageKey(u) || u.role == repositoryRole && r.flagPairs(u) {
+			if flag, sets := setsImage(u.lits, u.arg); sets && r.imageKey(u, flag) || u.role == repositoryRole && r.flagPairs(u) {
 				continue
 			}
 			r.add(u)
