@@ -54,6 +54,9 @@ func (sh *shell) make(c *command) bool {
 	}
 	m := sh.makefile(dir, file, given)
 	r.makesUnknown = r.makesUnknown || r.now != nil && (m == nil || slices.ContainsFunc(named, func(t string) bool { return strings.Contains(t, "$") }))
+	if m == nil && r.now != nil { // one elsewhere, which joins the tags to what it knows
+		r.handTags(c.at, c.args)
+	}
 	if m == nil || r.now == nil {
 		return false
 	}
