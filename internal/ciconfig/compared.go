@@ -22,7 +22,9 @@ func (r *run) recordCompared(c *command, lits []string) {
 		return
 	case lits[0] == "diff", lits[0] == "cmp":
 	case lits[0] == "git":
-		r.recordGit(c, lits)
+		if !r.recordGit(c, lits) {
+			return
+		}
 	default:
 		return
 	}
@@ -34,23 +36,24 @@ func (r *run) recordCompared(c *command, lits []string) {
 }
 
 // recordGit remembers what git compares with the commit: a job that fails where its
-// programs have changed a file asks git diff --exit-code or git status --porcelain.
-func (r *run) recordGit(c *command, lits []string) {
+// programs have changed a file asks git diff --exit-code or git status --porcelain. It
+// says whether it compares files that it names.
+func (r *run) recordGit(c *command, lits []string) (named bool) {
 	fails := slices.Contains(lits, "diff") && (slices.Contains(lits, "--exit-code") || slices.Contains(lits, "--quiet"))
 	if !fails && !(slices.Contains(lits, "status") && slices.ContainsFunc(lits, func(l string) bool { return strings.HasPrefix(l, "--porcelain") || l == "-s" })) ||
 		slices.Contains(lits, "--cached") || slices.Contains(lits, "--staged") {
-		return
+		return false
 	}
 	var folders []string
 	for _, l := range lits[1:] {
 		switch {
 		case strings.HasPrefix(l, "-"), l == "diff", l == "status":
 		case r.find(l) != nil:
-			return // recorded by itself
+			return true
 		case r.isFolder(path.Clean(l)):
 			folders = append(folders, path.Clean(l))
 		default:
-			return // a commit: what git compares then is not made by a program
+			return false // a commit: what git compares then is not made by a program
 		}
 	}
 	if folders == nil {
@@ -59,6 +62,7 @@ func (r *run) recordGit(c *command, lits []string) {
 	for _, f := range folders {
 		r.compares = append(r.compares, comparedFile{at: c.at, under: f})
 	}
+	return false
 }
 
 // isFolder says whether files lie below a path.
