@@ -130,14 +130,8 @@ func (r *run) filledElsewhere(names map[string]bool) {
 // newVariables reports images that changes give variables which their file, or a command
 // on another machine, has not taken so far: who runs it may not have them.
 func (r *run) newVariables(changes []change) {
-	put, taken := map[*source][]change{}, map[*source]map[string]bool{}
-	for _, c := range changes {
-		if strings.Contains(c.with, "$") {
-			put[c.src] = append(put[c.src], c)
-		}
-	}
-	for src, list := range put {
-		slices.SortFunc(list, func(a, b change) int { return a.start - b.start })
+	put, taken := inFiles(changes), map[*source]map[string]bool{}
+	for src := range put {
 		taken[src] = variablesOf(src.data)
 	}
 	for _, u := range r.uses {
@@ -157,6 +151,18 @@ func (r *run) newVariables(changes []change) {
 			}
 		}
 	}
+}
+
+// inFiles are the changes of each file, in order.
+func inFiles(changes []change) map[*source][]change {
+	out := map[*source][]change{}
+	for _, c := range changes {
+		out[c.src] = append(out[c.src], c)
+	}
+	for _, list := range out {
+		slices.SortStableFunc(list, func(a, b change) int { return a.start - b.start })
+	}
+	return out
 }
 
 // variablesOf are the names of the variables in a text.

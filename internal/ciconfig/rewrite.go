@@ -29,6 +29,7 @@ func Rewrite(in Input) (*Result, error) {
 	names.judge(changes)
 	names.readers()
 	names.newVariables(changes)
+	names.sedMisses(changes)
 	names.tagsAlone()
 	names.otherCase()
 	names.loginsKept()

@@ -67,6 +67,7 @@ type run struct {
 	patterns       map[string]bool              // how words of scripts begin that are patterns
 	applied        []applying                   // what kubectl applies
 	sedEdits       []sedEdit
+	sedRuns        []sedRun
 	logins         []credentials
 	imagesSet      [][3]string // kind, name and container of which a command sets the image
 	kustomize      kustomizing

@@ -80,6 +80,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordSetTags(c, lits)
 	r.recordSetImage(lits)
 	r.recordApplied(sh, c, lits)
+	r.recordSedRun(sh, c, lits)
 	sed := r.recordSed(sh, c, lits)
 	if !sed {
 		r.recordWides(sh, c, lits)
