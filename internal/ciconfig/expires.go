@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -11,18 +12,28 @@ import (
 // to push: CI tools, base images, old releases. ECR drops within a day what the
 // PaaS does not run, so the next pipeline would not find them.
 func (r *run) expires() {
-	pushes := map[string][]*use{}
-	any, open := false, false
+	var all []*use
 	for _, u := range r.uses {
 		if u.ref.own && !u.ref.host && (u.composed && r.composeBuilds || u.inPipeline() && (u.push || u.cmd != nil && u.tags())) {
-			name := u.ref.name()
-			pushes[name] = append(pushes[name], u)
-			any = true
-			open = open || strings.Contains(name, "$") // it may be any name
+			all = append(all, u)
 		}
 	}
-	if r.buildsUnseen() || open || !any && r.platform() {
+	if r.buildsUnseen() || len(all) == 0 && r.platform() {
 		return // built by a file that is not seen, or by the platform's own job
+	}
+	byName := map[string][]*use{}
+	pushesOf := func(name string) []*use {
+		list, known := byName[name]
+		if !known {
+			fits := mayBeNamed(name)
+			for _, p := range all {
+				if n := p.ref.name(); fits(n) || mayBeNamed(n)(name) {
+					list = append(list, p)
+				}
+			}
+			byName[name] = list
+		}
+		return list
 	}
 	for _, u := range r.uses {
 		if !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) && !u.deployedByHelm() || u.apart() || u.push || u.settled || u.spare() || cacheFlag(u) != "" {
@@ -31,14 +42,36 @@ func (r *run) expires() {
 		if u.role != imageRole && u.ref.sep < 0 && u.ref.colon < 0 && u.ref.digest < 0 {
 			continue // the base, to which a Dockerfile may add a name
 		}
-		name := u.ref.name()
-		if name == "" && r.platform() && len(pushes[name]) == 0 || u.job.needsUnseen() {
+		pushes := pushesOf(u.ref.name())
+		if u.ref.name() == "" && r.platform() && len(pushes) == 0 || u.job.needsUnseen() {
 			continue // .docker-build pushes the nameless image, or a job that nobody sees may
 		}
-		if (!u.document || u.command == fromArgs) && !r.dependable(r.sure(r.made(pushes[name], u), u), u) || u.ref.digest < 0 && u.retagged == "" && standing(tagOf(u)) && !pushed(pushes[name], tagOf(u)) {
+		if (!u.document || u.command == fromArgs) && !r.dependable(r.sure(r.made(pushes, u), u), u) || u.ref.digest < 0 && u.retagged == "" && standing(tagOf(u)) && !pushed(pushes, tagOf(u)) {
 			r.report("expires", u.place(), u.ref.String()).cause = u.ref.String()
 		}
 	}
+}
+
+// everyJob are the variables of GitLab's that are the same in all jobs of a pipeline and have no other name.
+var everyJob = regexp.MustCompile(`^\$\{CI_(COMMIT_(SHORT_)?SHA|PIPELINE|PROJECT|SERVER|REGISTRY)`)
+
+// variable is a variable, or the output of a command, in a name.
+var variable = regexp.MustCompile(`\$\{[^}]*\}+|\$\(…\)`)
+
+// mayBeNamed says which names a name may be: any value may take the place of a variable that
+// a job has for itself.
+func mayBeNamed(name string) func(string) bool {
+	expr, at := "^", 0
+	for _, m := range variable.FindAllStringIndex(name, -1) {
+		if !everyJob.MatchString(name[m[0]:m[1]]) {
+			expr += regexp.QuoteMeta(name[at:m[0]]) + ".*"
+			at = m[1]
+		}
+	}
+	if at == 0 {
+		return func(other string) bool { return other == name }
+	}
+	return regexp.MustCompile(expr + regexp.QuoteMeta(name[at:]) + "$").MatchString
 }
 
 // deployedByHelm says whether a value of a chart is the whole reference.

@@ -34,7 +34,7 @@ func (r *run) isCache(u *use) bool {
 func (r *run) dependable(pushes []*use, u *use) bool {
 	for _, p := range pushes { // each job with a line that jobs share may be the one
 		if slices.ContainsFunc(p.jobs(), func(j *job) bool {
-			return j == u.job || j == nil || starts(j, u.job) && (always(j) || u.job != nil && sameRules(j, u.job))
+			return j == u.job || j == nil || starts(j, u.job) && (always(j, u.job) && !onDemand(j, u.job) || u.job != nil && sameRules(j, u.job))
 		}) {
 			return true
 		}
@@ -52,17 +52,18 @@ func starts(a, b *job) bool {
 		}
 	}
 	for c := a.in; c != nil && c.trigger != nil && !slices.Contains(above, c); c = c.parent {
-		if !always(c.trigger) && !(b != nil && b.in != nil && b.in.trigger != nil && sameRules(c.trigger, b.in.trigger)) {
+		if !always(c.trigger, nil) && !(b != nil && b.in != nil && b.in.trigger != nil && sameRules(c.trigger, b.in.trigger)) {
 			return false
 		}
 	}
 	return true
 }
 
-// always says whether nothing keeps a job out of a pipeline.
-func always(j *job) bool {
+// always says whether nothing keeps a job out of a pipeline, but for what keeps another out
+// by the same words.
+func always(j, other *job) bool {
 	for _, k := range []string{"rules", "only", "except"} {
-		if t := j.tree.kid(k); t != nil && sometimes(t, 0) {
+		if t := j.tree.kid(k); t != nil && sometimes(t, 0) && !(k == "except" && other != nil && sameKey(j, other, k)) {
 			return false
 		}
 	}
@@ -101,13 +102,13 @@ func sometimes(t *tree, depth int) bool {
 
 // sameRules says whether two jobs are in the same pipelines by the same words.
 func sameRules(a, b *job) bool {
-	for _, k := range []string{"rules", "only", "except", "when"} {
-		x, y := a.tree.kid(k), b.tree.kid(k)
-		if (x == nil) != (y == nil) || x != nil && !equal(x.node, y.node, 0) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc([]string{"rules", "only", "except", "when"}, func(k string) bool { return !sameKey(a, b, k) })
+}
+
+// sameKey says whether two jobs have the same under a key, or both nothing.
+func sameKey(a, b *job, key string) bool {
+	x, y := a.tree.kid(key), b.tree.kid(key)
+	return (x == nil) == (y == nil) && (x == nil || equal(x.node, y.node, 0))
 }
 
 // equal says whether two nodes of rules say the same: a condition may have its strings in
