@@ -107,13 +107,26 @@ func (r *run) uniqueFor(g *movings, siblings []*use) string {
 					return false
 				}
 				kinds := r.sameCommit(p, j)
-				return r.scheduledToo(j) || kinds == forMerges || kinds == forTags && !r.keepsGitTag(g, unique)
+				return r.scheduledToo(j) || kinds == forMerges || kinds == forTags && !r.keepsGitTag(g, unique) ||
+					slices.ContainsFunc(pushers(g.pushes), func(k *job) bool { return r.branchAndTag(j, k) })
 			})
 		})
 	if again && len(r.cfg.kids) == 0 {
 		return "$CI_PIPELINE_ID"
 	}
 	return unique
+}
+
+// pushers are the jobs that make some pushes.
+func pushers(pushes []*use) (out []*job) {
+	for _, p := range pushes {
+		for _, j := range p.jobs() {
+			if j != nil && !j.hidden && !slices.Contains(out, j) {
+				out = append(out, j)
+			}
+		}
+	}
+	return out
 }
 
 // literal is what is written out of a moving tag, without its variables.

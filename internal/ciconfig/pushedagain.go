@@ -16,6 +16,7 @@ import (
 func (r *run) pushedAgain() {
 	gone := r.gone()
 	pushes := map[string][]*job{}
+	ofCommit := map[string][]*job{}
 	// One line of a template may push for many jobs: one finding names the first of them.
 	whys := map[pushedPlace]string{}
 	byWay := map[pushedBy]span{}
@@ -47,6 +48,20 @@ func (r *run) pushedAgain() {
 				report(u, j.name+" is in pipelines for "+kinds+", which may be of one commit",
 					"in a pipeline for a git tag push that one in place of the commit: ${CI_COMMIT_TAG:-$CI_COMMIT_SHA} in a script")
 			}
+			if !u.ofTheCommit(false) || u.optionalTag() {
+				continue
+			}
+			for _, k := range ofCommit[u.target()] {
+				first, second := k, j
+				if r.branchAndTag(j, k) {
+					first, second = j, k
+				}
+				if r.branchAndTag(first, second) {
+					report(u, first.name+" is in pipelines for the default branch and "+second.name+" in those for git tags, which may be of one commit",
+						"let "+second.name+" push the git tag alone, or put $CI_PIPELINE_ID in place of the commit")
+				}
+			}
+			ofCommit[u.target()] = append(ofCommit[u.target()], j)
 		}
 		if u.ref.colon < 0 || u.retagged != "" {
 			continue

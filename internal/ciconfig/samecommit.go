@@ -37,6 +37,17 @@ func (r *run) sameCommit(u *use, j *job) string {
 	return ""
 }
 
+// branchAndTag says whether one job is in pipelines for the default branch and the other in
+// those for git tags, which may be of one commit.
+func (r *run) branchAndTag(a, b *job) bool {
+	if a == b || b.in == nil || !b.in.releases() {
+		return false
+	}
+	release := r.in.Project
+	release.tag = unnamed
+	return r.in.Project.runs(a) && !release.runs(a) && release.runs(b) && !r.in.Project.runs(b)
+}
+
 // otherwiseReleased says whether rules give a use another tag in pipelines for git tags.
 func (r *run) otherwiseReleased(u *use) bool {
 	return slices.ContainsFunc(r.usesAt(u.at), func(v *use) bool { return v != u && v.push && v.ref.colon >= 0 && v.released() })
