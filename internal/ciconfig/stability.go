@@ -95,9 +95,9 @@ func (u *use) releasedByRule() bool {
 
 var release = regexp.MustCompile(`(^|-)v?[0-9]+([.-][0-9]+)*$`)
 
-// shorter are operations that leave a part of a git tag: v1 of v1.2.3. Many
-// releases share what is left, other than where only a prefix of letters goes.
-var shorter = regexp.MustCompile(`\$\{CI_COMMIT_TAG%|CI_COMMIT_TAG.*(\bcut\b|\bawk\b|\bgrep\b[^|]* -[a-zA-Z]*o|\bsed\b[^|]*\\[1-9])|(\bcut\b|\bawk\b|\bsed\b[^|]*\\[1-9]).*CI_COMMIT_TAG`)
+// shorter are operations that leave a part of a git tag, v1 of v1.2.3, or its parts one by
+// one. Many releases share what is left, other than where only a prefix of letters goes.
+var shorter = regexp.MustCompile(`\$\{CI_COMMIT_TAG(%|//?[^/}]+/ )|CI_COMMIT_TAG.*\btr\b( +-\w+)* +\S+ +["'\\]*( ["'\\]|\\n)|CI_COMMIT_TAG.*(\bcut\b|\bawk\b|\bgrep\b[^|]* -[a-zA-Z]*o|\bsed\b[^|]*\\[1-9])|(\bcut\b|\bawk\b|\bsed\b[^|]*\\[1-9]).*CI_COMMIT_TAG`)
 
 // shortened says whether an expression may give several git tags one value.
 func shortened(expr string) bool { return shorter.MatchString(expr) }
