@@ -146,6 +146,9 @@ func (r *run) judge(changes []change) {
 	for _, u := range r.uses {
 		ref := u.ref
 		switch {
+		case ref.host && r.beginsImages(u):
+			r.reportWhy(Blocking, "base-composed", u.place(), "", "sed puts the old registry where images begin, which the pipeline pushes to ECR").
+				Remedy = "put $CI_REGISTRY there, with the part of the path that stands behind it now"
 		case ref.host:
 			r.report("old-host", u.place(), "")
 		case !ref.own && strings.ContainsRune(ref.f.s[ref.start:ref.nameEnd], gap):

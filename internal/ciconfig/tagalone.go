@@ -150,28 +150,43 @@ func (r *run) handsOn(file string) bool {
 // putsIn says whether sed puts the bare base in the place of a word to which the files
 // join a name, or of one that they do not show: s|REGISTRY|$CI_REGISTRY_IMAGE|.
 func (r *run) putsIn(u *use) bool {
-	if u.lits[0] != "sed" {
+	word, ok := u.putFor()
+	if !ok {
 		return false
 	}
-	all := substitutions(u.ref.f.s)
-	i := slices.IndexFunc(all, func(p substitution) bool { return p.from == u.ref.start })
-	if i < 0 {
-		return false
+	behind := r.behind(word)
+	return len(behind) == 0 || slices.ContainsFunc(behind, func(s string) bool { return strings.HasPrefix(s, "/") || strings.HasPrefix(s, "-") })
+}
+
+// beginsImages says whether sed puts the old registry, or the first part of the project's
+// path in it, where the files have the rest, of images that the pipeline pushes.
+func (r *run) beginsImages(u *use) bool {
+	word, ok := u.putFor()
+	return ok && slices.ContainsFunc(r.behind(word), func(s string) bool { return strings.HasPrefix(s, "/") }) &&
+		slices.ContainsFunc(r.uses, func(v *use) bool { return v.push && v.ref.own })
+}
+
+// putFor is the word in whose place sed puts what a use names.
+func (u *use) putFor() (word string, ok bool) {
+	if u.lits == nil || u.lits[0] != "sed" {
+		return "", false
 	}
-	word, seen := all[i].word, false
+	for _, s := range substitutions(u.ref.f.s) {
+		if s.from == u.ref.start {
+			return s.word, true
+		}
+	}
+	return "", false
+}
+
+// behind is what stands behind a word in the files that no job runs.
+func (r *run) behind(word string) (out []string) {
 	for _, f := range r.in.Files {
-		s := r.files[f.Path]
-		if s == nil || r.visited[f.Path] || prose(f.Path) {
-			continue
-		}
-		for _, rest := range strings.Split(string(s.data), word)[1:] {
-			seen = true
-			if strings.HasPrefix(rest, "/") || strings.HasPrefix(rest, "-") {
-				return true
-			}
+		if s := r.files[f.Path]; s != nil && !r.visited[f.Path] && !prose(f.Path) {
+			out = append(out, strings.Split(string(s.data), word)[1:]...)
 		}
 	}
-	return !seen
+	return out
 }
 
 // movesNames says whether a name has moved into a tag.
