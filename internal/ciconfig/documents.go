@@ -399,9 +399,20 @@ func (r *run) textLine(s *source, e *env, from, end int) {
 			if at, ok := ref.f.at(ref.start); ok && describes(s, at.start) {
 				continue
 			}
-			r.add(&use{ref: ref, at: ch.span(0, len(strings.TrimRight(ch.text, "\r\n"))), command: "file", role: unclearRole, expands: strings.Contains(ch.text, "$") && !isJenkins(s.path) && !isHCL(s.path)})
+			r.add(&use{ref: ref, at: ch.span(0, len(strings.TrimRight(ch.text, "\r\n"))), command: "file", role: unclearRole, expands: strings.Contains(ch.text, "$") && !isJenkins(s.path) && (!terraformed(s.path) || r.fills(s.path))})
 		}
 	}
+}
+
+// terraformed says whether a file is of a language whose ${NAME} is a variable of its own,
+// and no tool puts the pipeline's in by itself.
+// https://developer.hashicorp.com/terraform/language/expressions/strings
+func terraformed(p string) bool {
+	switch path.Ext(p) {
+	case ".hcl", ".tf", ".tfvars", ".nomad":
+		return true
+	}
+	return false
 }
 
 // scanText looks at script text that no shell parser understands.

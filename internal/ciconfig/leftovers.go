@@ -89,12 +89,18 @@ func (r *run) leftovers(names *run, changed bool) {
 			case inOneOf(away, at.start):
 				code = "unseen-use"
 			case link.MatchString(text[:hit]): // for people, or for nobody: no image is pulled by it
-			case changed && names.visited[f.Path]:
+			case changed && (names.visited[f.Path] || names.helmfiles && isHelmfile(f.Path)):
 				severity = Blocking
 			}
 			r.reportAs(severity, code, at, "")
 		}
 	}
+}
+
+// isHelmfile says whether helmfile reads a file, or what its template becomes.
+// https://helmfile.readthedocs.io/en/latest/
+func isHelmfile(p string) bool {
+	return strings.HasPrefix(path.Base(p), "helmfile") || path.Ext(p) == ".gotmpl"
 }
 
 // namesOther says whether the variable that is expanded at a place was seen to name

@@ -17,7 +17,8 @@ func (r *run) isManifest(p string) bool {
 // byHand is what to write where a manifest, or a chart's values, hold an image that no job
 // sets, or "".
 func (r *run) byHand(u *use) string {
-	if u.bad != "literal-in-file" || u.command != "manifest" && u.command != "values" || u.overruled {
+	terraform := u.command == "file" && path.Ext(u.at.path()) == ".tf"
+	if u.bad != "literal-in-file" || u.command != "manifest" && u.command != "values" && !terraform || u.overruled {
 		return ""
 	}
 	tag := r.uniqueName()
@@ -33,6 +34,8 @@ func (r *run) byHand(u *use) string {
 	p := u.at.path()
 	kustomized := slices.ContainsFunc(r.kustomizations(), func(k *kustomization) bool { return k.reads[p] })
 	switch {
+	case terraform:
+		return there + "export TF_VAR_image=$CI_REGISTRY_IMAGE:" + tag + ", with var.image in place of the name in the file"
 	case r.gitops():
 		return "Argo CD or Flux may read the file: let a job of the pipeline that pushes the image commit the repository in ECR, written out, and " + tag
 	case kustomized && u.role == imageRole:

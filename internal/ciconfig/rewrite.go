@@ -268,7 +268,7 @@ func otherTag(u, v *use) bool {
 	if u.bad != "literal-in-file" && u.bad != "unseen-builder" || u.command != "file" && !strings.HasPrefix(u.command, "Dockerfile") {
 		return false // kustomize and others put another tag into a manifest
 	}
-	if u.ref.colon < 0 || u.ref.open || strings.ContainsRune(u.ref.f.s[u.ref.colon+1:u.ref.tagEnd], gap) {
+	if u.ref.colon < 0 || u.ref.open || u.ref.tagEnd == u.ref.colon+1 || strings.ContainsRune(u.ref.f.s[u.ref.colon+1:u.ref.tagEnd], gap) {
 		return false
 	}
 	if v.ref.colon >= 0 && strings.ContainsRune(v.ref.f.s[v.ref.colon+1:v.ref.tagEnd], gap) || v.ref.open {

@@ -74,6 +74,7 @@ type run struct {
 	setParts       []imagePart // of images that commands write apart
 	handedTags     []handedTag // what may hand on a tag alone
 	helms          []helmCall
+	helmfiles      bool     // a job calls helmfile
 	chartKeys      []string // values that the templates of charts put in
 	bakeCalls      []bakeCall
 	expressions    int             // of HCL, evaluated so far
