@@ -11,15 +11,47 @@ import (
 // image under a tag that stands alone. The name that leaves the image has to
 // come before it: crane tag $B/api:$SHA 1.2 becomes crane tag $B:api-$SHA api-1.2.
 func (r *run) bareTag(c *command, lits []string) {
-	if lits[0] != "crane" && lits[0] != "gcrane" || len(lits) < 4 || lits[1] != "tag" {
-		return
+	image, tags := bareTags(lits)
+	for _, arg := range tags {
+		r.bareTagAt(c, lits, slices.Index(c.pos, image), arg)
 	}
-	image, tag := slices.Index(c.pos, 2), slices.Index(c.pos, 3)
+}
+
+// bareTags are the words of a command for an image, and for the tags that it gets.
+// https://oras.land/docs/commands/oras_tag
+// https://fluxcd.io/flux/cmd/flux_tag_artifact/
+func bareTags(lits []string) (image int, tags []int) {
+	if len(lits) < 4 || lits[1] != "tag" {
+		return 0, nil
+	}
+	switch lits[0] {
+	case "crane", "gcrane":
+		return 2, []int{3}
+	case "oras":
+		var words []int
+		for i := 2; i < len(lits); i++ {
+			if !strings.HasPrefix(lits[i], "-") {
+				words = append(words, i)
+			}
+		}
+		if len(words) > 1 {
+			return words[0], words[1:]
+		}
+	case "flux":
+		if i := slices.Index(lits, "--tag"); i > 0 && i+1 < len(lits) {
+			return 3, []int{i + 1}
+		}
+	}
+	return 0, nil
+}
+
+func (r *run) bareTagAt(c *command, lits []string, image, arg int) {
+	tag := slices.Index(c.pos, arg)
 	if image < 0 || tag < 0 {
 		return
 	}
 	for _, ref := range r.references(c.args[image]) {
-		if !ref.own || ref.host || ref.joined || ref.start > 0 {
+		if !ref.own || ref.host || ref.joined || ref.start > 0 && ref.f.s[:ref.start] != "oci://" {
 			continue
 		}
 		last := ref.f.piece[ref.nameEnd-1]
@@ -30,7 +62,7 @@ func (r *run) bareTag(c *command, lits []string) {
 		t = append(append(t, piece{text: ":"}), c.args[tag]...)
 		for _, whole := range r.references(t) {
 			r.add(&use{ref: whole, at: c.argSpan(tag), command: verb(lits), role: imageRole, push: true, shell: true, expands: true,
-				cmd: c, index: tag, arg: 3, lits: lits, bare: true})
+				cmd: c, index: tag, arg: arg, lits: lits, bare: true})
 		}
 	}
 }

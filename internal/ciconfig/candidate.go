@@ -28,8 +28,12 @@ func Candidate(p string) bool {
 		}
 	case ".tf", ".tfvars", ".nomad":
 		return true
+	case ".sbt", ".csproj", ".fsproj", ".props", ".bazel", ".bzl": // builds that push images by themselves
+		return true
+	case ".jsonnet", ".libsonnet", ".cue", ".dhall": // manifests that programs write
+		return true
 	}
-	if program(base) && (path.Dir(p) == "." || workshop(p)) {
+	if (program(base) || settings(base)) && (path.Dir(p) == "." || workshop(p)) {
 		return true
 	}
 	if namesImages(p) {
@@ -57,6 +61,15 @@ func namesImages(p string) bool {
 func program(p string) bool {
 	switch path.Ext(p) {
 	case ".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".rake", ".pl", ".php", ".ps1", ".gradle", ".kts", ".nix", ".fish", ".bat", ".cmd":
+		return true
+	}
+	return false
+}
+
+// settings says whether a file's name shows settings of some tool.
+func settings(p string) bool {
+	switch path.Ext(p) {
+	case ".toml", ".ini", ".cfg", ".conf":
 		return true
 	}
 	return false

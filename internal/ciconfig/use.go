@@ -301,6 +301,7 @@ var imageTools = map[string]bool{
 	"executor": true, "kubectl": true, "oc": true, "trivy": true, "grype": true, "syft": true, "cosign": true, "dive": true,
 	"docker-compose": true, "kustomize": true, "container-structure-test": true, "hadolint": true, "notation": true, "img": true,
 	"build-push": true, "snyk": true, "k3d": true, "kind": true, "buildctl": true, "buildctl-daemonless.sh": true, "deploy": true, "dockle": true, "manifest-tool": true,
+	"oras": true, "flux": true, "pack": true,
 }
 
 var textTools = map[string]bool{
@@ -407,6 +408,10 @@ func pushes(lits []string, i int, arg, all string) bool {
 		}
 	case "regctl":
 		return strings.Contains(all, " copy ") && i == len(lits)-1
+	case "oras", "flux":
+		return len(lits) > 2 && lits[1] == "push" && !strings.HasPrefix(prev, "--")
+	case "pack":
+		return strings.Contains(all, " --publish ") && (i == 2 || prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag="))
 	}
 	return copiesOut(lits) && strings.HasPrefix(arg, "docker://")
 }
