@@ -57,6 +57,7 @@ func setsImage(lits []string, i int) (flag int, yes bool) {
 //
 //	$B/api=$B/api:$T  ->  registry.uninett.no/group/app/api=$B:api-$T
 //	$B/api:$T         ->  registry.uninett.no/group/app/api=$B:api-$T
+//	$B/api=*:$T       ->  registry.uninett.no/group/app/api=$B:api-$T
 func (r *run) imageKey(u *use, flag int) bool {
 	ref := u.ref
 	f := ref.f
@@ -71,6 +72,7 @@ func (r *run) imageKey(u *use, flag int) bool {
 	case equals >= ref.end:
 		r.kustomize.sets(f.show(ref.start, ref.nameEnd))
 		r.literalKey(u)
+		r.keepsName(u, equals+1)
 		return true
 	case equals >= 0:
 		r.kustomize.sets(f.show(flag, equals))
@@ -91,6 +93,37 @@ func (r *run) imageKey(u *use, flag int) bool {
 		u.bad = "name-unknown"
 	}
 	return false
+}
+
+// keepsName writes out the image where a star, or nothing, says that it keeps the name of
+// its key and gets another tag or digest.
+func (r *run) keepsName(u *use, from int) {
+	f, with := u.ref.f, "$CI_REGISTRY_IMAGE"
+	joint := from
+	if strings.HasPrefix(f.s[from:], "*") {
+		joint++
+	}
+	switch {
+	case strings.HasPrefix(f.s[joint:], ":"):
+		with += ":"
+		if prefix := prefixOf(u.ref.name()); prefix != "" {
+			with += prefix + "-"
+		}
+	case strings.HasPrefix(f.s[joint:], "@"):
+		with += "@"
+	default:
+		return
+	}
+	begin, ok := f.at(from)
+	end, known := f.at(joint)
+	if !ok || !known || begin.src != end.src || len(f.via(from))+len(f.via(joint)) > 0 {
+		r.report("name-unknown", u.place(), u.ref.String())
+		return
+	}
+	if f.t[f.piece[from]].single {
+		with = begin.src.encoded(begin.start, `'"`+with+`"'`)
+	}
+	r.putKey(u, change{span: span{begin.src, begin.start, end.end}, with: with})
 }
 
 func (k *kustomizing) sets(key string) {
