@@ -24,9 +24,10 @@ type kustomizing struct {
 // kustomization is one kustomization file.
 type kustomization struct {
 	path    string
-	renames map[string]bool // keys with a newName
-	reads   map[string]bool // all files below it, itself included
-	inner   bool            // another one reads it
+	renames map[string]bool   // keys with a newName
+	keys    map[string]string // by newName
+	reads   map[string]bool   // all files below it, itself included
+	inner   bool              // another one reads it
 }
 
 // setsImage says whether an argument of a command sets an image by its key, and how long
@@ -282,7 +283,7 @@ func (r *run) kustomizations() []*kustomization {
 			continue
 		}
 		root := deref(docs[0])
-		k := &kustomization{path: f.Path, renames: map[string]bool{}, reads: map[string]bool{}}
+		k := &kustomization{path: f.Path, renames: map[string]bool{}, keys: map[string]string{}, reads: map[string]bool{}}
 		for _, key := range []string{"resources", "bases", "components", "patchesStrategicMerge"} {
 			for _, n := range items(child(root, key)) {
 				if n = deref(n); n == nil || n.Kind != yaml.ScalarNode {
@@ -293,8 +294,8 @@ func (r *run) kustomizations() []*kustomization {
 			}
 		}
 		for _, n := range items(child(root, "images")) {
-			if name := child(deref(n), "name"); name != nil && child(deref(n), "newName") != nil {
-				k.renames[name.Value] = true
+			if name, renamed := child(deref(n), "name"), child(deref(n), "newName"); name != nil && renamed != nil {
+				k.renames[name.Value], k.keys[renamed.Value] = true, name.Value
 			}
 		}
 		r.kustomize.files = append(r.kustomize.files, k)

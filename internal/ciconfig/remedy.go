@@ -32,14 +32,20 @@ func (r *run) byHand(u *use) string {
 	}
 	const there = "in a job of the pipeline that pushes the image, as no other has its tag: "
 	p := u.at.path()
-	kustomized := slices.ContainsFunc(r.kustomizations(), func(k *kustomization) bool { return k.reads[p] })
+	kustomized, key := false, u.ref.f.show(u.ref.start, u.ref.nameEnd)
+	for _, k := range r.kustomizations() {
+		kustomized = kustomized || k.reads[p]
+		if name := k.keys[key]; k.path == p && name != "" {
+			key = name
+		}
+	}
 	switch {
 	case terraform:
 		return there + "export TF_VAR_image=$CI_REGISTRY_IMAGE:" + tag + ", with var.image in place of the name in the file"
 	case r.gitops():
 		return "Argo CD or Flux may read the file: let a job of the pipeline that pushes the image commit the repository in ECR, written out, and " + tag
 	case kustomized && u.role == imageRole:
-		return there + "kustomize edit set image " + u.ref.f.show(u.ref.start, u.ref.nameEnd) + "=$CI_REGISTRY_IMAGE:" + tag
+		return there + "kustomize edit set image " + key + "=$CI_REGISTRY_IMAGE:" + tag
 	case r.files[path.Join(path.Dir(p), "Chart.yaml")] != nil && u.value != "":
 		if stem, ok := strings.CutSuffix(u.value, ".repository"); ok && (u.pair || u.ref.colon < 0 && u.ref.sep >= 0) {
 			return there + "helm upgrade ... --set " + u.value + "=$CI_REGISTRY_IMAGE," + stem + ".tag=" + tag

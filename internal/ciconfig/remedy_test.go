@@ -15,6 +15,8 @@ func TestRemedyByHand(t *testing.T) {
 	for name, c := range map[string]struct{ path, content, more, want string }{
 		"manifest":  {"k8s/api.yaml", kind, "README.md", `sed "s|registry.uninett.no/group/project/api:latest|$CI_REGISTRY_IMAGE:api-${CI_COMMIT_SHA}|" k8s/api.yaml | kubectl apply -f -`},
 		"kustomize": {"k8s/api.yaml", kind, "k8s/kustomization.yaml", "kustomize edit set image registry.uninett.no/group/project/api=$CI_REGISTRY_IMAGE:api-${CI_COMMIT_SHA}"},
+		"newName":   {"k8s/kustomization.yaml", "images: [{name: app, newName: registry.uninett.no/group/project/api, newTag: x}]\n", "README.md", "kustomize edit set image app=$CI_REGISTRY_IMAGE:api-${CI_COMMIT_SHA}"},
+		"terraform": {"infra/main.tf", "image = \"registry.uninett.no/group/project/api:${var.tag}\"\n", "README.md", "export TF_VAR_image=$CI_REGISTRY_IMAGE:api-${CI_COMMIT_SHA}"},
 		"whole":     {"chart/values.yaml", "web: {image: registry.uninett.no/group/project/api:latest}\n", "chart/Chart.yaml", "--set web.image=$CI_REGISTRY_IMAGE:api-${CI_COMMIT_SHA}"},
 		"pair":      {"chart/values.yaml", "image: {repository: registry.uninett.no/group/project/api, tag: latest}\n", "chart/Chart.yaml", "--set image.repository=$CI_REGISTRY_IMAGE,image.tag=api-${CI_COMMIT_SHA}"},
 		"argo":      {"k8s/api.yaml", kind, "argo.yaml", "Argo CD or Flux may read the file"},
