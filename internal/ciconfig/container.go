@@ -121,6 +121,9 @@ func (r *run) contain(s *site) (out []change, why string) {
 	if why != "" {
 		return nil, why
 	}
+	if what := r.asksForGPU(s.job, append(slices.Clone(script), after...)); what != "" {
+		return nil, what + " asks for a GPU and that does not reach a container by itself"
+	}
 	if s.image.name == "" && t.kid("image") == nil {
 		return nil, "a service is the own image, and the job's own image: is in no file that could be read" + r.cfg.notRead()
 	}
@@ -161,6 +164,24 @@ func (r *run) special(j *job) string {
 		if specialRunner.MatchString(l.node.Value) {
 			return l.node.Value
 		}
+	}
+	return ""
+}
+
+// gpuProgram is a program that only shows what a graphics card does.
+var gpuProgram = regexp.MustCompile(`(^|[\s;&|(])(nvidia-smi|rocm-smi|amd-smi|rocminfo)([\s;&|)]|$)`)
+
+// asksForGPU is what shows that a job runs on a graphics card: a program in its script, or a
+// variable for NVIDIA's runtime.
+// https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/docker-specialized.html
+func (r *run) asksForGPU(j *job, script []string) string {
+	for _, l := range script {
+		if m := gpuProgram.FindStringSubmatch(l); m != nil && !strings.HasPrefix(l, "#") {
+			return m[2]
+		}
+	}
+	if vals, _ := r.cfg.env(j.tree).lookup("NVIDIA_VISIBLE_DEVICES"); slices.ContainsFunc(vals, func(v text) bool { return !slices.Contains([]string{"", "none", "void"}, v.String()) }) {
+		return "NVIDIA_VISIBLE_DEVICES"
 	}
 	return ""
 }
