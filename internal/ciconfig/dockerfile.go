@@ -3,6 +3,7 @@ package ciconfig
 import (
 	"bytes"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -91,14 +92,15 @@ func (r *run) setsArg(s *source, arg string) bool {
 // build is a docker build with the Dockerfiles that it may read.
 type build struct {
 	cmd   *command
-	after int // the word behind which flags may be put in, -1 for none
+	job   *job
+	after int // the word behind which flags may be put in
 	files map[string]bool
 }
 
 // recordBuild remembers docker build commands for the Dockerfiles they read.
 func (r *run) recordBuild(c *command, lits []string) {
 	if lits[0] == "executor" {
-		b := &build{cmd: c, after: -1, files: map[string]bool{}}
+		b := &build{cmd: c, job: r.now, files: map[string]bool{}}
 		for _, f := range kanikoFiles(lits) {
 			b.files[f] = true
 		}
@@ -112,11 +114,13 @@ func (r *run) recordBuild(c *command, lits []string) {
 	if at < 1 || at > 2 {
 		return
 	}
-	b := &build{cmd: c, after: at, files: map[string]bool{}}
+	b := &build{cmd: c, job: r.now, after: at, files: map[string]bool{}}
 	file, context := -1, len(lits)-1
 	for i, l := range lits {
 		if l == "-f" || l == "--file" {
 			file = i + 1
+		} else if strings.HasPrefix(l, "--file=") {
+			file = i
 		}
 		if context == i+1 && (l == "-t" || l == "-f" || l == "--tag" || l == "--build-arg") {
 			context = -1 // the context came before the flags
@@ -130,7 +134,7 @@ func (r *run) recordBuild(c *command, lits []string) {
 		}
 	}
 	for i, p := range c.pos {
-		v := strings.TrimPrefix(c.lit(i), "${CI_PROJECT_DIR}/")
+		v := strings.TrimPrefix(strings.TrimPrefix(c.lit(i), "--file="), "${CI_PROJECT_DIR}/")
 		switch {
 		case file >= 0 && p == file:
 			b.files[path.Clean(v)] = true
@@ -141,8 +145,17 @@ func (r *run) recordBuild(c *command, lits []string) {
 	r.builds = append(r.builds, b)
 }
 
-// baseArg puts an own base image into an ARG and hands it over where the
-// Dockerfile is built.
+// baseUse is an own base image that a Dockerfile writes out.
+type baseUse struct {
+	*use
+	file  *source
+	first int    // where the first FROM stands
+	at    []span // the words of its builds behind which the flag goes
+	jobs  []*job // that build
+}
+
+// baseArg settles an own base image that is going to be an ARG: where its Dockerfile is seen
+// to be built, the builds hand it over.
 func (r *run) baseArg(u *use, s *source, first int) {
 	ref := u.ref
 	if ref.joined || ref.start == ref.end || strings.ContainsAny(u.ref.f.show(ref.start, ref.end), "$") || r.in.Project.OldHost == "" {
@@ -151,53 +164,122 @@ func (r *run) baseArg(u *use, s *source, first int) {
 	if strings.Contains(u.at.text(), "$") || first < 0 {
 		return
 	}
-	name := "BASE"
-	for bytes.Contains(s.data, []byte(name)) {
-		name += "_IMAGE"
-	}
-	from, ok := ref.f.at(ref.start)
-	to, fine := ref.f.at(ref.end - 1)
-	if !ok || !fine {
-		return
-	}
-	value := "$CI_REGISTRY_IMAGE:"
-	if p := prefixOf(ref.name()); p != "" {
-		value += p + "-"
-	}
-	value += tagOf(u)
-	if ref.digest >= 0 {
-		value = "$CI_REGISTRY_IMAGE" + ref.f.show(ref.digest, ref.end)
-	}
-	var args []change
-	for _, b := range r.builds {
-		if !b.files[s.path] {
+	b := baseUse{use: u, file: s, first: first}
+	for _, x := range r.builds {
+		if !x.files[s.path] {
 			continue
 		}
-		if b.after < 0 {
+		word := x.cmd.argSpan(slices.Index(x.cmd.pos, x.after))
+		if word.src == nil || !word.src.editable || strings.Contains(string(word.src.data[word.start:word.end]), "$") {
 			return
 		}
-		at := b.cmd.argSpan(slices.Index(b.cmd.pos, b.after))
-		if at.src == nil || !at.src.editable || strings.Contains(string(at.src.data[at.start:at.end]), "$") {
-			return
+		if !slices.Contains(b.at, word) {
+			b.at = append(b.at, word)
 		}
-		c := change{span: span{at.src, at.end, at.end}, with: at.src.encoded(max(at.end-1, 0), " --build-arg "+name+`="`+value+`"`)}
-		if !slices.Contains(args, c) {
-			args = append(args, c)
-		}
+		b.jobs = append(b.jobs, x.job)
 	}
-	if len(args) == 0 {
+	if len(b.at) == 0 {
 		return // nobody builds it where it can be seen
 	}
-	// A base image does not run in the PaaS: unless each pipeline pushes this
-	// very tag, ECR drops the copy within a day.
-	if !slices.ContainsFunc(r.uses, func(p *use) bool {
-		return p.push && p.ref.own && p.ref.name() == ref.name() && tagOf(p) == tagOf(u)
-	}) {
-		r.report("expires", u.place(), ref.String())
-	}
-	r.after = append(r.after, args...)
-	r.after = append(r.after,
-		change{span: span{s, first, first}, with: "ARG " + name + s.eol()},
-		change{span: span{s, from.start, to.end}, with: "$" + name})
 	u.settled = true
+	r.baseUses = append(r.baseUses, b)
 }
+
+// baseArgs puts base images into ARGs and hands them over where the Dockerfiles are built,
+// under the tags that the pipeline pushes now.
+func (r *run) baseArgs() {
+	for _, b := range r.baseUses {
+		ref := b.ref
+		from, ok := ref.f.at(ref.start)
+		to, fine := ref.f.at(ref.end - 1)
+		if !ok || !fine {
+			continue
+		}
+		tag, pushed := r.tagNow(b)
+		if !pushed { // it does not run in the PaaS: ECR drops the copy within a day
+			r.report("expires", b.place(), ref.String())
+		}
+		value := "$CI_REGISTRY_IMAGE:"
+		if p := prefixOf(ref.name()); p != "" {
+			value += p + "-"
+		}
+		value += tag
+		if ref.digest >= 0 {
+			value = "$CI_REGISTRY_IMAGE" + ref.f.show(ref.digest, ref.end)
+		}
+		name, known := r.baseName(b, value)
+		for _, word := range b.at {
+			if !slices.Contains(r.bases, base{b.file, word, name, value}) {
+				r.insert(span{word.src, word.end, word.end}, word.src.encoded(max(word.end-1, 0), " --build-arg "+name+`="`+value+`"`))
+				r.bases = append(r.bases, base{b.file, word, name, value})
+			}
+		}
+		if !known {
+			r.insert(span{b.file, b.first, b.first}, "ARG "+name+b.file.eol())
+		}
+		r.after = append(r.after, change{span: span{b.file, from.start, to.end}, with: "$" + name})
+	}
+}
+
+// tagNow is the tag of a base image after those that move are gone, and says whether each
+// pipeline that builds upon it pushes it.
+func (r *run) tagNow(b baseUse) (tag string, pushed bool) {
+	gone := r.gone()
+	var pushes []*use
+	tag = tagOf(b.use)
+	for _, p := range r.uses {
+		if !p.push || !p.ref.own || p.ref.name() != b.ref.name() || tagOf(p) != tag {
+			continue
+		}
+		switch {
+		case gone[p]:
+			for _, s := range r.uses {
+				if with, ok := s.tagSource(); ok && !gone[s] && s.push && s.ref.own && s.ref.name() == b.ref.name() && (s.stability() == uniqueTag || s.retagged != "") && r.dependable([]*use{s}, &use{job: b.jobs[0]}) {
+					return with, true
+				}
+			}
+		case p.gitTagged:
+			return "${CI_COMMIT_TAG:-" + p.retagged + "}", true
+		case p.retagged != "":
+			tag = p.retagged
+		}
+		pushes = append(pushes, p)
+	}
+	return tag, len(pushes) > 0 && !slices.ContainsFunc(b.jobs, func(j *job) bool { return !r.dependable(pushes, &use{job: j}) })
+}
+
+// insert puts text in at a place, behind what is put in there already.
+func (r *run) insert(at span, text string) {
+	for i := range r.after {
+		if c := &r.after[i]; c.span == at {
+			c.with += text
+			return
+		}
+	}
+	r.after = append(r.after, change{span: at, with: text})
+}
+
+// base is a base image that a build hands to a Dockerfile.
+type base struct {
+	file        *source
+	at          span // the word of the build behind which it stands
+	name, value string
+}
+
+// baseName is the ARG for a base image, and says whether the Dockerfile has it already. One
+// build may hand over several, and one line may build several Dockerfiles.
+func (r *run) baseName(u baseUse, value string) (name string, known bool) {
+	name = "BASE"
+	for bytes.Contains(u.file.data, []byte(name)) || slices.ContainsFunc(r.bases, func(b base) bool {
+		return b.name == name && b.value != value && (b.file == u.file || slices.Contains(u.at, b.at))
+	}) {
+		if image := u.ref.name(); name == "BASE" && image != "" {
+			name += strings.ToUpper(notInName.ReplaceAllString("_"+image, "_"))
+			continue
+		}
+		name += "_IMAGE"
+	}
+	return name, slices.ContainsFunc(r.bases, func(b base) bool { return b.file == u.file && b.name == name })
+}
+
+var notInName = regexp.MustCompile(`[^A-Za-z0-9]+`)

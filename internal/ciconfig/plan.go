@@ -63,6 +63,7 @@ func (r *run) plan() []change {
 	all := r.allTags()
 	r.registryCaches()
 	r.movingTags()
+	r.baseArgs()
 	r.notFilled()
 	r.pushEach(all)
 	return r.collect()

@@ -45,6 +45,8 @@ type run struct {
 	lineOf         map[*chunk]line
 	followed       map[*chunk]bool // images and script lines that a job has
 	builds         []*build
+	baseUses       []baseUse                    // base images that become ARGs
+	bases          []base                       // and the ARGs
 	others         []text                       // values with an image of another registry in the place of an own one
 	apart          map[string]bool              // others that are there already
 	written        map[string]map[string][]text // the variables in files that scripts write
