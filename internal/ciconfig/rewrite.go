@@ -218,11 +218,18 @@ func (r *run) weight(u *use) Severity {
 		if !v.ref.own || v.ref.host || v.settled || v.job != nil && v.job.hidden || !sameName(u.ref, v.ref) && !u.forAll() || otherTag(u, v) {
 			continue
 		}
-		if v.push || v.bad == "" && v.ref.sep >= 0 {
+		if v.push || v.bad == "" && v.ref.sep >= 0 && !r.builtByHand(u) {
 			return Blocking
 		}
 	}
 	return Warning
+}
+
+// builtByHand says whether a use is a base image in a Dockerfile that no job is seen to
+// build: whoever builds it does so, as he does the base image, out of any pipeline.
+func (r *run) builtByHand(u *use) bool {
+	return u.bad == "unseen-builder" && strings.HasPrefix(u.command, "Dockerfile") &&
+		!slices.ContainsFunc(r.builds, func(b *build) bool { return b.files[u.at.path()] })
 }
 
 // forAll says whether a value is the bare repository, to which a chart may join the

@@ -3,6 +3,7 @@ package ciconfig
 import (
 	"regexp"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -116,7 +117,16 @@ func asksForTags(j *job) bool {
 		return false
 	}
 	refs, _ := refsOf(t)
-	return slices.Contains(refs, "tags")
+	return slices.ContainsFunc(refs, ofKind("tags"))
+}
+
+// ofKind says whether a ref of only: means a kind of pipelines, perhaps those of one project:
+// tags@group/project.
+func ofKind(kind string) func(ref string) bool {
+	return func(ref string) bool {
+		name, _, _ := strings.Cut(ref, "@")
+		return name == kind
+	}
 }
 
 // scheduledToo says whether a job is in scheduled pipelines: its rules, or those of the
@@ -155,7 +165,7 @@ func asksForSchedules(j *job) bool {
 		return false
 	}
 	refs, _ := refsOf(t)
-	return slices.Contains(refs, "schedules")
+	return slices.ContainsFunc(refs, ofKind("schedules"))
 }
 
 // scheduled is the condition of a rule for scheduled pipelines.
