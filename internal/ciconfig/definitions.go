@@ -70,6 +70,10 @@ func (r *run) definitions() {
 						}
 					} else if s, ok := ref.f.at(ref.start); ok && covered[s] {
 						continue
+					} else if ref.own && ref.joined && ref.base < ref.nameEnd {
+						if s, ok := ref.f.at(ref.base); ok && covered[s] { // the slash that names are put behind
+							continue
+						}
 					}
 					r.add(u)
 				}

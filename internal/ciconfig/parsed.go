@@ -68,6 +68,19 @@ func (s *source) flows(n *yaml.Node, offset int, flow bool) bool {
 	})
 }
 
+// endsPlain says whether a plain scalar of a YAML file ends at a place.
+func (s *source) endsPlain(offset int) bool {
+	if offset < len(s.data) && strings.IndexByte(" \r\n,]}", s.data[offset]) < 0 {
+		return false
+	}
+	for n, ch := range s.scalars {
+		if n.Style&^yaml.TaggedStyle == 0 && ch != nil && len(ch.segs) > 0 && ch.segs[len(ch.segs)-1].end == offset {
+			return true
+		}
+	}
+	return false
+}
+
 // whole is the file as one chunk.
 func (s *source) whole() *chunk {
 	if s.all == nil {

@@ -34,6 +34,10 @@ func (u *use) change(c change) {
 			return
 		}
 	}
+	if c.with == ":" && c.src.endsPlain(c.end) {
+		u.bad = "joined-elsewhere" // a colon there is the end of a key
+		return
+	}
 	u.changes = append(u.changes, c)
 }
 

@@ -142,6 +142,9 @@ func sameTree(at string, b, a *tree, depth int, cleared func(key string) bool) e
 		if bn != nil && an != nil && bn.Kind != an.Kind {
 			return fmt.Errorf("the rewrite changed the kind of %s of %q", k, at)
 		}
+		if bn != nil && an != nil && mappings(an) > mappings(bn) {
+			return fmt.Errorf("the rewrite made a mapping of a line in %s of %q", k, at)
+		}
 		if bn != nil && bn.Kind == yaml.ScalarNode && bn.Value != an.Value && !mayChange(bn.Value) {
 			return fmt.Errorf("the rewrite changed %s of %q from %q", k, at, bn.Value)
 		}
@@ -155,6 +158,17 @@ func sameTree(at string, b, a *tree, depth int, cleared func(key string) bool) e
 		}
 	}
 	return nil
+}
+
+// mappings counts the entries of a list that are mappings, as a line with a colon at its
+// end would be.
+func mappings(list *yaml.Node) (n int) {
+	for _, c := range items(list) {
+		if c = deref(c); c != nil && c.Kind == yaml.MappingNode {
+			n++
+		}
+	}
+	return n
 }
 
 // mayChange says whether a value may hold a reference, a part of one, or a tag that moves.
