@@ -34,12 +34,12 @@ func (r *run) documents() {
 			r.report("file-too-large", span{s, 0, 0}, "")
 		case isShell(s):
 			newShell(r, e).script(s.whole())
-		case isYAML(untemplated(f.Path)) && r.manifest(s, e):
+		case !otherPipeline(f.Path) && isYAML(untemplated(f.Path)) && r.manifest(s, e):
 		default:
 			r.plain(s, e)
 		}
 		for _, u := range r.uses[mark:] {
-			u.overruled = u.overruled || path.Base(f.Path) == "devcontainer.json" // what people start by hand holds nothing up
+			u.overruled = u.overruled || otherPipeline(f.Path) || path.Base(f.Path) == "devcontainer.json" // what people start by hand holds nothing up
 			u.document, u.filled = true, u.filled || isDockerfile(f.Path) || r.fills(f.Path) || r.makes && r.inMakefiles(f.Path, true)
 		}
 	}
@@ -75,9 +75,12 @@ func (r *run) mayMention(s *source) bool {
 	return bytes.ContainsRune(s.data, '$') || bytes.Contains(s.data, []byte("CI_REGISTRY")) || bytes.Contains(s.data, []byte(r.in.Project.OldHost)) || bytes.Contains(s.data, []byte(r.in.Project.Path+"/")) || isDockerfile(s.path) || isHCL(s.path)
 }
 
-// isJenkins says whether a file is Jenkins's, which has none of GitLab's variables.
-func isJenkins(p string) bool {
-	return strings.HasPrefix(path.Base(p), "Jenkinsfile") || path.Ext(p) == ".groovy"
+// otherPipeline says whether a file is of another system for pipelines, which has none of
+// GitLab's variables.
+func otherPipeline(p string) bool {
+	base := path.Base(p)
+	return strings.HasPrefix(base, "Jenkinsfile") || path.Ext(p) == ".groovy" || base == ".travis.yml" || base == ".drone.yml" ||
+		base == "azure-pipelines.yml" || base == "bitbucket-pipelines.yml" || strings.HasPrefix(p, ".github/") || strings.HasPrefix(p, ".circleci/")
 }
 
 func isYAML(p string) bool {
@@ -399,7 +402,7 @@ func (r *run) textLine(s *source, e *env, from, end int) {
 			if at, ok := ref.f.at(ref.start); ok && describes(s, at.start) {
 				continue
 			}
-			r.add(&use{ref: ref, at: ch.span(0, len(strings.TrimRight(ch.text, "\r\n"))), command: "file", role: unclearRole, expands: strings.Contains(ch.text, "$") && !isJenkins(s.path) && (!terraformed(s.path) || r.fills(s.path))})
+			r.add(&use{ref: ref, at: ch.span(0, len(strings.TrimRight(ch.text, "\r\n"))), command: "file", role: unclearRole, expands: strings.Contains(ch.text, "$") && !otherPipeline(s.path) && (!terraformed(s.path) || r.fills(s.path))})
 		}
 	}
 }
