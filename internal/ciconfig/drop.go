@@ -306,7 +306,7 @@ func (u *use) flagOf() int {
 	switch prev := u.lits[max(u.arg-1, 0)]; {
 	case joined && (name == "--cache-from" || name == "--cache-to" || name == "--tag" || name == "--destination"):
 		return u.arg
-	case prev == "--cache-from" || prev == "--cache-to" || prev == "-t" || prev == "--tag" || prev == "--destination":
+	case prev == "--cache-from" || prev == "--cache-to" || prev == "-t" || prev == "--tag" || prev == "--destination", prev == "-d" && u.lits[0] == "executor":
 		return u.arg - 1
 	}
 	return -1

@@ -211,6 +211,9 @@ func (r *run) pushedTwice(g *movings) bool {
 
 // dropMoving drops a tag that is pushed beside a unique one.
 func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*use, ok bool) {
+	if r.pushedAs(g) {
+		return nil, nil, false
+	}
 	for _, p := range g.pushes { // who builds the image must push it under another tag
 		if r.buildsIn(p.job, g.name) && !r.pushesUnique(p, g) {
 			return nil, nil, false

@@ -169,11 +169,11 @@ func platformTemplate(inc Include, component string) bool {
 	return inc.Kind == "project" && strings.HasSuffix(inc.Project, "gitlab-ci-helpers") || m != nil && strings.HasPrefix(m[2], component)
 }
 
-// tagChange replaces the tag of a use where name and tag are joined. HCL knows no
-// variable but its own.
+// tagChange replaces the tag of a use where name and tag are joined. HCL and Dockerfiles know
+// no variables but their own.
 func (u *use) tagChange(with string) (change, bool) {
 	c, ok := u.tagPlace(with)
-	return c, ok && !isHCL(c.path())
+	return c, ok && !isHCL(c.path()) && !isDockerfile(c.path())
 }
 
 func (u *use) tagPlace(with string) (change, bool) {
