@@ -165,7 +165,7 @@ func TestRewriteBlocked(t *testing.T) {
 	t.Parallel()
 	dir := project(t, map[string]string{".gitlab-ci.yml": blockedPipeline, "ci/test.yml": brokenYAML})
 	code, out, _ := rewriteAt(t, dir, "--write")
-	for _, want := range []string{"blocking yaml-invalid (for the project)", "ci/test.yml:", "What to do:", "No file is changed while a finding blocks"} {
+	for _, want := range []string{"blocking yaml-invalid (for the project)", "ci/test.yml:", "What to do:", "No file is changed while a finding blocks", "Not rewritten."} {
 		if !strings.Contains(out, want) {
 			t.Errorf("does not say %q:\n%s", want, out)
 		}

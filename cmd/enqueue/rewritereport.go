@@ -131,6 +131,9 @@ func (r *rewritten) print(w io.Writer, getenv func(string) string) error {
 		b.WriteString("\n")
 	}
 	for _, s := range []ciconfig.Severity{ciconfig.Blocking, ciconfig.Warning, ciconfig.Note} {
+		if s == ciconfig.Warning && r.res.Blocked() && r.count(ciconfig.Blocking) < len(r.res.Findings) {
+			b.WriteString(color.of("1", "What the rewrite would tell besides, once nothing blocks it") + "\n\n")
+		}
 		for _, group := range r.byCode(s) {
 			writeFindings(&b, color, group)
 		}
@@ -253,6 +256,8 @@ func writeWrapped(b *strings.Builder, head, text string) {
 func (r *rewritten) summary() string {
 	var s string
 	switch files := plural(len(r.res.Edits), "file"); {
+	case r.res.Blocked():
+		s = "Not rewritten."
 	case len(r.res.Edits) == 0:
 		s = "No file needs a change."
 	case r.written:
