@@ -129,8 +129,10 @@ func (u *use) stability() stability {
 			continue
 		}
 		branched = branched || !released && branchNamed(ref.f.t[ref.f.piece[i]])
-		switch h := ref.f.t[ref.f.piece[i]].hole; {
-		case uniqueVariables[strings.TrimPrefix(h, "PARENT_")]:
+		h := ref.f.t[ref.f.piece[i]].hole
+		whole, _, _ := strings.Cut(h, ":") // of which the beginning is taken
+		switch {
+		case uniqueVariables[strings.TrimPrefix(whole, "PARENT_")]:
 			return uniqueTag
 		case h == unknown && shortened(ref.f.t[ref.f.piece[i]].at.text()):
 			out = unknownTag

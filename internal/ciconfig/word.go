@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -168,6 +169,8 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 	name := p.Param.Value
 	vals, ok := sh.lookup(name)
 	switch {
+	case p.Slice != nil && shortCommit(vals, name, p.Slice) != "":
+		return expanded(nil, shortCommit(vals, name, p.Slice), at, split)
 	case p.Slice != nil || p.Repl != nil || p.Names != 0:
 		return sh.operated(vals, name, at, split)
 	case p.Exp == nil:
@@ -254,6 +257,28 @@ func (sh *shell) operated(vals []text, name string, at span, split bool) []text 
 		}
 	}
 	return []text{{piece{hole: unknown, at: at, split: split, cut: cut, colon: colon}}}
+}
+
+// shortCommit is the beginning of the commit as a variable, where a slice is that: eight
+// characters are $CI_COMMIT_SHORT_SHA.
+func shortCommit(vals []text, name string, s *syntax.Slice) string {
+	if len(vals) == 1 && len(vals[0]) == 1 {
+		name = vals[0][0].hole
+	} else if len(vals) > 0 {
+		return ""
+	}
+	from, begins := s.Offset.(*syntax.Word)
+	length, ends := s.Length.(*syntax.Word)
+	if name != "CI_COMMIT_SHA" && name != "CI_BUILD_REF" || !ends || s.Offset != nil && (!begins || from.Lit() != "0") {
+		return ""
+	}
+	switch n, err := strconv.Atoi(length.Lit()); {
+	case err != nil || n < 7:
+		return ""
+	case n == 8:
+		return "CI_COMMIT_SHORT_SHA"
+	}
+	return name + ":0:" + length.Lit()
 }
 
 // substitution follows $(...) and keeps what echo prints there.
