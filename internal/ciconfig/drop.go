@@ -18,6 +18,7 @@ type cutting struct {
 	taken     map[span]bool // the spans of flags
 	chunks    []*chunk
 	emptied   map[*yaml.Node]int  // script list -> entries taken out
+	recipes   []span              // lines of recipes that go
 	items     map[*yaml.Node]bool // these entries
 	changes   []change
 	jobs      []*job

@@ -10,7 +10,8 @@ import (
 
 // item takes a whole entry out of a script list, or a line out of a recipe.
 func (c *cutting) item(ch *chunk) {
-	if lines, ok := c.run.recipeOf[ch]; ok { // a recipe may be empty
+	if lines, ok := c.run.recipeOf[ch]; ok {
+		c.recipes = append(c.recipes, lines)
 		c.changes = append(c.changes, change{span: lines})
 		return
 	}
@@ -70,8 +71,43 @@ func (s *source) gap(from, end int) int {
 	return next
 }
 
+// patterns keeps rules with a pattern whose recipe has become empty: one without any is no
+// rule for make, which then knows none for the targets. Others may be empty.
+// https://www.gnu.org/software/make/manual/html_node/Canceling-Rules.html
+func (c *cutting) patterns() {
+	for _, lines := range c.recipes {
+		s, from, end := lines.src, lines.start, lines.end
+		for from > 0 {
+			up, _ := s.line(from - 1)
+			if s.data[up] != '\t' {
+				break
+			}
+			from = up
+		}
+		for end < len(s.data) && s.data[end] == '\t' {
+			_, end = s.line(end)
+		}
+		left := end - from
+		for _, x := range c.recipes {
+			if x.src == s && x.start >= from && x.end <= end {
+				left -= x.end - x.start
+			}
+		}
+		head, _ := s.line(max(from-1, 0))
+		if left > 0 || lines.start != from || !bytes.Contains(s.data[head:from], []byte("%")) {
+			continue
+		}
+		for i := range c.changes {
+			if c.changes[i].span == lines {
+				c.changes[i].with = "\t@:" + s.eol()
+			}
+		}
+	}
+}
+
 // empty takes out jobs whose script has become empty.
 func (c *cutting) empty() {
+	c.patterns()
 	for list, n := range c.emptied {
 		before, beside := c.run.besideScript(list)
 		if n < len(list.Content) && (beside || !c.idle(list)) {

@@ -234,13 +234,11 @@ func (m *makeCall) follow(target string, depth int) {
 	m.made[target] = true
 	first := ""
 	for _, ch := range rule.needs {
-		for _, v := range m.expand(ch) {
-			for _, need := range strings.Fields(v.String()) {
-				if first == "" {
-					first = need
-				}
-				m.follow(strings.Replace(need, "%", stem, 1), depth+1)
+		for _, need := range m.needed(ch) {
+			if first == "" {
+				first = need
 			}
+			m.follow(strings.Replace(need, "%", stem, 1), depth+1)
 		}
 	}
 	for _, lines := range rule.recipe {
