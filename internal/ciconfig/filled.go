@@ -23,9 +23,68 @@ func (r *run) recordSubstitution(sh *shell, c *command, lits []string) {
 		}
 	case lits[0] == "envsubst":
 		r.filled = append(r.filled, c.reads...)
+		for i := range c.args[1:] {
+			if w := c.words[i+1]; !strings.HasPrefix(c.lit(i+1), "-") {
+				from, to := int(w.Pos().Offset()), int(w.End().Offset())
+				r.envLists = append(r.envLists, envList{c.argSpan(i + 1), c.ch.text[from:to], c.ch.span(from+1, to), c.reads})
+			}
+		}
 	default:
 		r.filled = append(r.filled, composeFiles(lits)...)
 	}
+}
+
+// envList is the argument that names the variables which envsubst puts in: it leaves all
+// others as they stand.
+// https://www.gnu.org/software/gettext/manual/html_node/envsubst-Invocation.html
+type envList struct {
+	at     span
+	text   string
+	inside span // behind its first quote
+	files  []string
+}
+
+// nameInLists adds the variables that changes give to a file to those that envsubst puts
+// in there.
+func (r *run) nameInLists(changes []change) (out []change) {
+	put := inFiles(changes)
+	for _, l := range r.envLists {
+		if strings.Contains(l.text, "$(") { // a command lists them, as a rule all
+			continue
+		}
+		taken, more := variablesOf([]byte(l.text)), map[string]bool{}
+		for src, list := range put {
+			if !slices.ContainsFunc(l.files, func(f string) bool { return f == src.path || strings.HasSuffix(src.path, "/"+f) }) {
+				continue
+			}
+			for _, c := range list {
+				for name := range variablesOf([]byte(c.with)) {
+					more[name] = more[name] || !taken[name]
+				}
+			}
+		}
+		var names []string
+		for _, name := range sortedKeys(more) {
+			if more[name] {
+				names = append(names, "$"+name+" ")
+			}
+		}
+		at := l.inside
+		at.end = at.start
+		switch with := strings.Join(names, ""); {
+		case with == "":
+		case !at.src.editable:
+			r.report("in-template", l.at, "")
+		case strings.HasPrefix(l.text, "'"):
+			out = append(out, change{span: at, with: at.src.encoded(at.start, with)})
+		case strings.HasPrefix(l.text, `"\$`):
+			out = append(out, change{span: at, with: at.src.encoded(at.start, strings.ReplaceAll(with, "$", `\$`))})
+		default:
+			r.reportWhy(Blocking, "literal-in-file", l.at, "", "envsubst puts in no more than the variables that it names, without "+strings.TrimSpace(with)).
+				Remedy = "name them there, too"
+		}
+	}
+	return out
 }
 
 // substitutes says whether a command puts variables into what it reads.

@@ -105,6 +105,7 @@ func (r *run) collect() []change {
 	})
 	out = append(out, cut.changes...)
 	out = append(out, r.fillIn(out)...)
+	out = append(out, r.nameInLists(out)...)
 	for i, c := range out {
 		if isMakefile(c.path()) {
 			out[i].with = inMakefile(c.with)

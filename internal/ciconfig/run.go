@@ -65,9 +65,10 @@ type run struct {
 	composers      []*shell                     // what pushes by compose, with its variables
 	tagged         []string                     // images in the values of charts whose tag a command sets
 	filled         []string                     // files and directories in which variables are put in
-	folders        map[string]bool              // words of scripts that may be folders
-	patterns       map[string]bool              // how words of scripts begin that are patterns
-	applied        []applying                   // what kubectl applies
+	envLists       []envList
+	folders        map[string]bool // words of scripts that may be folders
+	patterns       map[string]bool // how words of scripts begin that are patterns
+	applied        []applying      // what kubectl applies
 	sedEdits       []sedEdit
 	sedRuns        []sedRun
 	logins         []credentials
