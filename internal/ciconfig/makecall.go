@@ -154,7 +154,15 @@ func (s *source) makeStatements() []makeStatement {
 		}
 		behind := strings.TrimLeft(text[colon:], ":")
 		from := line.start + len(text) - len(behind)
-		s.rules = append(s.rules, makeStatement{targets: strings.Fields(text[:colon]), needs: whole(s, from, from+len(uncommented(behind)))})
+		behind = uncommented(behind)
+		needs, recipe, beside := strings.Cut(behind, ";")
+		if beside = beside && strings.Count(needs, "(") == strings.Count(needs, ")") && len(lines) == 1; !beside {
+			needs = behind
+		}
+		s.rules = append(s.rules, makeStatement{targets: strings.Fields(text[:colon]), needs: whole(s, from, from+len(needs))})
+		if end := from + len(behind); beside {
+			s.rules = append(s.rules, makeStatement{recipe: []span{{s, end - len(recipe), end}}})
+		}
 	}
 	return s.rules
 }
@@ -172,13 +180,9 @@ func (m *makeCall) parse(s *source, depth int) {
 		if st.recipe == nil && st.included == nil {
 			now = nil
 		}
-		for _, name := range st.included {
-			if o := m.run.find(name); o != nil && o != s && len(o.data) <= maxFile && depth < maxCalls {
-				other := newMakefile(m.run, o)
-				for name, chunks := range other.sets {
-					m.sets[name] = append(m.sets[name], chunks...)
-					m.always[name] = m.always[name] || other.always[name]
-				}
+		for _, o := range m.run.includedBy(s, st) {
+			if depth < maxCalls {
+				m.merge(newMakefile(m.run, o))
 				m.parse(o, depth+1)
 			}
 		}
@@ -216,9 +220,8 @@ func (m *makeCall) rule(target string) (rule *makeRule, stem string) {
 		return r, ""
 	}
 	for _, name := range sortedKeys(m.rules) {
-		before, behind, ok := strings.Cut(name, "%")
-		if ok && len(target) > len(before)+len(behind) && strings.HasPrefix(target, before) && strings.HasSuffix(target, behind) {
-			return m.rules[name], target[len(before) : len(target)-len(behind)]
+		if stem, ok := stemOf(name, target); ok && stem != "" {
+			return m.rules[name], stem
 		}
 	}
 	return nil, ""
@@ -252,8 +255,9 @@ func (m *makeCall) follow(target string, depth int) {
 			m.run.makesUnknown = true
 			continue // looked at as a line that nobody runs
 		}
-		for _, l := range lines {
-			m.run.recipes[l] = true
+		for _, l := range lines { // the whole of it, where the recipe is behind a semicolon
+			from, to := l.src.line(l.start)
+			m.run.recipes[span{l.src, from, to}] = true
 		}
 		m.run.recipeOf[ch] = span{ch.src, lines[0].start, lines[len(lines)-1].end}
 		b.script(ch)

@@ -53,6 +53,9 @@ func (r *run) makefiles() {
 			}
 		}
 		m := newMakefile(r, s)
+		for _, o := range r.includedWith(s) {
+			m.merge(newMakefile(r, o))
+		}
 		if r.makes {
 			m.ask = e.lookup
 		}
@@ -73,6 +76,53 @@ func newMakefile(r *run, s *source) *makefile {
 		}
 	}
 	return m
+}
+
+// merge adds the variables of another Makefile.
+func (m *makefile) merge(o *makefile) {
+	for name, chunks := range o.sets {
+		m.sets[name] = append(m.sets[name], chunks...)
+		m.always[name] = m.always[name] || o.always[name]
+	}
+}
+
+// includedBy are the Makefiles that a statement includes.
+func (r *run) includedBy(s *source, st makeStatement) (out []*source) {
+	for _, name := range st.included {
+		if o := r.find(name); o != nil && o != s && len(o.data) <= maxFile {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// includedWith are the Makefiles that one includes or that include it, and so on: they
+// share their variables.
+func (r *run) includedWith(s *source) []*source {
+	if r.makeFamilies == nil {
+		r.makeFamilies = map[*source][]*source{}
+		for _, f := range r.in.Files {
+			o := r.files[f.Path]
+			if !isMakefile(f.Path) || len(o.data) > maxFile || !bytes.Contains(o.data, []byte("include")) {
+				continue
+			}
+			for _, st := range o.makeStatements() {
+				for _, k := range r.includedBy(o, st) {
+					r.makeFamilies[o] = append(r.makeFamilies[o], k)
+					r.makeFamilies[k] = append(r.makeFamilies[k], o)
+				}
+			}
+		}
+	}
+	family := []*source{s}
+	for i := 0; i < len(family) && i < maxCalls*maxCalls; i++ {
+		for _, k := range r.makeFamilies[family[i]] {
+			if !slices.Contains(family, k) {
+				family = append(family, k)
+			}
+		}
+	}
+	return family[1:]
 }
 
 // makeSetting is a line of a Makefile that sets a variable.

@@ -70,9 +70,17 @@ func eachWord(list string, do func(word string) string) string {
 
 // patsubst is a word for which a pattern is replaced, where it fits.
 func patsubst(pattern, with, word string) string {
+	if stem, ok := stemOf(pattern, word); ok {
+		return strings.Replace(with, "%", stem, 1)
+	}
+	return word
+}
+
+// stemOf is what the % of a pattern stands for in a word.
+func stemOf(pattern, word string) (stem string, ok bool) {
 	before, behind, ok := strings.Cut(pattern, "%")
 	if !ok || len(word) < len(before)+len(behind) || !strings.HasPrefix(word, before) || !strings.HasSuffix(word, behind) {
-		return word
+		return "", false
 	}
-	return strings.Replace(with, "%", word[len(before):len(word)-len(behind)], 1)
+	return word[len(before) : len(word)-len(behind)], true
 }

@@ -56,6 +56,7 @@ type run struct {
 	baked          bool                         // a job builds by bake
 	composeBuilds  bool                         // a job builds or pushes by compose
 	makes          bool                         // a job calls make
+	makeFamilies   map[*source][]*source        // the Makefiles that a Makefile includes, and those that include it
 	makesUnknown   bool                         // what one makes is not known
 	recipes        map[span]bool                // the lines of Makefiles that one has been seen to run
 	recipeOf       map[*chunk]span              // the lines of a recipe's command
