@@ -20,7 +20,7 @@ type sedRun struct {
 
 // sedLook is what sed looks for, in an address or to put other text in its place.
 type sedLook struct {
-	pattern *regexp.Regexp
+	pattern *regexp.Regexp // nil where it is not known
 	address bool
 	keeps   bool // what it puts in has parts of what it finds
 }
@@ -70,10 +70,10 @@ func sedLooks(s string, extended bool) (out []sedLook) {
 		return "", false
 	}
 	add := func(pattern string, delimiter byte, l sedLook) {
-		if re, _, ok := sedPattern(pattern, delimiter, extended); ok && pattern != "" && !strings.ContainsRune(pattern, gap) {
+		if re, _, ok := sedPattern(pattern, delimiter, extended); ok && !strings.ContainsRune(pattern, gap) {
 			l.pattern = re
-			out = append(out, l)
 		}
+		out = append(out, l)
 	}
 	for s != "" {
 		command := s[0]
@@ -118,7 +118,12 @@ func (r *run) sedMisses(changes []change) {
 	}
 	put := inFiles(changes)
 	for _, s := range r.sedRuns {
+		unknown := slices.ContainsFunc(s.looks, func(l sedLook) bool { return l.pattern == nil && !l.address })
 		for _, src := range s.files {
+			if unknown && len(put[src]) > 0 {
+				r.reportWhy(Warning, "string-operation", s.at, "", "what sed looks for in "+src.path+" is not known, and images in it have another form now").
+					Remedy = "see that it still finds them, and what it leaves of their names"
+			}
 			eachLine(put[src], func(line span, list []change) {
 				after := changed(line, list)
 				if slices.ContainsFunc(s.looks, func(l sedLook) bool { return l.misses(line, after, list) }) {
@@ -132,6 +137,9 @@ func (r *run) sedMisses(changes []change) {
 
 // misses says whether sed finds something in a line and not the same in what becomes of it.
 func (l sedLook) misses(line span, after string, list []change) bool {
+	if l.pattern == nil {
+		return false
+	}
 	first, last := list[0].start-line.start, list[len(list)-1].end-line.start
 	still := l.pattern.MatchString(strings.TrimRight(after, "\r\n"))
 	for _, m := range l.pattern.FindAllStringIndex(strings.TrimRight(line.text(), "\r\n"), -1) {
