@@ -46,7 +46,7 @@ func (r *run) expires() {
 		if u.ref.name() == "" && r.platform() && len(pushes) == 0 || u.job.needsUnseen() {
 			continue // .docker-build pushes the nameless image, or a job that nobody sees may
 		}
-		if (!u.document || u.command == fromArgs) && !r.dependable(r.sure(r.made(pushes, u), u), u) || u.ref.digest < 0 && u.retagged == "" && standing(tagOf(u)) && !pushed(pushes, tagOf(u)) {
+		if (!u.document || u.command == fromArgs) && (!r.dependable(r.sure(r.made(pushes, u), u), u) || r.missed(r.made(pushes, u), u)) || u.ref.digest < 0 && u.retagged == "" && standing(tagOf(u)) && !pushed(pushes, tagOf(u)) {
 			r.report("expires", u.place(), u.ref.String()).cause = u.ref.String()
 		}
 	}

@@ -151,11 +151,50 @@ func (u *use) tagWritten() (span, bool) {
 // told to take it, whatever its pipelines are: the tag that moves is gone for it, too.
 func (r *run) reaches(pushes []*use, u *use) bool {
 	if u.applied == nil {
-		return u.document && !u.filled || r.dependable(pushes, u)
+		return u.document && !u.filled || r.dependable(pushes, u) && !r.missed(pushes, u)
 	}
 	return !slices.ContainsFunc(u.jobs(), func(j *job) bool {
 		beside := slices.DeleteFunc(slices.Clone(pushes), func(p *use) bool { return !r.in.Project.alongside(p.job, j) })
 		return !r.dependable(beside, &use{job: j})
+	})
+}
+
+// missed says whether a pipeline of the default branch, of another, for a git tag or a merge
+// request has a use, and nothing that pushes the image: what it finds is of another one.
+func (r *run) missed(pushes []*use, u *use) bool {
+	if u.role == textRole { // a message finds nothing
+		return false
+	}
+	var makers []*job
+	for _, p := range pushes {
+		makers = append(makers, p.jobs()...)
+	}
+	return slices.ContainsFunc(u.jobs(), func(j *job) bool {
+		if j == nil || slices.Contains(makers, j) || slices.ContainsFunc(makers, func(m *job) bool { return m == nil || j.asksFor(m) }) {
+			return false
+		}
+		for _, q := range []Project{{}, {branch: unnamed}, {tag: unnamed}, {source: mergeRequest, branch: unnamed}} {
+			kind := r.in.Project
+			kind.source, kind.branch, kind.tag = q.source, q.branch, q.tag
+			if kind.runs(j) && !slices.ContainsFunc(makers, kind.runs) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// asksFor says whether a job needs another, without which GitLab makes no pipeline of it.
+// https://docs.gitlab.com/ci/yaml/#needs
+func (j *job) asksFor(other *job) bool {
+	needs := j.tree.kid("needs")
+	return needs != nil && slices.ContainsFunc(items(needs.node), func(n *yaml.Node) bool {
+		n = deref(n)
+		if name := child(n, "job"); name != nil {
+			optional := child(n, "optional")
+			return deref(name).Value == other.name && (optional == nil || deref(optional).Value != "true")
+		}
+		return n != nil && n.Value == other.name
 	})
 }
 
