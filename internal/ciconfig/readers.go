@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -79,7 +80,9 @@ var (
 	askedBefore  = regexp.MustCompile(`(?i)(\benv(iron)?(\.get)?[.(\[]\s*["']?|\bgetenv\(\s*["']|\bprintenv\s+|\s(-e|--env|--build-arg)[ =])$`)
 )
 
-// readers reports what reads a variable of another form and was not evaluated.
+// readers reports what reads a variable of another form and was not evaluated. Terraform
+// has those that begin with TF_VAR_ as its own.
+// https://developer.hashicorp.com/terraform/language/values/variables#environment-variables
 func (r *run) readers() {
 	names := r.changedVariables()
 	if len(names) == 0 {
@@ -93,6 +96,11 @@ func (r *run) readers() {
 		}
 		text := string(s.data)
 		for _, name := range sortedKeys(names) {
+			if own, ok := strings.CutPrefix(name, "TF_VAR_"); ok && path.Ext(f.Path) == ".tf" {
+				for _, m := range regexp.MustCompile(`\bvar\.`+own+`\b`).FindAllStringIndex(text, -1) {
+					r.report("read-elsewhere", span{s, m[0], m[1]}, name)
+				}
+			}
 			for at := 0; ; {
 				i := strings.Index(text[at:], name)
 				if i < 0 {
