@@ -36,6 +36,7 @@ func (r *run) movingTags() {
 	var order []string
 	siblings := map[string][]*use{}
 	unseen := map[string]bool{}
+	var releases []*use
 	for _, u := range r.uses {
 		bare := u.role == repositoryRole && u.ref.colon < 0
 		if u.ref.own && bare && u.lits != nil && u.lits[0] == "helm" {
@@ -51,6 +52,9 @@ func (r *run) movingTags() {
 		st := u.stability()
 		if u.push && (st == uniqueTag || st == unknownTag) {
 			siblings[name] = append(siblings[name], u)
+		}
+		if st == releaseTag {
+			releases = append(releases, u)
 		}
 		if st != movingTag {
 			continue
@@ -71,6 +75,7 @@ func (r *run) movingTags() {
 		g.unseen = unseen[g.name]
 	}
 	r.joinBranch(groups)
+	joinReleases(groups, releases)
 	r.decideMoving(clusters(groups, order), siblings)
 	r.composedTags()
 }
@@ -95,6 +100,30 @@ func (r *run) joinBranch(groups map[string]*movings) {
 			to.all = append(to.all, g.all...)
 			g.all = nil
 			break
+		}
+	}
+}
+
+// joinReleases puts uses of the git tag to those of the name of the branch or the tag, where
+// nothing but a job for both pushes the image: what it pushes for a git tag is theirs.
+func joinReleases(groups map[string]*movings, releases []*use) {
+	pushed := map[string]bool{}
+	for _, u := range releases {
+		if u.push {
+			pushed[u.ref.name()+"\x00"+tagOf(u)] = true
+		}
+	}
+	for _, u := range releases {
+		key := u.ref.name() + "\x00"
+		if u.push || pushed[key+tagOf(u)] {
+			continue
+		}
+		tag := tagOf(u)
+		if tag == "${CI_COMMIT_TAG}" {
+			tag = "${CI_COMMIT_REF_NAME}"
+		}
+		if g := groups[key+tag]; g != nil && len(g.pushes) > 0 {
+			g.all = append(g.all, u)
 		}
 	}
 }

@@ -21,6 +21,9 @@ func (r *run) replaceMoving(g *movings, siblings []*use, defined bool) (changes 
 			drops = append(drops, u)
 			continue
 		}
+		if released && tagOf(u) == "${CI_COMMIT_TAG}" {
+			continue // it finds what it asks for
+		}
 		c, ok := u.tagChange(with)
 		if g.kept && ok {
 			c = u.keptChange(c, g, with)
