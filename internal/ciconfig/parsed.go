@@ -94,7 +94,9 @@ func (s *source) whole() *chunk {
 func (c *chunk) shell() *syntax.File {
 	if !c.parsed {
 		c.parsed = true
-		c.script = c.src.script(c.text)
+		if strings.IndexByte(c.text, 0) < 0 { // a shell leaves that byte out, and joins what it parts
+			c.script = c.src.script(c.text)
+		}
 	}
 	return c.script
 }

@@ -8,9 +8,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// prove checks a rewrite before it is handed out: what was YAML is YAML, no
-// job and no key appeared or vanished except where a job was put into a
-// container, and no complete reference names the old registry or a second
+// prove checks a rewrite before it is handed out: what was YAML is YAML, no job and no
+// key appeared or vanished except where a job was put into a container, what was pushed
+// for a use still is, and no complete reference names the old registry or a second
 // repository unless a finding says so. An error is a fault of the rewriter.
 func prove(names, after *run, res *Result) error {
 	for _, f := range after.in.Files {
@@ -41,6 +41,10 @@ func prove(names, after *run, res *Result) error {
 		told[f.Detail] = true
 		told[f.File+"\x00"+f.Text] = true
 	}
+	if u := names.unpushed(); u != nil {
+		line, _ := u.at.src.position(u.at.start)
+		return fmt.Errorf("%s:%d uses %s, which would not be pushed any more under the tag %s", u.at.src.path, line, u.ref, u.target())
+	}
 	after.look()
 	for _, u := range after.uses {
 		if u.ref.host || u.settled {
@@ -57,6 +61,39 @@ func prove(names, after *run, res *Result) error {
 		if !reported {
 			line, _ := u.at.src.position(u.at.start)
 			return fmt.Errorf("%s:%d still names %s", u.at.src.path, line, name)
+		}
+	}
+	return nil
+}
+
+// unpushed is a use of an image that a job pushed under the very tag, and none will.
+func (r *run) unpushed() *use {
+	type made struct {
+		job *job
+		ref string
+	}
+	gone := r.gone()
+	was, will, local := map[string]bool{}, map[string]bool{}, map[made]bool{}
+	for _, u := range r.uses {
+		if !u.ref.own || u.ref.host || u.ref.joined || u.role == repositoryRole {
+			continue
+		}
+		if u.cmd != nil && u.tags() {
+			for _, j := range u.jobs() {
+				local[made{j, u.ref.String()}] = true
+			}
+		}
+		if u.push {
+			was[u.ref.String()] = true
+			will[u.target()] = will[u.target()] || !gone[u]
+		}
+	}
+	for _, u := range r.uses {
+		if u.push || !u.ref.own || u.role != imageRole || u.ref.digest >= 0 || u.bad != "" || u.settled || gone[u] || cacheFlag(u) != "" {
+			continue
+		}
+		if was[u.ref.String()] && !will[u.target()] && !slices.ContainsFunc(u.jobs(), func(j *job) bool { return local[made{j, u.ref.String()}] }) {
+			return u
 		}
 	}
 	return nil

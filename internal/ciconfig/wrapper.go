@@ -37,6 +37,9 @@ func (c *command) wrapped(name string) int {
 		own *= 3
 	}
 	for i := 1; i < min(len(c.args)-1, own+1); i++ {
+		if l := c.lit(i); strings.Contains(l, "/") && !strings.HasPrefix(l, "/") {
+			continue // an image of that name
+		}
 		switch tool := path.Base(c.lit(i)); tool {
 		case "docker", "podman", "buildah", "nerdctl", "skopeo", "crane", "regctl":
 			if next := c.lit(i + 1); strings.HasPrefix(next, "-") || subcommands[next] {
