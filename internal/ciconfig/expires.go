@@ -12,28 +12,14 @@ import (
 // to push: CI tools, base images, old releases. ECR drops within a day what the
 // PaaS does not run, so the next pipeline would not find them.
 func (r *run) expires() {
-	var all []*use
+	made := madeImages{named: map[string][]*use{}, found: map[string][]*use{}}
 	for _, u := range r.uses {
 		if u.ref.own && !u.ref.host && (u.composed && r.composeBuilds || u.inPipeline() && (u.push || u.cmd != nil && u.tags())) {
-			all = append(all, u)
+			made.add(u)
 		}
 	}
-	if r.buildsUnseen() || len(all) == 0 && r.platform() {
+	if r.buildsUnseen() || len(made.all) == 0 && r.platform() {
 		return // built by a file that is not seen, or by the platform's own job
-	}
-	byName := map[string][]*use{}
-	pushesOf := func(name string) []*use {
-		list, known := byName[name]
-		if !known {
-			fits := mayBeNamed(name)
-			for _, p := range all {
-				if n := p.ref.name(); fits(n) || mayBeNamed(n)(name) {
-					list = append(list, p)
-				}
-			}
-			byName[name] = list
-		}
-		return list
 	}
 	for _, u := range r.uses {
 		if !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) && !u.deployedByHelm() || u.apart() || u.push || u.settled || u.spare() || cacheFlag(u) != "" {
@@ -42,7 +28,7 @@ func (r *run) expires() {
 		if u.role != imageRole && u.ref.sep < 0 && u.ref.colon < 0 && u.ref.digest < 0 {
 			continue // the base, to which a Dockerfile may add a name
 		}
-		pushes := pushesOf(u.ref.name())
+		pushes := made.of(u.ref.name())
 		if u.ref.name() == "" && r.platform() && len(pushes) == 0 || u.job.needsUnseen() {
 			continue // .docker-build pushes the nameless image, or a job that nobody sees may
 		}
@@ -58,9 +44,55 @@ var everyJob = regexp.MustCompile(`^\$\{CI_(COMMIT_(SHORT_)?SHA|PIPELINE|PROJECT
 // variable is a variable, or the output of a command, in a name.
 var variable = regexp.MustCompile(`\$\{[^}]*\}+|\$\(…\)`)
 
-// mayBeNamed says which names a name may be: any value may take the place of a variable that
-// a job has for itself.
-func mayBeNamed(name string) func(string) bool {
+// madeImages are the uses that make images, by their names.
+type madeImages struct {
+	all   []*use
+	named map[string][]*use // those that have one name alone
+	open  []openName        // the others
+	found map[string][]*use // what has been asked for
+}
+
+// openName is a use with a name that is different from job to job.
+type openName struct {
+	*use
+	may *regexp.Regexp
+}
+
+func (m *madeImages) add(u *use) {
+	m.all = append(m.all, u)
+	if may := mayBeNamed(u.ref.name()); may != nil {
+		m.open = append(m.open, openName{u, may})
+	} else {
+		m.named[u.ref.name()] = append(m.named[u.ref.name()], u)
+	}
+}
+
+// of are the uses that may make an image of a name.
+func (m *madeImages) of(name string) []*use {
+	if list, known := m.found[name]; known {
+		return list
+	}
+	list := slices.Clone(m.named[name])
+	may := mayBeNamed(name)
+	if may != nil {
+		for _, other := range sortedKeys(m.named) {
+			if other != name && may.MatchString(other) {
+				list = append(list, m.named[other]...)
+			}
+		}
+	}
+	for _, o := range m.open {
+		if o.ref.name() == name || o.may.MatchString(name) || may != nil && may.MatchString(o.ref.name()) {
+			list = append(list, o.use)
+		}
+	}
+	m.found[name] = list
+	return list
+}
+
+// mayBeNamed are the names that a name may be, nil for itself alone: any value may take
+// the place of a variable that a job has for itself.
+func mayBeNamed(name string) *regexp.Regexp {
 	expr, at := "^", 0
 	for _, m := range variable.FindAllStringIndex(name, -1) {
 		if !everyJob.MatchString(name[m[0]:m[1]]) {
@@ -69,9 +101,9 @@ func mayBeNamed(name string) func(string) bool {
 		}
 	}
 	if at == 0 {
-		return func(other string) bool { return other == name }
+		return nil
 	}
-	return regexp.MustCompile(expr + regexp.QuoteMeta(name[at:]) + "$").MatchString
+	return regexp.MustCompile(expr + regexp.QuoteMeta(name[at:]) + "$")
 }
 
 // deployedByHelm says whether a value of a chart is the whole reference.
