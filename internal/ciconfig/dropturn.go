@@ -37,11 +37,11 @@ func (c *cutting) turn(u *use, in map[*use]bool) (span, bool) {
 
 // item is the word of a loop's list that is no more than a text, with what parts it from
 // the one before.
-func (ch *chunk) item(at span) (word span, ok bool) {
-	if ch.shell() == nil {
+func (c *chunk) item(at span) (word span, ok bool) {
+	if c.shell() == nil {
 		return span{}, false
 	}
-	syntax.Walk(ch.shell(), func(n syntax.Node) bool {
+	syntax.Walk(c.shell(), func(n syntax.Node) bool {
 		it, is := n.(*syntax.WordIter)
 		if !is {
 			return true
@@ -50,8 +50,8 @@ func (ch *chunk) item(at span) (word span, ok bool) {
 		for _, w := range it.Items {
 			from := end
 			end = int(w.End().Offset())
-			if whole := ch.span(int(w.Pos().Offset()), end); at.within(whole) && whole.end-whole.start <= at.end-at.start+len(`""`) {
-				word, ok = ch.span(from, end), true
+			if whole := c.span(int(w.Pos().Offset()), end); at.within(whole) && whole.end-whole.start <= at.end-at.start+len(`""`) {
+				word, ok = c.span(from, end), true
 			}
 		}
 		return true

@@ -96,12 +96,12 @@ type arm struct {
 }
 
 // behind is the arm of what is run where a condition holds, or does not.
-func (ch *chunk) behind(cond *syntax.Stmt, holds bool) arm {
+func (c *chunk) behind(cond *syntax.Stmt, holds bool) arm {
 	asked := "||"
 	if holds {
 		asked = "&&"
 	}
-	return arm{asked: strings.TrimRight(ch.text[cond.Pos().Offset():cond.End().Offset()], "; \t\n") + asked}
+	return arm{asked: strings.TrimRight(c.text[cond.Pos().Offset():cond.End().Offset()], "; \t\n") + asked}
 }
 
 func firstOf(list []*syntax.Stmt) *syntax.Stmt {
