@@ -1,0 +1,43 @@
+package ciconfig
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// computedTags reports the pushes whose tag the output of a command decides,
+// such as a version out of package.json: two releases may carry the same one. So
+// does a variable of which nobody knows the value, but for pipelines for git tags,
+// where it may be the release, and no word beside it says otherwise, as latest-$FLAVOUR
+// does. A release number that is written down is one that each pipeline pushes,
+// until somebody writes the next.
+func (r *run) computedTags() {
+	for _, u := range r.uses {
+		ref := u.ref
+		if !u.push || !ref.own || ref.host || ref.joined || u.settled || u.bad != "" || ref.colon < 0 {
+			continue
+		}
+		st := u.stability()
+		if st == releaseTag && !strings.ContainsRune(ref.f.s[ref.colon+1:ref.tagEnd], gap) && r.onDefault(u) {
+			r.report("moving-tag", u.place(), ref.String())
+		}
+		if st != unknownTag {
+			continue
+		}
+		if !r.onDefault(u) && r.forGitTags(u) && !strings.Contains(tagOf(u), "$(…)") && !shortened(u.lit()) && !movingWord.MatchString(tagOf(u)) {
+			continue
+		}
+		r.report("tag-computed", u.place(), ref.String())
+	}
+}
+
+// movingWord is a word in a tag that many versions have, one after the other.
+var movingWord = regexp.MustCompile(`(?i)(^|[-_.])(latest|edge|stable|nightly|dev|main|master|current|staging|production|prod)([-_.$]|$)`)
+
+// forGitTags says whether a job with this use may run in a pipeline for a git tag.
+func (r *run) forGitTags(u *use) bool {
+	tags := r.in.Project
+	tags.tag = unnamed
+	return slices.ContainsFunc(u.jobs(), func(j *job) bool { return j != nil && tags.runs(j) })
+}
