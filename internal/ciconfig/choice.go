@@ -25,6 +25,12 @@ func (c *choice) way() bool {
 	return way
 }
 
+// byRule says whether the alternative is a rule of a job with variables, of which one counts.
+func (c *choice) byRule() bool {
+	rule, ok := c.one.(*yaml.Node)
+	return ok && child(rule, "variables") != nil
+}
+
 // chosen are values as a part of an alternative.
 func chosen(vals []text, by *choice) []text {
 	if by == nil {

@@ -10,8 +10,8 @@ import (
 // One word of a script may push an image under several moving tags: the turns of a loop,
 // the jobs of a matrix or of a template. One tag of the build in their place would be
 // pushed by all of them, so each keeps its own and has that of the build behind it, or in
-// the place of the branch at its end: $t becomes $t-$CI_COMMIT_SHA. That goes for jobs of different branches, too, which may
-// have a commit in common.
+// the place of the branch at its end: $t becomes $t-$CI_COMMIT_SHA. That goes for jobs of
+// different branches, too, which may have a commit in common.
 
 // keptTags marks the tags of a cluster that have to be told from one another.
 func keptTags(cluster []*movings) {
@@ -100,11 +100,8 @@ func (u *use) excludes(v *use) bool {
 
 // onlyOne says whether a job takes one of the alternatives alone.
 func (c *choice) onlyOne() bool {
-	if c.turn {
-		return false
-	}
-	rule, ok := c.one.(*yaml.Node)
-	return !ok || child(rule, "variables") != nil
+	_, row := c.one.(*yaml.Node)
+	return !c.turn && (!row || c.byRule())
 }
 
 // tagPieces are the pieces of a use's tag.

@@ -88,12 +88,8 @@ func (r *run) tagDefinition(u *use, c change, with string) (change, bool) {
 // variable can stand in its place: not in a matrix, as it is a part of the job's name, not
 // where it has to be one of several, and not in single quotes of a script.
 func (r *run) latestAlone(u *use, at span) bool {
-	if by := u.ref.f.t[u.ref.f.piece[u.ref.colon+1]].by; by != nil && by.value != nil {
-		if rule, ok := by.one.(*yaml.Node); !ok || child(rule, "variables") == nil {
-			return false
-		}
-	}
-	if at.text() != "latest" {
+	by := u.ref.f.t[u.ref.f.piece[u.ref.colon+1]].by
+	if at.text() != "latest" || by != nil && by.value != nil && !by.byRule() {
 		return false
 	}
 	if r.inScript(at) {
@@ -177,27 +173,12 @@ func (r *run) missed(pushes []*use, u *use) bool {
 			return false
 		}
 		for _, q := range []Project{{}, {branch: unnamed}, {tag: unnamed}, {source: mergeRequest, branch: unnamed}} {
-			kind := r.in.Project
-			kind.source, kind.branch, kind.tag = q.source, q.branch, q.tag
+			kind := r.in.Project.as(q)
 			if kind.runs(j) && !slices.ContainsFunc(makers, kind.runs) {
 				return true
 			}
 		}
 		return false
-	})
-}
-
-// asksFor says whether a job needs another, without which GitLab makes no pipeline of it.
-// https://docs.gitlab.com/ci/yaml/#needs
-func (j *job) asksFor(other *job) bool {
-	needs := j.tree.kid("needs")
-	return needs != nil && slices.ContainsFunc(items(needs.node), func(n *yaml.Node) bool {
-		n = deref(n)
-		if name := child(n, "job"); name != nil {
-			optional := child(n, "optional")
-			return deref(name).Value == other.name && (optional == nil || deref(optional).Value != "true")
-		}
-		return n != nil && n.Value == other.name
 	})
 }
 

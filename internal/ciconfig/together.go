@@ -42,10 +42,15 @@ func (p Project) kinds(jobs ...*job) []Project {
 		}
 	}
 	for i, k := range out {
-		out[i] = p
-		out[i].source, out[i].branch, out[i].tag = k.source, k.branch, k.tag
+		out[i] = p.as(k)
 	}
 	return out
+}
+
+// as is the project in a pipeline of another kind.
+func (p Project) as(kind Project) Project {
+	p.source, p.branch, p.tag = kind.source, kind.branch, kind.tag
+	return p
 }
 
 // refNames are the names that a job's rules, only: and except: spell out.
