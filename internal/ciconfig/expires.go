@@ -32,7 +32,7 @@ func (r *run) expires() {
 		if u.ref.name() == "" && r.platform() && len(pushes) == 0 || u.job.needsUnseen() {
 			continue // .docker-build pushes the nameless image, or a job that nobody sees may
 		}
-		if (!u.document || u.command == fromArgs) && (!r.dependable(r.sure(r.made(pushes, u), u), u) || r.missed(r.made(pushes, u), u)) || u.ref.digest < 0 && u.retagged == "" && standing(tagOf(u)) && !pushed(pushes, tagOf(u)) {
+		if (!u.document || u.command == fromArgs) && !r.finds(u, r.made(pushes, u)) || u.ref.digest < 0 && u.retagged == "" && standing(tagOf(u)) && !pushed(pushes, tagOf(u)) {
 			r.report("expires", u.place(), u.ref.String()).cause = u.ref.String()
 		}
 	}
@@ -111,10 +111,18 @@ func (u *use) deployedByHelm() bool {
 	return u.lits != nil && u.lits[0] == "helm" && u.ref.colon >= 0 && strings.Contains(u.at.text(), "image")
 }
 
-// sure are the pushes that are in all pipelines of the default branch, and for a git tag,
-// that have the use.
-func (r *run) sure(pushes []*use, u *use) []*use {
-	return slices.DeleteFunc(slices.Clone(pushes), func(p *use) bool { return !r.in.Project.before(p.job, u.job) })
+// finds says whether each job with a use is sure to have the job of one of the pushes in its
+// pipeline, be it of the default branch or for a git tag.
+func (r *run) finds(u *use, pushes []*use) bool {
+	var makers []*job
+	for _, p := range pushes {
+		makers = append(makers, p.jobs()...)
+	}
+	return !r.missed(pushes, u) && !slices.ContainsFunc(u.jobs(), func(j *job) bool {
+		return !slices.ContainsFunc(makers, func(m *job) bool {
+			return reliesOn(j, m) && (r.in.Project.before(m, j) || j.asksFor(m))
+		})
+	})
 }
 
 // made are the pushes that may have made what a use finds. A job that promotes an image,

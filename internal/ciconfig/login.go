@@ -74,13 +74,15 @@ var (
 )
 
 // loginsKept reports logins with a user and a password. ECR takes a password that AWS
-// gives for twelve hours; the templates of the platform get it by the job's identity.
-func (r *run) loginsKept() {
+// gives for twelve hours; the templates of the platform get it by the job's identity. Those
+// that go with their job or command are none.
+func (r *run) loginsKept(changes []change) {
 	if !slices.ContainsFunc(r.uses, func(u *use) bool { return u.ref.own && !u.ref.host }) {
 		return
 	}
 	for _, c := range r.logins {
 		switch {
+		case slices.ContainsFunc(changes, func(x change) bool { return x.with == "" && c.at.within(x.span) }):
 		case c.secret:
 			f := r.reportWhy(Note, "login-kept", c.at, "", "here in a secret for a cluster to pull by")
 			f.cause, f.Remedy = "secret", "ask the platform team whether the cluster pulls from ECR without a secret, by the identity of its nodes, and remove the line then"

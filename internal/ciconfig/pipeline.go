@@ -166,10 +166,12 @@ func ofOneProject(ref string) (kind, project string, ok bool) {
 	return kind, project, ok && (kind == "tags" || kind == "branches" || refSources[kind] != "")
 }
 
-// condition judges the expression of a rule: && binds closer than ||. One with
-// parentheses stays open.
+// maxParentheses bounds those of one expression.
+const maxParentheses = 100
+
+// condition judges the expression of a rule: && binds closer than ||.
 func (p Project) condition(expr string) answer {
-	if strings.Contains(pattern.ReplaceAllString(expr, ""), "(") {
+	if strings.Count(expr, "(") > maxParentheses {
 		return maybe
 	}
 	out := no
@@ -198,20 +200,26 @@ func (p Project) condition(expr string) answer {
 // pattern is a regular expression or a string inside a condition.
 var pattern = regexp.MustCompile(`[=!]~\s*/(\\.|[^/\\])*/i?|"[^"]*"|'[^']*'`)
 
-// alternatives parts a condition at an operator that stands outside of patterns.
+// alternatives parts a condition at an operator that stands outside of patterns and
+// parentheses.
 func alternatives(expr, operator string) []string {
 	if !strings.Contains(expr, operator) {
 		return []string{expr}
 	}
 	var out []string
-	last := 0
+	last, depth := 0, 0
 	covered := pattern.FindAllStringIndex(expr, -1)
 	for i := 0; i+1 < len(expr); i++ {
 		if len(covered) > 0 && i >= covered[0][0] {
 			i, covered = covered[0][1]-1, covered[1:]
 			continue
 		}
-		if expr[i:i+2] == operator {
+		switch {
+		case expr[i] == '(':
+			depth++
+		case expr[i] == ')':
+			depth--
+		case depth == 0 && expr[i:i+2] == operator:
 			out = append(out, expr[last:i])
 			last = i + 2
 			i++
@@ -222,8 +230,11 @@ func alternatives(expr, operator string) []string {
 
 var comparison = regexp.MustCompile(`^\$([A-Za-z0-9_]+)\s*(==|!=|=~|!~)\s*(.+)$`)
 
-// term judges one comparison, or a variable alone.
+// term judges one comparison, a variable alone, or what stands in parentheses.
 func (p Project) term(s string) answer {
+	if strings.HasPrefix(s, "(") && strings.HasSuffix(s, ")") {
+		return p.condition(s[1 : len(s)-1])
+	}
 	if name, ok := strings.CutPrefix(s, "$"); ok && !strings.ContainsAny(name, " =!~") {
 		v, known := p.value(name)
 		return known.and(v != "")

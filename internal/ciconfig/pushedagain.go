@@ -71,7 +71,7 @@ func (r *run) pushedAgain() {
 			continue
 		}
 		for _, j := range u.jobs() {
-			if j == nil || j.hidden || !plainly(j) {
+			if j == nil || j.hidden {
 				continue
 			}
 			if slices.Contains(pushes[to], j) {
@@ -81,7 +81,7 @@ func (r *run) pushedAgain() {
 				if first, same := byWay[pushedBy{to, k}]; same && first == u.at {
 					return false // the script asks by which of its jobs it was started
 				}
-				return k.in == j.in && !(selects(k) && selects(j)) && r.in.Project.together(k, j)
+				return k.in == j.in && !(selects(k) && selects(j)) && r.in.Project.plainlyTogether(k, j)
 			}); i >= 0 {
 				report(u, pushes[to][i].name+" and "+j.name+" are in one pipeline",
 					"give the tags of the two jobs different ends, such as -amd64 for the image that an index lists")
@@ -134,8 +134,12 @@ func (u *use) onOneWay() bool {
 // gitVariable is a variable of conditions that are understood.
 var gitVariable = regexp.MustCompile(`^CI_(COMMIT_(BRANCH|TAG|REF_NAME|REF_PROTECTED)|DEFAULT_BRANCH|PIPELINE_SOURCE|MERGE_REQUEST_\w+)$`)
 
-// plainly says whether it is known in which pipelines a job is.
-func plainly(j *job) bool {
+// plainly says whether it is known that a pipeline may have a job. A rule with other
+// variables, or one for changes, does not let it in for sure.
+func (p Project) plainly(j *job) bool {
+	if !p.runs(j) {
+		return false
+	}
 	for _, k := range []string{"only", "except"} {
 		if t := j.tree.kid(k); t != nil {
 			if refs, all := refsOf(t); !all || t.kids != nil && t.kid("refs") == nil || slices.ContainsFunc(refs, func(s string) bool { return strings.Contains(s, "/") }) {
@@ -147,20 +151,35 @@ func plainly(j *job) bool {
 	if rules == nil {
 		return true
 	}
-	for _, n := range items(rules.node) {
-		n = deref(n)
-		if n == nil || n.Tag == "!reference" || child(n, "changes") != nil || child(n, "exists") != nil {
-			return false
+	list := items(rules.node)
+	for i := 0; i < len(list); i++ {
+		rule := deref(list[i])
+		if rule == nil || rule.Kind != yaml.MappingNode {
+			if rule == nil || rule.Kind != yaml.SequenceNode || rule.Tag == "!reference" || len(list) > maxRules {
+				return false
+			}
+			list = slices.Concat(list[:i+1], rule.Content, list[i+1:])
+			continue
 		}
-		if c := child(n, "if"); c != nil {
+		holds, plain := yes, child(rule, "changes") == nil && child(rule, "exists") == nil
+		if c := child(rule, "if"); c != nil {
+			holds = p.condition(c.Value)
 			for _, m := range laterVariable.FindAllStringSubmatch(c.Value, -1) {
-				if !gitVariable.MatchString(m[1] + m[2]) {
-					return false
-				}
+				plain = plain && gitVariable.MatchString(m[1]+m[2])
 			}
 		}
+		if holds == no {
+			continue
+		}
+		w := child(rule, "when")
+		switch never := w != nil && w.Value == "never"; {
+		case plain && !never:
+			return true
+		case plain && holds == yes:
+			return false
+		}
 	}
-	return true
+	return false
 }
 
 // selects says whether a job's rules ask for a pattern, which two of them may do so that

@@ -32,7 +32,7 @@ func Rewrite(in Input) (*Result, error) {
 	names.sedMisses(changes)
 	names.tagsAlone()
 	names.otherCase()
-	names.loginsKept()
+	names.loginsKept(changes)
 	names.generated(changes)
 	names.collisions()
 	names.tooLong()

@@ -20,13 +20,10 @@ const (
 // sameCommit says for what the two pipelines are in which a job makes a use, "" where it
 // is one. Rules may give the use another tag for git tags.
 func (r *run) sameCommit(u *use, j *job) string {
-	if !plainly(j) {
-		return ""
-	}
 	in := func(source, branch, tag string) bool {
 		p := r.in.Project
 		p.source, p.branch, p.tag, p.open = source, branch, tag, source == "" && branch != ""
-		return p.runs(j)
+		return p.plainly(j)
 	}
 	home := in("", "", "")
 	switch {
@@ -74,8 +71,13 @@ func forGitTags(n *yaml.Node) bool {
 }
 
 // ofTheCommit says whether a tag is that of the commit alone, whatever the pipeline is; or
-// of the commit on its branch.
+// of the commit on its branch. A name with the branch is another one for a git tag.
 func (u *use) ofTheCommit(branch bool) bool {
+	for i := u.ref.start; i < u.ref.nameEnd && !branch; i++ {
+		if h := u.ref.f.t[u.ref.f.piece[i]].hole; refVariables[h] || h == "CI_COMMIT_BRANCH" {
+			return false
+		}
+	}
 	if u.retagged != "" {
 		return ofACommit.MatchString(u.retagged)
 	}
@@ -141,7 +143,7 @@ func (r *run) scheduledToo(j *job) bool {
 	t := j.in.root.kid("workflow").kid("rules")
 	p := r.in.Project
 	p.source = "schedule"
-	return t != nil && slices.ContainsFunc(items(t.node), schedules) && plainly(j) && p.runs(j)
+	return t != nil && slices.ContainsFunc(items(t.node), schedules) && p.plainly(j)
 }
 
 // schedules says whether a rule is for scheduled pipelines.

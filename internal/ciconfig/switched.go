@@ -54,7 +54,7 @@ func conditions(j *job) []string {
 
 // switchedOn are the variables without which a condition does not hold.
 func (j *job) switchedOn(expr string) []string {
-	if strings.Contains(pattern.ReplaceAllString(expr, ""), "(") {
+	if strings.Count(expr, "(") > maxParentheses {
 		return nil
 	}
 	expr = laterVariable.ReplaceAllString(expr, "$$$1$2")
@@ -62,7 +62,10 @@ func (j *job) switchedOn(expr string) []string {
 	for _, either := range alternatives(expr, "||") {
 		n := len(out)
 		for _, term := range alternatives(either, "&&") {
-			if name := j.unset(strings.TrimSpace(term)); name != "" {
+			term = strings.TrimSpace(term)
+			if strings.HasPrefix(term, "(") && strings.HasSuffix(term, ")") {
+				out = append(out, j.switchedOn(term[1:len(term)-1])...)
+			} else if name := j.unset(term); name != "" {
 				out = append(out, name)
 			}
 		}

@@ -33,13 +33,17 @@ func (r *run) isCache(u *use) bool {
 // pushed it before.
 func (r *run) dependable(pushes []*use, u *use) bool {
 	for _, p := range pushes { // each job with a line that jobs share may be the one
-		if slices.ContainsFunc(p.jobs(), func(j *job) bool {
-			return j == u.job || j == nil || starts(j, u.job) && (always(j, u.job) && !onDemand(j, u.job) || u.job != nil && sameRules(j, u.job))
-		}) {
+		if slices.ContainsFunc(p.jobs(), func(j *job) bool { return reliesOn(u.job, j) }) {
 			return true
 		}
 	}
 	return false
+}
+
+// reliesOn says whether a job is sure to have another in its pipeline.
+func reliesOn(j, other *job) bool {
+	return other == j || other == nil || j != nil && j.asksFor(other) ||
+		starts(other, j) && (always(other, j) && !onDemand(other, j) || j != nil && sameRules(other, j))
 }
 
 // starts says whether the pipeline of a is sure to be there when that of b is:

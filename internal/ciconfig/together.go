@@ -16,6 +16,11 @@ func (p Project) together(a, b *job) bool {
 		slices.ContainsFunc(p.kinds(a, b), func(q Project) bool { return q.runs(a) && q.runs(b) })
 }
 
+// plainlyTogether says whether it is known that one pipeline may have both jobs.
+func (p Project) plainlyTogether(a, b *job) bool {
+	return slices.ContainsFunc(p.kinds(a, b), func(q Project) bool { return q.plainly(a) && q.plainly(b) })
+}
+
 // alongside says whether each pipeline that may have job b may have a, too.
 func (p Project) alongside(a, b *job) bool {
 	return a == nil || b == nil ||
