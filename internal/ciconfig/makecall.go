@@ -15,14 +15,23 @@ type makeCall struct {
 	*makefile
 	sh    *shell
 	rules map[string]*makeRule
+	lists []*makeTargets
 	first string // the target that make takes where none is given
 	made  map[string]bool
 }
 
+// makeTargets are targets that a variable lists, which is known when all of the Makefile
+// has been read.
+type makeTargets struct {
+	names *chunk
+	makeRule
+}
+
 // makeRule is how a target is made.
 type makeRule struct {
-	needs  []*chunk
-	recipe [][]span // the lines, each with those that continue it
+	pattern string // of the targets, whose % is the stem in what they need
+	needs   []*chunk
+	recipe  [][]span // the lines, each with those that continue it
 }
 
 // make follows a call of make. It returns true where nothing else is to be said of the
@@ -111,15 +120,18 @@ func (sh *shell) makefile(dir, file string, given map[string][]text) *makeCall {
 	m := &makeCall{makefile: newMakefile(r, src), sh: sh, rules: map[string]*makeRule{}, made: map[string]bool{}}
 	m.ask, m.given, m.used = sh.lookup, given, map[string]bool{}
 	m.parse(src, 0)
+	m.listTargets()
 	return m
 }
 
 // makeStatement is a line of a Makefile: one of a recipe, an include, or the targets of
 // a rule. One that is none of them is left out, or ends a rule where it sets a variable.
+// https://www.gnu.org/software/make/manual/html_node/Static-Usage.html
 type makeStatement struct {
 	recipe   []span
 	included []string
-	targets  []string
+	targets  *chunk
+	pattern  string
 	needs    *chunk
 }
 
@@ -139,13 +151,13 @@ func (s *source) makeStatements() []makeStatement {
 			continue
 		}
 		if strings.Contains(text, "include") {
-			if inc := included.FindStringSubmatch(strings.TrimRight(uncommented(text), " \t\r\n")); inc != nil {
+			if inc := included.FindStringSubmatch(strings.TrimRight(besideMakefile(s, uncommented(text)), " \t\r\n")); inc != nil {
 				s.rules = append(s.rules, makeStatement{included: strings.Fields(inc[1])})
 				continue
 			}
 		}
 		sets := strings.IndexByte(text, '=') >= 0 && makeSets.MatchString(text)
-		colon := strings.IndexByte(text, ':')
+		colon := makeColon(text)
 		if sets {
 			s.rules = append(s.rules, makeStatement{})
 		}
@@ -159,12 +171,34 @@ func (s *source) makeStatements() []makeStatement {
 		if beside = beside && strings.Count(needs, "(") == strings.Count(needs, ")") && len(lines) == 1; !beside {
 			needs = behind
 		}
-		s.rules = append(s.rules, makeStatement{targets: strings.Fields(text[:colon]), needs: whole(s, from, from+len(needs))})
-		if end := from + len(behind); beside {
+		end, pattern := from+len(behind), ""
+		if at := makeColon(needs); at > 0 && !strings.HasPrefix(needs[at:], ":=") {
+			pattern, needs, from = strings.TrimSpace(needs[:at]), needs[at+1:], from+at+1
+		}
+		s.rules = append(s.rules, makeStatement{targets: whole(s, line.start, line.start+colon), pattern: pattern, needs: whole(s, from, from+len(needs))})
+		if beside {
 			s.rules = append(s.rules, makeStatement{recipe: []span{{s, end - len(recipe), end}}})
 		}
 	}
 	return s.rules
+}
+
+// makeColon is where a colon stands that is not in a variable or function, or -1.
+func makeColon(text string) int {
+	depth := 0
+	for i := range len(text) {
+		switch text[i] {
+		case '(', '{':
+			depth++
+		case ')', '}':
+			depth--
+		case ':':
+			if depth == 0 {
+				return i
+			}
+		}
+	}
+	return -1
 }
 
 // parse reads the rules of a Makefile and of those that it includes.
@@ -186,17 +220,43 @@ func (m *makeCall) parse(s *source, depth int) {
 				m.parse(o, depth+1)
 			}
 		}
-		for _, target := range st.targets {
-			rule := m.rules[target]
-			if rule == nil {
-				rule = &makeRule{}
-				m.rules[target] = rule
-			}
-			if m.first == "" && !strings.HasPrefix(target, ".") && !strings.Contains(target, "%") {
-				m.first = target
-			}
-			rule.needs = append(rule.needs, st.needs)
-			now = append(now, rule)
+		if st.targets == nil {
+			continue
+		}
+		if strings.Contains(st.targets.text, "$") {
+			l := &makeTargets{st.targets, makeRule{pattern: st.pattern, needs: []*chunk{st.needs}}}
+			m.lists, now = append(m.lists, l), append(now, &l.makeRule)
+			continue
+		}
+		for _, target := range strings.Fields(st.targets.text) {
+			now = append(now, m.target(target, st.pattern, st.needs))
+		}
+	}
+}
+
+// target is the rule for a target, with one more line that says what it needs.
+func (m *makeCall) target(name, pattern string, needs ...*chunk) *makeRule {
+	rule := m.rules[name]
+	if rule == nil {
+		rule = &makeRule{}
+		m.rules[name] = rule
+	}
+	if m.first == "" && !strings.HasPrefix(name, ".") && !strings.Contains(name, "%") {
+		m.first = name
+	}
+	if pattern != "" {
+		rule.pattern = pattern
+	}
+	rule.needs = append(rule.needs, needs...)
+	return rule
+}
+
+// listTargets gives the targets that variables list their rules.
+func (m *makeCall) listTargets() {
+	for _, l := range m.lists {
+		for _, name := range m.needed(l.names) {
+			rule := m.target(name, l.pattern, l.needs...)
+			rule.recipe = append(rule.recipe, l.recipe...)
 		}
 	}
 }
@@ -217,7 +277,8 @@ func (s *source) continued(at int) (all span, lines []span) {
 // stands for the stem.
 func (m *makeCall) rule(target string) (rule *makeRule, stem string) {
 	if r := m.rules[target]; r != nil {
-		return r, ""
+		stem, _ = stemOf(r.pattern, target)
+		return r, stem
 	}
 	for _, name := range sortedKeys(m.rules) {
 		if stem, ok := stemOf(name, target); ok && stem != "" {

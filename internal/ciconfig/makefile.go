@@ -138,21 +138,74 @@ type makeSetting struct {
 func (s *source) makeSettings() []makeSetting {
 	if s.settings == nil {
 		s.settings = []makeSetting{}
+		var asks makeConditions
 		s.makeLines(func(at span, line *chunk) {
+			asks.line(line.text)
 			if strings.IndexByte(line.text, '=') < 0 {
 				return
 			}
 			if m := makeSets.FindStringSubmatchIndex(line.text); m != nil {
-				s.settings = append(s.settings, makeSetting{at, line.text[m[2]:m[3]], line.sub(m[1], len(line.text)), line.text[m[4]:m[5]] == "?="})
+				name := line.text[m[2]:m[3]]
+				s.settings = append(s.settings, makeSetting{at, name, line.sub(m[1], len(line.text)), line.text[m[4]:m[5]] == "?=" || asks.whetherEmpty(name)})
 			}
 		})
 	}
 	return s.settings
 }
 
+// makeConditions are the conditions around a line, of which the variable is known that
+// one asks for.
+type makeConditions []makeCondition
+
+type makeCondition struct {
+	name  string
+	empty bool // the lines count where it has no value
+}
+
+// makeAsks is a condition that asks whether a variable has a value.
+// https://www.gnu.org/software/make/manual/html_node/Conditional-Syntax.html
+var makeAsks = regexp.MustCompile(`^ *if(n?)(?:def +([A-Za-z_][A-Za-z0-9_]*)|eq +\( *(?:,? *\$[({](?:strip +\$[({])?([A-Za-z_][A-Za-z0-9_]*)[)}]+ *,?) *\))$`)
+
+func (c *makeConditions) line(text string) {
+	word, rest, _ := strings.Cut(strings.TrimSpace(text), " ")
+	last := len(*c) - 1
+	switch {
+	case word == "ifdef" || word == "ifndef" || word == "ifeq" || word == "ifneq":
+		var ask makeCondition
+		if m := makeAsks.FindStringSubmatch(text); m != nil {
+			ask = makeCondition{m[2] + m[3], (m[1] == "n") == (m[2] != "")}
+		}
+		*c = append(*c, ask)
+	case word == "else" && last >= 0 && rest == "":
+		(*c)[last].empty = !(*c)[last].empty
+	case word == "else" && last >= 0:
+		(*c)[last] = makeCondition{}
+	case word == "endif" && last >= 0:
+		*c = (*c)[:last]
+	}
+}
+
+// whetherEmpty says that a line counts only where a variable has no value yet.
+func (c makeConditions) whetherEmpty(name string) bool {
+	return slices.Contains(c, makeCondition{name, true})
+}
+
 // included is a line that includes other Makefiles.
 // https://www.gnu.org/software/make/manual/html_node/Include.html
 var included = regexp.MustCompile(`^(?:-|s)?include[ \t]+([^$]+)$`)
+
+// makeHere is the directory in which make runs, and makeBeside that of the Makefile.
+// https://www.gnu.org/software/make/manual/html_node/Special-Variables.html
+var (
+	makeHere   = regexp.MustCompile(`\$[({](?:CURDIR|PWD)[)}]/`)
+	makeBeside = regexp.MustCompile(`\$[({]dir \$[({](?:lastword|abspath|realpath|firstword)? *\$[({](?:lastword +\$[({])?MAKEFILE_LIST[)}]+/?`)
+)
+
+// besideMakefile is a line whose names of files do not begin with these.
+func besideMakefile(s *source, text string) string {
+	text = makeHere.ReplaceAllLiteralString(text, "")
+	return makeBeside.ReplaceAllLiteralString(text, path.Dir(s.path)+"/")
+}
 
 // makeLines gives each line without its comment, and where the whole of it stands.
 func (s *source) makeLines(do func(at span, line *chunk)) {
@@ -173,11 +226,14 @@ func (s *source) makeLines(do func(at span, line *chunk)) {
 // is looked at where the variable is used.
 func (m *makefile) look(line *chunk) {
 	r := m.run
+	if makeAsks.MatchString(line.text) {
+		return
+	}
 	sets := makeSets.FindStringSubmatch(line.text)
 	vals := m.expand(line)
 	own := slices.ContainsFunc(vals, r.mentions)
 	for _, v := range vals {
-		if own && !r.mentions(v) && hosted(v.String()) {
+		if own && !r.mentions(v) && (hosted(v.String()) || sets != nil && openHost.MatchString(makeSets.ReplaceAllString(v.String(), ""))) {
 			r.others = append(r.others, v) // ifdef: the line serves two registries
 		}
 		for _, ref := range r.references(v) {
@@ -213,6 +269,9 @@ func (m *makefile) look(line *chunk) {
 		}
 	}
 }
+
+// openHost is an image in a registry that a variable of the project's settings names.
+var openHost = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}\S*/`)
 
 // makeFunction is a function behind the project's base: what name it gives is not known.
 // https://www.gnu.org/software/make/manual/html_node/Functions.html
