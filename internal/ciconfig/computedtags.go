@@ -19,6 +19,9 @@ func (r *run) computedTags() {
 			continue
 		}
 		st := u.stability()
+		if (st == releaseTag || st == unknownTag) && r.guarded(u) {
+			continue
+		}
 		if st == releaseTag && !strings.ContainsRune(ref.f.s[ref.colon+1:ref.tagEnd], gap) && r.onDefault(u) {
 			r.report("moving-tag", u.place(), ref.String())
 		}

@@ -33,9 +33,22 @@ func (r *run) expires() {
 			continue // .docker-build pushes the nameless image, or a job that nobody sees may
 		}
 		if (!u.document || u.command == fromArgs) && !r.finds(u, r.made(pushes, u)) || u.ref.digest < 0 && u.retagged == "" && standing(tagOf(u)) && !pushed(pushes, tagOf(u)) {
-			r.report("expires", u.place(), u.ref.String()).cause = u.ref.String()
+			why := ""
+			if late(pushes, u) {
+				if strings.Contains(u.command, "inspect") {
+					continue // it asks whether the tag is free
+				}
+				why = "a job that does not come before this one does"
+			}
+			r.reportWhy(Warning, "expires", u.place(), u.ref.String(), why).cause = u.ref.String()
 		}
 	}
+}
+
+// late says whether jobs push the very tag of a use, and none of them before it.
+func late(pushes []*use, u *use) bool {
+	pushes = slices.DeleteFunc(slices.Clone(pushes), func(p *use) bool { return !p.push || tagOf(p) != tagOf(u) })
+	return len(pushes) > 0 && !slices.ContainsFunc(pushes, func(p *use) bool { return slices.ContainsFunc(p.jobs(), u.job.follows) })
 }
 
 // everyJob are the variables of GitLab's that are the same in all jobs of a pipeline and have no other name.

@@ -18,6 +18,8 @@ type job struct {
 	gone   []string           // templates that it extends and that cannot be seen
 	in     *config            // its pipeline
 	may    map[[3]string]bool // see Project.runs
+
+	ordered *order // see place
 }
 
 // reserved are the keys of the top level that are no jobs.

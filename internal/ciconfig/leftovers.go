@@ -27,6 +27,9 @@ var leftover = []struct {
 // bareBase is the registry's variable in a program that takes it for itself.
 var bareBase = regexp.MustCompile("CI_REGISTRY_IMAGE(?:[\"'\\])}]*)(?:[^\"'\\])}:/\\w-]|$)")
 
+// ofDefault is the beginning of an expansion, behind which its default stands.
+var ofDefault = regexp.MustCompile(`\$\{\w+:?[-=]["']*$`)
+
 // link is the beginning of a link to a page, behind which the registry's variable stands.
 var link = regexp.MustCompile(`https?://\$?\{?$`)
 
@@ -52,7 +55,11 @@ func (r *run) leftovers(names *run, changed bool) {
 	}
 	for _, f := range r.in.Files {
 		s := r.files[f.Path]
-		if s == nil || !s.editable || prose(f.Path) || scriptless(s) && !names.visited[f.Path] || len(s.data) > maxFile || !mayBeLeft(s.data) {
+		if s == nil || !s.editable || prose(f.Path) || len(s.data) > maxFile {
+			continue
+		}
+		r.defaultsLeft(s, told[f.Path])
+		if scriptless(s) && !names.visited[f.Path] || !mayBeLeft(s.data) {
 			continue
 		}
 		var away []span
@@ -93,6 +100,32 @@ func (r *run) leftovers(names *run, changed bool) {
 				severity = Blocking
 			}
 			r.reportAs(severity, code, at, "")
+		}
+	}
+}
+
+// defaultsLeft warns of the old registry as the default of a variable that has a value in
+// the pipeline: nothing takes it there, and elsewhere it names what will be gone.
+func (r *run) defaultsLeft(s *source, told map[int]bool) {
+	host := []byte(r.in.Project.OldHost)
+	for at := 0; len(host) > 0; at += len(host) {
+		i := bytes.Index(s.data[at:], host)
+		if i < 0 {
+			return
+		}
+		at += i
+		start, end := s.line(at)
+		m := ofDefault.FindIndex(s.data[start:at])
+		if m == nil || at > start+len(uncommented(string(s.data[start:end]))) {
+			continue
+		}
+		was := span{s, start + m[0], at + len(host)}
+		if closed := bytes.IndexByte(s.data[at:end], '}'); closed >= 0 {
+			was.end = at + closed + 1
+		}
+		if line, _ := was.origin().src.position(was.origin().start); !told[line] {
+			r.reportWhy(Warning, "old-host", was, "", "it is the default of a variable that the pipeline sets, and what everybody else gets").
+				Remedy = "leave the default out, or give it what the variable has in the pipeline"
 		}
 	}
 }

@@ -148,6 +148,9 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 			r.mayBePushed(cluster)
 			continue
 		}
+		if !slices.ContainsFunc(pushes, func(p *use) bool { return !r.guarded(p) }) {
+			continue
+		}
 		cuts := len(r.cuts)
 		if !slices.ContainsFunc(pushes, (*use).inPipeline) || !r.settleMoving(cluster, siblings) {
 			stay = append(stay, cluster)

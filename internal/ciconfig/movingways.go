@@ -17,7 +17,7 @@ func (r *run) replaceMoving(g *movings, siblings []*use, defined bool) (changes 
 	with := r.successor(g, siblings)
 	released := !defined && r.keepsGitTag(g, with)
 	for _, u := range g.all {
-		if r.isCache(u) || r.givenAlready(u, with) {
+		if r.isCache(u) && !r.pushedBefore(g.pushes, u) || r.givenAlready(u, with) {
 			drops = append(drops, u)
 			continue
 		}
@@ -149,17 +149,26 @@ func (u *use) tagWritten() (span, bool) {
 // reaches says whether a use finds the tag of the build. A file that no job fills in is
 // told to take it, whatever its pipelines are: the tag that moves is gone for it, too.
 func (r *run) reaches(pushes []*use, u *use) bool {
+	pushes = certain(pushes, u)
 	if u.applied == nil {
 		return u.document && !u.filled || r.dependable(pushes, u) && !r.missed(pushes, u)
 	}
 	return !slices.ContainsFunc(u.jobs(), func(j *job) bool {
-		beside := slices.DeleteFunc(slices.Clone(pushes), func(p *use) bool { return !r.in.Project.alongside(p.job, j) })
+		beside := slices.DeleteFunc(slices.Clone(pushes), func(p *use) bool { return !r.in.Project.alongside(p.job, j) || !j.follows(p.job) })
 		return !r.dependable(beside, &use{job: j})
 	})
 }
 
+// pushedBefore says whether another job, which comes before, pushes what a build takes its
+// cache from: it is there under the tag of the build, too.
+func (r *run) pushedBefore(pushes []*use, u *use) bool {
+	return !slices.ContainsFunc(pushes, func(p *use) bool {
+		return slices.ContainsFunc(p.jobs(), func(j *job) bool { return slices.Contains(u.jobs(), j) })
+	}) && r.reaches(pushes, u)
+}
+
 // missed says whether a pipeline of the default branch, of another, for a git tag or a merge
-// request has a use, and nothing that pushes the image: what it finds is of another one.
+// request has a use, and nothing that pushes the image before: what it finds is of another one.
 func (r *run) missed(pushes []*use, u *use) bool {
 	if u.role == textRole { // a message finds nothing
 		return false
@@ -174,7 +183,7 @@ func (r *run) missed(pushes []*use, u *use) bool {
 		}
 		for _, q := range []Project{{}, {branch: unnamed}, {tag: unnamed}, {source: mergeRequest, branch: unnamed}} {
 			kind := r.in.Project.as(q)
-			if kind.runs(j) && !slices.ContainsFunc(makers, kind.runs) {
+			if kind.runs(j) && !slices.ContainsFunc(makers, func(m *job) bool { return kind.runs(m) && j.follows(m) }) {
 				return true
 			}
 		}
@@ -192,7 +201,7 @@ func (r *run) before(g *movings, u *use) bool {
 		if v == u {
 			break
 		}
-		if v.push || v.cmd != nil && v.tags() {
+		if (v.push || v.cmd != nil && v.tags()) && (v.job != u.job || comesTo(u.arms, v.arms)) {
 			return false
 		}
 	}
@@ -244,7 +253,7 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 	}
 	with, portable := sibling.tagSource()
 	for _, u := range g.all {
-		if r.isCache(u) || u.push || u.element.src != nil || u.cmd != nil && u.tags() {
+		if r.isCache(u) && !r.pushedBefore(g.pushes, u) || u.push || u.element.src != nil || u.cmd != nil && u.tags() {
 			drops = append(drops, u)
 			continue
 		}

@@ -168,9 +168,12 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 				sh.stmt(ch, c.Y)
 			} else {
 				sh.maybe(func(b *shell) {
-					b.arms = append(slices.Clip(sh.arms), ch.behind(c.X, c.Op == syntax.AndStmt))
+					b.arms = append(slices.Clip(sh.arms), sh.behind(ch, c.X, c.Op == syntax.AndStmt))
 					b.stmt(ch, c.Y)
 				})
+			}
+			if exitsWell(lastOf(c.Y)) {
+				sh.arms = append(slices.Clip(sh.arms), sh.behind(ch, c.X, c.Op != syntax.AndStmt))
 			}
 		}
 	case *syntax.TimeClause:
@@ -180,6 +183,14 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 	case *syntax.TestClause:
 		sh.test(ch, c.X)
 	}
+}
+
+// lastOf are the commands of a statement, which may be a list in braces.
+func lastOf(s *syntax.Stmt) []*syntax.Stmt {
+	if b, ok := s.Cmd.(*syntax.Block); ok {
+		return b.Stmts
+	}
+	return []*syntax.Stmt{s}
 }
 
 // toFile says whether standard output goes to a file.

@@ -63,19 +63,22 @@ func (sh *shell) maybe(f func(*shell)) {
 
 // branch follows if, with all its elif and else.
 func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
-	among := syntax.Node(c)
+	among, open := syntax.Node(c), false
 	var lists [][]*syntax.Stmt
-	defer func() { sh.beyond(among, lists) }()
+	defer func() { sh.beyond(among, lists, open) }()
 	var ways []*shell
 	rest := sh.clone()
 	for first := c; c != nil; c = c.Else {
 		lists = append(lists, c.Then)
 		rest.stmts(ch, c.Cond)
-		at := arm{among: among, one: firstOf(c.Then)}
+		for _, cond := range c.Cond {
+			open = open || rest.open(cond)
+		}
+		at := arm{among: among, one: firstOf(c.Then), open: open}
 		if c == first && len(c.Cond) == 1 {
-			at = ch.behind(c.Cond[0], true)
+			at = rest.behind(ch, c.Cond[0], true)
 		} else if c == first.Else && len(c.Cond) == 0 && len(first.Cond) == 1 {
-			at = ch.behind(first.Cond[0], false)
+			at = rest.behind(ch, first.Cond[0], false)
 		}
 		ways = rest.way(ways, ch, at, c.Then)
 		if len(c.Cond) == 0 {
@@ -93,15 +96,62 @@ type arm struct {
 	among syntax.Node
 	one   *syntax.Stmt // the first of the list
 	asked string       // the condition alone, for && and || and the first list of if
+	open  bool         // what decides is what has changed or is there, not the kind of pipeline
 }
 
 // behind is the arm of what is run where a condition holds, or does not.
-func (c *chunk) behind(cond *syntax.Stmt, holds bool) arm {
+func (sh *shell) behind(ch *chunk, cond *syntax.Stmt, holds bool) arm {
 	asked := "||"
 	if holds {
 		asked = "&&"
 	}
-	return arm{asked: strings.TrimRight(c.text[cond.Pos().Offset():cond.End().Offset()], "; \t\n") + asked}
+	return arm{asked: strings.TrimRight(ch.text[cond.Pos().Offset():cond.End().Offset()], "; \t\n") + asked, open: sh.open(cond)}
+}
+
+// open says whether a condition asks what no rule of a pipeline says: a command such as git
+// or docker, or a variable that holds what one has printed.
+func (sh *shell) open(conds ...syntax.Node) (found bool) {
+	for _, cond := range conds {
+		syntax.Walk(cond, func(n syntax.Node) bool {
+			switch n := n.(type) {
+			case *syntax.CallExpr:
+				found = found || len(n.Args) > 0 && !conditionWords[n.Args[0].Lit()]
+			case *syntax.ParamExp:
+				if n.Param != nil && !predefined(n.Param.Value) {
+					vals, _ := sh.vars.get(n.Param.Value)
+					found = found || slices.ContainsFunc(vals, text.uncertain)
+				}
+			}
+			return !found
+		})
+	}
+	return found
+}
+
+// conditionWords are commands that conditions on variables are made of.
+var conditionWords = map[string]bool{"[": true, "[[": true, "test": true, "true": true, "false": true, ":": true, "echo": true, "printf": true, "grep": true, "egrep": true, "expr": true}
+
+// certain are the pushes that a use in another job can build on: those that no open
+// condition keeps from being made, unless what is run else pushes the image too.
+func certain(pushes []*use, u *use) []*use {
+	if u.role == textRole {
+		return pushes
+	}
+	return slices.DeleteFunc(slices.Clone(pushes), func(p *use) bool {
+		return slices.ContainsFunc(p.arms, func(a arm) bool { return a.open && !otherwise(pushes, a) }) &&
+			!slices.ContainsFunc(p.jobs(), func(j *job) bool { return slices.Contains(u.jobs(), j) })
+	})
+}
+
+// otherwise says whether one of the pushes is made where the condition of an arm comes out
+// the other way.
+func otherwise(pushes []*use, a arm) bool {
+	return slices.ContainsFunc(pushes, func(p *use) bool {
+		return slices.ContainsFunc(p.arms, func(b arm) bool {
+			return a.among != nil && a.among == b.among && a.one != b.one ||
+				a.asked != "" && a.asked != b.asked && len(a.asked) == len(b.asked) && a.asked[:len(a.asked)-2] == b.asked[:len(b.asked)-2]
+		})
+	})
 }
 
 func firstOf(list []*syntax.Stmt) *syntax.Stmt {
@@ -111,11 +161,21 @@ func firstOf(list []*syntax.Stmt) *syntax.Stmt {
 	return list[0]
 }
 
-// beyond notes that what follows is run where no arm was taken that ends the script.
-func (sh *shell) beyond(among syntax.Node, lists [][]*syntax.Stmt) {
+// beyond notes that what follows is run where no arm was taken that ends the script. Behind
+// one that ends it with a failure no other job comes.
+func (sh *shell) beyond(among syntax.Node, lists [][]*syntax.Stmt, open bool) {
 	if slices.ContainsFunc(lists, exits) {
-		sh.arms = append(slices.Clip(sh.arms), arm{among: among})
+		sh.arms = append(slices.Clip(sh.arms), arm{among: among, open: open && slices.ContainsFunc(lists, exitsWell)})
 	}
+}
+
+// exitsWell says whether a list of commands ends the script, and the job is fine.
+func exitsWell(list []*syntax.Stmt) bool {
+	if !exits(list) {
+		return false
+	}
+	args := list[len(list)-1].Cmd.(*syntax.CallExpr).Args
+	return len(args) == 1 || args[1].Lit() == "0"
 }
 
 // exits says whether a list of commands ends the script.
@@ -141,20 +201,20 @@ func (sh *shell) cases(ch *chunk, c *syntax.CaseClause) {
 	}
 	var ways []*shell
 	var lists [][]*syntax.Stmt
-	all := false
+	all, open := false, sh.open(c.Word)
 	for _, it := range c.Items {
 		for _, p := range it.Patterns {
 			sh.compared(ch, vals, p)
 			all = all || p.Lit() == "*"
 		}
-		ways = sh.way(ways, ch, arm{among: c, one: firstOf(it.Stmts)}, it.Stmts)
+		ways = sh.way(ways, ch, arm{among: c, one: firstOf(it.Stmts), open: open}, it.Stmts)
 		lists = append(lists, it.Stmts)
 	}
 	if !all {
 		ways = append(ways, sh.clone())
 	}
 	sh.merge(ways...)
-	sh.beyond(c, lists)
+	sh.beyond(c, lists, open)
 }
 
 // way follows one of several ways, and adds it unless it ends the script.
