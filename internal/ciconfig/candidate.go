@@ -78,7 +78,7 @@ func settings(p string) bool {
 // workshop says whether a file lies where pipelines have their scripts.
 func workshop(p string) bool {
 	switch path.Base(path.Dir(p)) {
-	case "bin", "scripts", "ci", ".ci", "script", ".gitlab", ".gitlab-ci", "ops", "deploy", "tools", "hack", "build", "docker", "release", "infra":
+	case "bin", "scripts", "ci", ".ci", "script", ".gitlab", ".gitlab-ci", "ops", "deploy", "tools", "hack", "build", "docker", "release", "infra", "rakelib":
 		return true
 	}
 	return false

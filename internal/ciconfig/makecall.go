@@ -14,6 +14,7 @@ import (
 type makeCall struct {
 	*makefile
 	sh    *shell
+	dir   string // in which the recipes run
 	rules map[string]*makeRule
 	lists []*makeTargets
 	first string // the target that make takes where none is given
@@ -43,13 +44,15 @@ func (sh *shell) make(c *command) bool {
 	given, named := map[string][]text{}, []string(nil)
 	for i := 1; i < len(c.args); i++ {
 		switch l := c.lit(i); {
-		case (l == "-C" || l == "--directory" || l == "-f" || l == "--file" || l == "-j" || l == "-o") && i+1 < len(c.args):
+		case (l == "-C" || l == "--directory" || l == "-f" || l == "--file" || l == "-o") && i+1 < len(c.args):
 			i++
 			if l == "-f" || l == "--file" {
 				file = c.lit(i)
-			} else if l != "-j" && l != "-o" {
+			} else if l != "-o" {
 				dir = gone(dir, c.lit(i))
 			}
+		case l == "-j" && i+1 < len(c.args) && isCount(c.lit(i+1)):
+			i++
 		case strings.HasPrefix(l, "-C") || strings.HasPrefix(l, "--directory="):
 			dir = gone(dir, strings.TrimPrefix(strings.TrimPrefix(l, "-C"), "--directory="))
 		case strings.HasPrefix(l, "-"):
@@ -85,6 +88,11 @@ func (sh *shell) make(c *command) bool {
 	return true
 }
 
+// isCount says whether a word may be how many jobs make runs, which -j need not be given.
+func isCount(word string) bool {
+	return strings.Trim(word, "0123456789") == "" || strings.HasPrefix(word, "$")
+}
+
 // assigned is NAME=value as its two parts.
 func assigned(t text) (name string, value text, ok bool) {
 	if len(t) == 0 {
@@ -117,7 +125,7 @@ func (sh *shell) makefile(dir, file string, given map[string][]text) *makeCall {
 	if src == nil || sh.depth >= maxCalls || len(src.data) > maxFile {
 		return nil
 	}
-	m := &makeCall{makefile: newMakefile(r, src), sh: sh, rules: map[string]*makeRule{}, made: map[string]bool{}}
+	m := &makeCall{makefile: newMakefile(r, src), sh: sh, dir: dir, rules: map[string]*makeRule{}, made: map[string]bool{}}
 	m.ask, m.given, m.used = sh.lookup, given, map[string]bool{}
 	m.parse(src, 0)
 	m.listTargets()
@@ -308,6 +316,7 @@ func (m *makeCall) follow(target string, depth int) {
 	for _, lines := range rule.recipe {
 		b := m.sh.clone()
 		b.depth++
+		b.dir = m.dir
 		for name, value := range map[string]string{"_target": target, "_stem": stem, "_first": first} {
 			b.vars = b.vars.with(name, []text{{{text: value}}})
 		}
