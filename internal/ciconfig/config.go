@@ -134,20 +134,21 @@ type config struct {
 	active   map[string]bool // includes being read, against cycles
 	count    int
 
-	parent   *config           // the pipeline that started this one, nil for the first
-	trigger  *job              // the job that did
-	kids     []*config         // the pipelines that its jobs start
-	given    *yaml.Node        // trigger:inputs
-	entry    string            // the first file of a child pipeline
-	unseen   bool              // its configuration, or a part of it, is not there
-	passed   map[string][]text // see received
-	made     []*job            // see jobs
-	released answer            // see releases
-	stages   map[string]int    // see stageRow
-	dotenvs  map[string]bool   // see reported
-	handed   map[string][]text // variables out of dotenv reports, of the topmost pipeline
-	envs     map[*tree]*env    // see env
-	deep     bool              // see tooDeep
+	parent    *config           // the pipeline that started this one, nil for the first
+	trigger   *job              // the job that did
+	kids      []*config         // the pipelines that its jobs start
+	given     *yaml.Node        // trigger:inputs
+	entry     string            // the first file of a child pipeline
+	unseen    bool              // its configuration, or a part of it, is not there
+	passed    map[string][]text // see received
+	made      []*job            // see jobs
+	released  answer            // see releases
+	stages    map[string]int    // see stageRow
+	dotenvs   map[string]bool   // see reported
+	handed    map[string][]text // variables out of dotenv reports, of the topmost pipeline
+	readFiles map[string]bool   // files that substitutions in scripts read
+	envs      map[*tree]*env    // see env
+	deep      bool              // see tooDeep
 }
 
 type problem struct {

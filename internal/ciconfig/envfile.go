@@ -29,6 +29,7 @@ func (sh *shell) writes(vals []text) {
 		for _, line := range v.cut("\n", longest) {
 			name, value, ok := assigned(line.without("export "))
 			if !ok {
+				sh.writesWhole(trimmed(line))
 				continue
 			}
 			value = value.unquoted()
@@ -42,6 +43,45 @@ func (sh *shell) writes(vals []text) {
 			r.assigned[name] = union(r.assigned[name], []text{value}) // compose reads it
 		}
 	}
+}
+
+// writesWhole remembers a line that is one word, which whoever reads the file takes for a
+// value: echo $CI_REGISTRY_IMAGE/api > image.txt; docker push $(cat image.txt):$TAG.
+func (sh *shell) writesWhole(line text) {
+	s := line.String()
+	if !strings.Contains(s, "$") && !sh.run.mentions(line) || strings.ContainsAny(s, " \t\"'<>,;") || strings.Contains(sh.target, "$") {
+		return
+	}
+	if strings.Contains(s, "$(") && !sh.run.mentions(line) {
+		return // what a command prints is not known, read from there as little as here
+	}
+	if sh.run.words == nil {
+		sh.run.words = map[string][]text{}
+	}
+	sh.run.words[sh.target] = union(sh.run.words[sh.target], []text{line})
+}
+
+// wordsOf are the words that scripts have written into the file which a substitution reads,
+// $(cat FILE) or $(<FILE), nil where it does anything else.
+func (sh *shell) wordsOf(ch *chunk, c *syntax.CmdSubst) []text {
+	if len(sh.run.words) == 0 || len(c.Stmts) != 1 || c.Stmts[0].Negated {
+		return nil
+	}
+	s := c.Stmts[0]
+	var file *syntax.Word
+	call, ok := s.Cmd.(*syntax.CallExpr)
+	switch {
+	case ok && len(call.Args) == 2 && call.Args[0].Lit() == "cat" && !slices.ContainsFunc(s.Redirs, func(r *syntax.Redirect) bool { return r.Op != syntax.RdrOut || r.N == nil || r.N.Value != "2" }):
+		file = call.Args[1]
+	case s.Cmd == nil && len(s.Redirs) == 1 && s.Redirs[0].Op == syntax.RdrIn:
+		file = s.Redirs[0].Word
+	default:
+		return nil
+	}
+	if vals := sh.word(ch, file); len(vals) == 1 {
+		return sh.run.words[cleanTarget(vals[0].String())]
+	}
+	return nil
 }
 
 // without is a text without the word at its beginning.
@@ -133,6 +173,39 @@ func (c *config) dotenvsOf(j *job) (files []string) {
 	return files
 }
 
+// readWhole finds the files that substitutions read.
+var readWhole = regexp.MustCompile(`\$\((?:cat\s+|<\s*)["']?([\w${}./-]+)`)
+
+// handsOver says whether a job writes a file for the jobs behind it: a dotenv report, or
+// one that a substitution reads.
+func (c *config) handsOver(j *job) bool {
+	if len(c.dotenvsOf(j)) > 0 {
+		return true
+	}
+	if c.readFiles == nil {
+		c.readFiles = map[string]bool{}
+		for _, o := range c.jobs() {
+			for _, l := range c.scriptOf(o) {
+				for _, m := range readWhole.FindAllStringSubmatch(l.node.Value, -1) {
+					c.readFiles[path.Base(m[1])] = true
+				}
+			}
+		}
+	}
+	return slices.ContainsFunc(c.scriptOf(j), func(l line) bool {
+		_, behind, writes := strings.Cut(l.node.Value, ">")
+		return writes && slices.ContainsFunc(sortedKeys(c.readFiles), func(file string) bool { return strings.Contains(behind, file) })
+	})
+}
+
+// scriptOf are the lines of a job's scripts.
+func (c *config) scriptOf(j *job) (out []line) {
+	for _, key := range []string{"before_script", "script", "after_script"} {
+		out = append(out, c.lines(j.tree.kid(key))...)
+	}
+	return out
+}
+
 // handOn gives the jobs behind one what it has written into a dotenv report.
 func (r *run) handOn(j *job) {
 	top := r.cfg.top()
@@ -149,7 +222,7 @@ func (r *run) handOn(j *job) {
 // isLine says whether a reference is the value of a line that is written into a file,
 // which somebody may read that is seen.
 func (sh *shell) isLine(ref *reference) bool {
-	return sh.target != "" && lineBegins.MatchString(ref.f.s[:ref.start])
+	return sh.target != "" && (lineBegins.MatchString(ref.f.s[:ref.start]) || ref.start == 0 && slices.ContainsFunc(sh.run.words[sh.target], func(t text) bool { return t.String() == ref.f.t.String() }))
 }
 
 // halfWritten reports the names in files of variables that nobody is seen to join to
@@ -193,14 +266,12 @@ func (c *config) reported() []string {
 		if len(files) == 0 {
 			continue
 		}
-		for _, key := range []string{"before_script", "script", "after_script"} {
-			for _, l := range c.lines(j.tree.kid(key)) {
-				if !slices.ContainsFunc(files, func(f string) bool { return strings.Contains(l.node.Value, path.Base(f)) }) {
-					continue
-				}
-				for _, m := range anAssignment.FindAllStringSubmatch(l.node.Value, -1) {
-					c.dotenvs[m[1]] = true
-				}
+		for _, l := range c.scriptOf(j) {
+			if !slices.ContainsFunc(files, func(f string) bool { return strings.Contains(l.node.Value, path.Base(f)) }) {
+				continue
+			}
+			for _, m := range anAssignment.FindAllStringSubmatch(l.node.Value, -1) {
+				c.dotenvs[m[1]] = true
 			}
 		}
 	}

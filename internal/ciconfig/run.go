@@ -50,6 +50,7 @@ type run struct {
 	others         []text                       // values with an image of another registry in the place of an own one
 	apart          map[string]bool              // others that are there already
 	written        map[string]map[string][]text // the variables in files that scripts write
+	words          map[string][]text            // and what is nothing but a word in them
 	halves         []*use                       // names that a script writes into a file of variables
 	autoDeploys    []span                       // calls of auto-deploy
 	composes       bool                         // a job builds or starts what a compose or bake file says
@@ -141,7 +142,7 @@ func (r *run) look() {
 		}
 		for _, hands := range []bool{true, false} { // what a job hands on is known to those behind it
 			for _, j := range jobs {
-				if hands == (len(r.cfg.dotenvsOf(j)) > 0) && (!j.hidden || !used[j.own.node]) {
+				if hands == r.cfg.handsOver(j) && (!j.hidden || !used[j.own.node]) {
 					r.job(j)
 					r.handOn(j)
 				}

@@ -287,6 +287,9 @@ func (sh *shell) substitution(ch *chunk, c *syntax.CmdSubst, split bool) []text 
 	if vals := sh.filtered(ch, c); vals != nil {
 		return expanded(vals, unknown, at, split)
 	}
+	if vals := sh.wordsOf(ch, c); len(vals) > 0 {
+		return expanded(vals, unknown, at, split)
+	}
 	b := sh.clone()
 	var printed []text
 	prints := sh.outputOf(c.Stmts, 0)
