@@ -66,6 +66,9 @@ var (
 	likeBash = map[string]bool{"source": true, "let": true, "local": true, "type": true, "printf": true, "trap": true, "read": true}
 )
 
+// ofBash are variables that only bash has by itself.
+var ofBash = map[string]bool{"RANDOM": true, "SECONDS": true, "UID": true, "EUID": true, "BASHPID": true, "BASH_SOURCE": true, "BASH_VERSION": true, "FUNCNAME": true, "PIPESTATUS": true}
+
 // shellFor is the shell that a script needs.
 func shellFor(lines []string) shellKind {
 	f := parseText(lines)
@@ -83,6 +86,16 @@ func shellFor(lines []string) shellKind {
 			only = true
 		case *syntax.SglQuoted:
 			like = like || n.Dollar
+		case *syntax.DblQuoted:
+			like = like || n.Dollar
+		case *syntax.Assign:
+			only = only || n.Append
+		case *syntax.UnaryArithm:
+			like = like || n.Op == syntax.Inc || n.Op == syntax.Dec
+		case *syntax.BinaryArithm:
+			like = like || n.Op == syntax.Pow
+		case *syntax.TimeClause:
+			like = true
 		case *syntax.BinaryCmd:
 			only = only || n.Op == syntax.PipeAll
 			pipes = pipes || n.Op == syntax.Pipe && !prints(n.X)
@@ -95,10 +108,12 @@ func shellFor(lines []string) shellKind {
 			switch n.Variant.Value {
 			case "declare", "typeset":
 				only = true
+			case "export":
+				only = only || len(n.Args) > 0 && n.Args[0].Value != nil && n.Args[0].Value.Lit() == "-f"
 			}
 		case *syntax.ParamExp:
 			only = only || n.Excl || n.Names != 0 || n.Index != nil || n.Exp != nil && n.Exp.Op >= syntax.UpperFirst && n.Exp.Op <= syntax.LowerAll
-			like = like || n.Repl != nil || n.Slice != nil
+			like = like || n.Repl != nil || n.Slice != nil || ofBash[n.Param.Value]
 		case *syntax.CallExpr:
 			if len(n.Args) == 0 {
 				break
@@ -106,6 +121,7 @@ func shellFor(lines []string) shellKind {
 			name := n.Args[0].Lit()
 			only, like = only || bashOnly[name], like || likeBash[name]
 			for _, a := range n.Args[1:] {
+				only = only || name == "wait" && a.Lit() == "-n"
 				like = like || name == "set" && a.Lit() == "pipefail" || (name == "test" || name == "[") && a.Lit() == "==" ||
 					name == "echo" && (strings.HasPrefix(a.Lit(), "-") || backslash(a))
 			}
