@@ -261,6 +261,9 @@ func (m *makefile) look(line *chunk) {
 			case sets != nil && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0:
 				u.bad = "unseen-use"
 			case ref.colon >= 0 && ref.tagEnd == ref.colon+1 && (ref.tagEnd >= len(f.s) || f.s[ref.tagEnd] != '$'):
+				if ref.sep < 0 && !literalBase(ref) {
+					continue // nothing to change
+				}
 				u.bad = "name-unknown" // a target, perhaps
 			case ref.colon < 0 && ref.digest < 0 && imageCommand.MatchString(line.text):
 				u.role = imageRole

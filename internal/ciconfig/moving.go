@@ -367,7 +367,7 @@ func (r *run) settleBy(cluster []*movings, siblings map[string][]*use, drop drop
 	var drops, all []*use
 	for _, g := range cluster {
 		all = append(all, g.all...)
-		if g.unseen || slices.ContainsFunc(g.all, func(u *use) bool { return u.bad != "" }) {
+		if g.unseen || slices.ContainsFunc(g.all, func(u *use) bool { return u.bad != "" || r.shared[u.at] || u.bare && r.shared[u.cmd.at] }) {
 			return false
 		}
 		var sibling *use

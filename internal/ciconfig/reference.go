@@ -130,7 +130,7 @@ func (r *run) references(t text) []*reference {
 		}
 		i += at
 		at = i + len(host)
-		if i > 0 && (nameByte(f.s[i-1]) && f.s[i-1] != gap) {
+		if i > 0 && nameByte(f.s[i-1]) && f.s[i-1] != gap && !foundBefore.MatchString(f.s[:i]) {
 			continue
 		}
 		ref := r.parse(f, i, at)
@@ -141,6 +141,9 @@ func (r *run) references(t text) []*reference {
 		at = max(at, ref.end)
 	}
 }
+
+// foundBefore is what sed puts in out of what it has found: s|\(image: \).*|\1$IMAGE|.
+var foundBefore = regexp.MustCompile(`\\[1-9]$`)
 
 // portOf is a port behind the registry's name: the default one, which names the
 // same registry.

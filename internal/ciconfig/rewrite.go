@@ -30,6 +30,7 @@ func Rewrite(in Input) (*Result, error) {
 	names.readers()
 	names.newVariables(changes)
 	names.sedMisses(changes)
+	names.sedWrites()
 	names.tagsAlone()
 	names.otherCase()
 	names.loginsKept(changes)

@@ -49,6 +49,7 @@ type run struct {
 	bases          []base                       // and the ARGs
 	others         []text                       // values with an image of another registry in the place of an own one
 	apart          map[string]bool              // others that are there already
+	shared         map[span]bool                // words, and commands, that name images of other registries too
 	written        map[string]map[string][]text // the variables in files that scripts write
 	words          map[string][]text            // and what is nothing but a word in them
 	halves         []*use                       // names that a script writes into a file of variables
@@ -73,6 +74,8 @@ type run struct {
 	applied        []applying      // what kubectl applies
 	sedEdits       []sedEdit
 	sedRuns        []sedRun
+	sedsElsewhere  []sedElsewhere
+	gitPushes      map[*job]bool // jobs whose scripts push commits
 	logins         []credentials
 	imagesSet      [][3]string // kind, name and container of which a command sets the image
 	kustomize      kustomizing
@@ -107,8 +110,8 @@ type operation struct {
 // over with all that was parsed of them.
 func newRun(in *Input, earlier *run) *run {
 	r := &run{in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
-		reported: map[findingKey]int{}, following: map[*source]bool{}, called: map[function]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, followed: map[*chunk]bool{}, recipes: map[span]bool{}, recipeOf: map[*chunk]span{},
-		folders: map[string]bool{}, patterns: map[string]bool{}}
+		reported: map[findingKey]int{}, following: map[*source]bool{}, called: map[function]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, shared: map[span]bool{}, followed: map[*chunk]bool{}, recipes: map[span]bool{}, recipeOf: map[*chunk]span{},
+		folders: map[string]bool{}, patterns: map[string]bool{}, gitPushes: map[*job]bool{}}
 	if earlier != nil {
 		maps.Copy(r.files, earlier.files)
 	}

@@ -70,7 +70,7 @@ var (
 
 // tagsAlone reports the tags that are handed on alone.
 func (r *run) tagsAlone() {
-	if len(r.handedTags) == 0 {
+	if len(r.handedTags)+len(r.sedsElsewhere) == 0 {
 		return
 	}
 	images, read := map[string][]string{}, map[string]bool{}
@@ -94,6 +94,13 @@ func (r *run) tagsAlone() {
 		reported[tagOf(u)] = reported[tagOf(u)] || known[u.ref.name()]
 		if tag := tagOf(u); u.push && u.style != thirdStyle && strings.Contains(tag, "${") && eachTime.MatchString(tag) && !slices.Contains(images[tag], u.ref.String()) {
 			images[tag] = append(images[tag], u.ref.String())
+		}
+	}
+	for _, e := range r.sedsElsewhere {
+		for _, tag := range sortedKeys(images) {
+			if !reported[tag] && r.keeps(e) {
+				e.tagAlone(r, tag, images[tag])
+			}
 		}
 	}
 	for _, h := range r.handedTags {

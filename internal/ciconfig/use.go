@@ -81,6 +81,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordSetImage(lits)
 	r.recordApplied(sh, c, lits)
 	r.recordSedRun(sh, c, lits)
+	r.recordSedElsewhere(sh, c, lits)
 	sed := r.recordSed(sh, c, lits)
 	if !sed {
 		r.recordWides(sh, c, lits)
@@ -195,13 +196,15 @@ func (r *run) foreign(c *command, lits []string) {
 	if !imageTools[lits[0]] || r.now == nil || r.now.hidden || isLogin(lits) {
 		return
 	}
-	for _, a := range c.args[1:] {
+	for i, a := range c.args[1:] {
 		if len(a) < 2 || len(a[0].via) == 0 || r.mentions(a) {
 			continue
 		}
-		if s := a.String(); !hosted(s) && (a[0].hole == "" || strings.HasPrefix(a[0].hole, "CI_") || !strings.Contains(s, "/")) {
+		s := a.String()
+		if hole := a[0].hole; !hosted(s) && (hole == "" || strings.HasPrefix(hole, "CI_") || hole == unknown && !strings.Contains(s, "/")) {
 			continue
 		}
+		r.shared[c.argSpan(i+1)], r.shared[c.at] = true, true
 		if key := a.key(); !r.apart[key] {
 			r.apart[key] = true
 			r.others = append(r.others, a)
@@ -220,6 +223,7 @@ func (r *run) elsewhere(c *command) {
 			if w == c.words[i] && r.mentions(c.args[k]) {
 				if hosted(v.String()) {
 					r.others = append(r.others, v)
+					r.shared[c.argSpan(i)], r.shared[c.at] = true, true
 				}
 				break
 			}
