@@ -145,6 +145,20 @@ func (r *run) recordBuild(c *command, lits []string) {
 	r.builds = append(r.builds, b)
 }
 
+// forHands says whether a place is in a Dockerfile that people build and no job does, as far
+// as the builds show which files they read.
+func (r *run) forHands(at span) bool {
+	p := at.path()
+	if !isDockerfile(p) || len(r.builds) == 0 || r.composes || r.baked || r.skaffolds || r.makesUnknown {
+		return false
+	}
+	return !slices.ContainsFunc(r.builds, func(b *build) bool {
+		return len(b.files) == 0 || slices.ContainsFunc(sortedKeys(b.files), func(f string) bool {
+			return f == p || strings.Contains(f, "$") || r.files[f] == nil && path.Base(f) == path.Base(p) // below a folder that a script has gone to
+		})
+	})
+}
+
 // baseUse is an own base image that a Dockerfile writes out.
 type baseUse struct {
 	*use

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -227,6 +228,9 @@ func (r *run) reportMoved(cluster []*movings, cuts []*use) {
 			if r.gitTag(p) && !r.pushesGitTag(p.ref.name()) && slices.ContainsFunc(p.jobs(), func(j *job) bool { return j != nil && asksForTags(j) }) {
 				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "in the pipelines for git tags that the job is in it was the git tag").
 					Remedy = "if anything takes the image by its release, push $CI_COMMIT_TAG in a job for git tags alone"
+			} else if r.restarts && !deployed(cluster, p) {
+				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "a job only restarts what runs, by the tag that it has").
+					Remedy = "let that job give it the tag of the build: kubectl set image deployment/NAME CONTAINER=$CI_REGISTRY_IMAGE:name-tag"
 			} else {
 				r.report("tag-dropped", p.place(), p.ref.String())
 			}
@@ -238,6 +242,16 @@ func (r *run) reportMoved(cluster []*movings, cuts []*use) {
 			r.reportWhy(Warning, "tag-replaced", p.place(), p.ref.String(), why)
 		}
 	}
+}
+
+// onlyRestarts finds a command that makes what runs pull its image again, without naming one;
+// another command may start it, such as xargs.
+var onlyRestarts = regexp.MustCompile(`\b(?:kubectl|oc)\s.*\brollout restart\b|\bdocker service update\s.*--force\b`)
+
+// restarts says whether a command is such a one.
+func restarts(lits []string) bool {
+	line := strings.Join(lits, " ")
+	return onlyRestarts.MatchString(line) && !strings.Contains(line, "--image")
 }
 
 // gitTag says whether a tag that moves with the branch is the git tag in some pipelines.

@@ -212,7 +212,7 @@ func (r *run) weight(u *use) Severity {
 	if k != Blocking || !alone[u.bad] {
 		return k
 	}
-	if u.overruled {
+	if u.overruled || u.bad == "literal-in-file" && r.forHands(u.at) {
 		return Warning
 	}
 	for _, v := range r.uses {

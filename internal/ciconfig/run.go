@@ -82,6 +82,7 @@ type run struct {
 	setParts       []imagePart // of images that commands write apart
 	handedTags     []handedTag // what may hand on a tag alone
 	helms          []helmCall
+	restarts       bool     // a job has what runs pull its image again
 	helmfiles      bool     // a job calls helmfile
 	chartKeys      []string // values that the templates of charts put in
 	bakeCalls      []bakeCall
