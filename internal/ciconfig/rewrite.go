@@ -357,7 +357,7 @@ func (r *run) summary(res *Result) {
 			continue
 		}
 		target := u.target()
-		if (u.push && r.onDefault(u) || r.pushedByCompose(u)) && !pushed[target] && !strings.Contains(target, ":") && !u.spare() {
+		if (u.push && r.onDefault(u) || r.pushedByCompose(u)) && !pushed[target] && !strings.Contains(target, ":") && !u.spare() && !u.tagless() {
 			pushed[target] = true
 			res.PushedTags = append(res.PushedTags, target)
 		}
@@ -374,6 +374,9 @@ func (r *run) summary(res *Result) {
 	sort.Strings(res.PushedTags)
 	sort.Slice(res.Mapping, func(i, j int) bool { return res.Mapping[i].Old < res.Mapping[j].Old })
 }
+
+// tagless says whether nothing stands behind the colon: a variable is empty on this way.
+func (u *use) tagless() bool { return u.ref.colon >= 0 && u.ref.tagEnd == u.ref.colon+1 }
 
 // onDefault says whether a job with this use may run in the pipeline of the
 // default branch.

@@ -125,8 +125,13 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			if c.alt[i] > 0 {
 				words = " " + strings.Join(u.lits, " ") + " "
 			}
-			u.role = argRole(u.lits, u.arg, c.lit(i), words)
-			u.push = pushes(u.lits, u.arg, c.lit(i), words)
+			run, at := u.lits, u.arg
+			if with, k, ok := c.spread(i); ok {
+				with[0] = lits[0]
+				run, at, words = with, k, " "+strings.Join(with, " ")+" "
+			}
+			u.role = argRole(run, at, c.lit(i), words)
+			u.push = pushes(run, at, c.lit(i), words)
 			half := ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0
 			written := half && u.role == textRole && sh.readOn(lits)
 			switch {

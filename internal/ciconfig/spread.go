@@ -1,0 +1,69 @@
+package ciconfig
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// The elements of a shell array are the values of one word, as a loop takes them. A command
+// gets all of them, each as a word of its own: "${OPTIONS[@]}" may bring the --push.
+
+// isArray says whether a word is all elements of an array.
+func isArray(w *syntax.Word) bool {
+	parts := w.Parts
+	if len(parts) == 1 {
+		if q, ok := parts[0].(*syntax.DblQuoted); ok {
+			parts = q.Parts
+		}
+	}
+	if len(parts) != 1 {
+		return false
+	}
+	p, ok := parts[0].(*syntax.ParamExp)
+	if !ok || p.Index == nil {
+		return false
+	}
+	all, ok := p.Index.(*syntax.Word)
+	return ok && (all.Lit() == "@" || all.Lit() == "*")
+}
+
+// spread is the command as it runs, with the elements of its arrays and with the value that
+// an argument belongs to, and the place of the argument in it. ok is false where it has no
+// arrays, and view shows it as well.
+func (c *command) spread(i int) (lits []string, at int, ok bool) {
+	if !slices.ContainsFunc(c.words, isArray) {
+		return nil, 0, false
+	}
+	flag := ""
+	for k, w := range c.words {
+		array := isArray(w)
+		if !array && c.alt[k] != 0 && w != c.words[i] || !array && w == c.words[i] && c.alt[k] != c.alt[i] {
+			continue
+		}
+		l := c.lit(k)
+		if k == 0 || c.words[k-1] != w {
+			flag = ""
+		}
+		if array && !strings.HasPrefix(l, "-") { // a flag is one value, however often it is there
+			switch {
+			case givesVariable.MatchString(l):
+				lits = append(lits, "--build-arg")
+			case flag != "" && lits[len(lits)-1] != flag:
+				lits = append(lits, flag)
+			}
+		} else if array && !strings.Contains(l, "=") {
+			flag = l
+		}
+		if k == i {
+			at = len(lits)
+		}
+		lits = append(lits, l)
+	}
+	return lits, at, true
+}
+
+// givesVariable is a value for a build's argument or the environment.
+var givesVariable = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=`)
