@@ -68,9 +68,11 @@ func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
 	defer func() { sh.beyond(among, lists, open) }()
 	var ways []*shell
 	rest := sh.clone()
+	decided := false // what is behind is never run, though what it says is looked at
 	for first := c; c != nil; c = c.Else {
 		lists = append(lists, c.Then)
 		rest.stmts(ch, c.Cond)
+		filled, empty := rest.asksForText(ch, c.Cond)
 		for _, cond := range c.Cond {
 			open = open || rest.open(cond)
 		}
@@ -80,13 +82,49 @@ func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
 		} else if c == first.Else && len(c.Cond) == 0 && len(first.Cond) == 1 {
 			at = rest.behind(ch, first.Cond[0], false)
 		}
-		ways = rest.way(ways, ch, at, c.Then)
+		if taken := rest.way(ways, ch, at, c.Then); !decided && !empty {
+			ways = taken
+		}
+		decided = decided || filled
 		if len(c.Cond) == 0 {
 			sh.merge(ways...)
 			return
 		}
 	}
-	sh.merge(append(ways, rest)...)
+	if !decided {
+		ways = append(ways, rest)
+	}
+	sh.merge(ways...)
+}
+
+// asksForText says of a condition that asks whether a text is there, or is none, whether it
+// is sure to hold in a job, or not to: [ -z "$CI_REGISTRY_IMAGE" ].
+func (sh *shell) asksForText(ch *chunk, cond []*syntax.Stmt) (holds, fails bool) {
+	if sh.run.now == nil || len(cond) != 1 || cond[0].Negated {
+		return false, false
+	}
+	op, word := "", (*syntax.Word)(nil)
+	switch c := cond[0].Cmd.(type) {
+	case *syntax.TestClause:
+		if t, ok := c.X.(*syntax.UnaryTest); ok {
+			op = t.Op.String()
+			word, _ = t.X.(*syntax.Word)
+		}
+	case *syntax.CallExpr:
+		if n := len(c.Args); n == 4 && c.Args[0].Lit() == "[" && c.Args[3].Lit() == "]" || n == 3 && c.Args[0].Lit() == "test" {
+			op, word = c.Args[1].Lit(), c.Args[2]
+		}
+	}
+	if word == nil || op != "-z" && op != "-n" {
+		return false, false
+	}
+	vals := sh.word(ch, word)
+	if len(vals) == 0 || slices.ContainsFunc(vals, func(t text) bool {
+		return !slices.ContainsFunc(t, func(p piece) bool { return p.text != "" || predefined(p.hole) })
+	}) {
+		return false, false
+	}
+	return op == "-n", op == "-z"
 }
 
 // arm is one of the lists of commands of if or case, of which one is run; or none of
