@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -97,6 +98,10 @@ func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
 	sh.merge(ways...)
 }
 
+// inEachJob are variables that no job is without.
+// https://docs.gitlab.com/ci/variables/predefined_variables/
+var inEachJob = regexp.MustCompile(`^CI_(REGISTRY(_IMAGE)?|PROJECT_(ID|PATH|NAME|NAMESPACE|ROOT_NAMESPACE|DIR|URL|PATH_SLUG)|COMMIT_(SHA|SHORT_SHA|REF_NAME|REF_SLUG)|PIPELINE_I?ID|JOB_ID|DEFAULT_BRANCH|SERVER_(HOST|URL))$`)
+
 // asksForText says of a condition that asks whether a text is there, or is none, whether it
 // is sure to hold in a job, or not to: [ -z "$CI_REGISTRY_IMAGE" ].
 func (sh *shell) asksForText(ch *chunk, cond []*syntax.Stmt) (holds, fails bool) {
@@ -120,7 +125,7 @@ func (sh *shell) asksForText(ch *chunk, cond []*syntax.Stmt) (holds, fails bool)
 	}
 	vals := sh.word(ch, word)
 	if len(vals) == 0 || slices.ContainsFunc(vals, func(t text) bool {
-		return !slices.ContainsFunc(t, func(p piece) bool { return p.text != "" || predefined(p.hole) })
+		return !slices.ContainsFunc(t, func(p piece) bool { return p.text != "" || inEachJob.MatchString(p.hole) })
 	}) {
 		return false, false
 	}
