@@ -21,8 +21,9 @@ func (r *run) expires() {
 	if r.buildsUnseen() || len(made.all) == 0 && r.platform() {
 		return // built by a file that is not seen, or by the platform's own job
 	}
+	gone := r.gone()
 	for _, u := range r.uses {
-		if !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) && !u.deployedByHelm() || u.apart() || u.push || u.settled || u.spare() || cacheFlag(u) != "" {
+		if gone[u] || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) && !u.deployedByHelm() || u.apart() || u.push || u.settled || u.spare() || cacheFlag(u) != "" {
 			continue
 		}
 		if u.role != imageRole && u.ref.sep < 0 && u.ref.colon < 0 && u.ref.digest < 0 {
@@ -255,7 +256,10 @@ func (r *run) registryCaches() {
 		if flag == "" || !u.ref.own || u.ref.host || u.role == repositoryRole || pushed[u.ref.name()+"\x00"+tagOf(u)] {
 			continue
 		}
-		cut, ok := r.droppable([]*use{u})
+		cut, ok := r.droppable(append([]*use{u}, r.warmedFor(u)...))
+		if !ok {
+			cut, ok = r.droppable([]*use{u})
+		}
 		for _, v := range r.uses { // the values of one word go together
 			if v != u && v.at == u.at && v.cmd != nil && cacheFlag(v) != "" {
 				cut, ok = r.droppable([]*use{u, v})
@@ -271,6 +275,20 @@ func (r *run) registryCaches() {
 			r.report("cache-dropped", u.place(), u.ref.String())
 		}
 	}
+}
+
+// warmedFor are the pulls in the job of a cache that do nothing but bring it.
+func (r *run) warmedFor(cache *use) (pulls []*use) {
+	for _, v := range r.uses {
+		switch {
+		case v == cache || v.job != cache.job || v.ref.String() != cache.ref.String() || cacheFlag(v) != "" || v.cmd != nil && v.tags():
+		case !r.isCache(v):
+			return nil // something else takes the image that is pulled
+		default:
+			pulls = append(pulls, v)
+		}
+	}
+	return pulls
 }
 
 // buildArg says whether a use is handed to a build, as base images are.

@@ -168,11 +168,11 @@ func TestStyles(t *testing.T) {
 }
 
 // keepsEntries says whether a list in brackets keeps what is dropped of one in lines:
-// then a tag of the build takes the place of the moving one. Findings of one line
-// are told once.
+// then a tag of the build takes the place of the moving one, and the pull of a cache
+// stays. Findings of one line are told once.
 func keepsEntries(lines, brackets []string) bool {
 	return !slices.Equal(lines, brackets) && slices.ContainsFunc(lines, func(s string) bool {
-		return strings.Contains(s, "tag-dropped") || strings.Contains(s, "text-left")
+		return strings.Contains(s, "tag-dropped") || strings.Contains(s, "cache-dropped") || strings.Contains(s, "text-left")
 	})
 }
 
