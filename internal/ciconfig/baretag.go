@@ -13,7 +13,31 @@ import (
 func (r *run) bareTag(c *command, lits []string) {
 	image, tags := bareTags(lits)
 	for _, arg := range tags {
-		r.bareTagAt(c, lits, slices.Index(c.pos, image), arg)
+		if tag := slices.Index(c.pos, arg); tag >= 0 {
+			r.bareTagAt(c, lits, slices.Index(c.pos, image), tag, c.args[tag])
+		}
+	}
+	if image = slices.IndexFunc(c.args, func(t text) bool { return jibImage(lits, t.String()) }); image >= 0 {
+		r.jibTags(c, lits, image)
+	}
+}
+
+// jibTags records the list of further tags that Jib pushes the image under.
+// https://github.com/GoogleContainerTools/jib/tree/master/jib-maven-plugin#extended-usage
+func (r *run) jibTags(c *command, lits []string, image int) {
+	for i, t := range c.args {
+		f := r.flatten(t)
+		list, ok := strings.CutPrefix(f.s, "-Djib.to.tags=")
+		if !ok {
+			continue
+		}
+		at := len(f.s) - len(list)
+		for _, tag := range strings.Split(list, ",") {
+			if tag != "" {
+				r.bareTagAt(c, lits, image, i, f.cut(at, at+len(tag)))
+			}
+			at += len(tag) + 1
+		}
 	}
 }
 
@@ -45,13 +69,13 @@ func bareTags(lits []string) (image int, tags []int) {
 	return 0, nil
 }
 
-func (r *run) bareTagAt(c *command, lits []string, image, arg int) {
-	tag := slices.Index(c.pos, arg)
-	if image < 0 || tag < 0 {
+// bareTagAt records a tag in one argument of a command for the image in another.
+func (r *run) bareTagAt(c *command, lits []string, image, arg int, tag text) {
+	if image < 0 {
 		return
 	}
 	for _, ref := range r.references(c.args[image]) {
-		if !ref.own || ref.host || ref.joined || ref.start > 0 && ref.f.s[:ref.start] != "oci://" {
+		if !ref.own || ref.host || ref.joined || ref.start > 0 && ref.f.s[:ref.start] != "oci://" && !jibImage(lits, ref.f.s) {
 			continue
 		}
 		last := ref.f.piece[ref.nameEnd-1]
@@ -59,10 +83,10 @@ func (r *run) bareTagAt(c *command, lits []string, image, arg int) {
 		if p := &t[last]; p.hole == "" {
 			*p = p.slice(0, int(ref.f.off[ref.nameEnd-1])+1)
 		}
-		t = append(append(t, piece{text: ":"}), c.args[tag]...)
+		t = append(append(t, piece{text: ":"}), tag...)
 		for _, whole := range r.references(t) {
-			r.add(&use{ref: whole, at: c.argSpan(tag), command: verb(lits), role: imageRole, push: true, shell: true, expands: true,
-				cmd: c, index: tag, arg: arg, lits: lits, bare: true})
+			r.add(&use{ref: whole, at: c.argSpan(arg), command: verb(lits), role: imageRole, push: true, shell: true, expands: true,
+				cmd: c, index: arg, arg: c.pos[arg], lits: lits, bare: true})
 		}
 	}
 }

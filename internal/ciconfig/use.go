@@ -350,7 +350,7 @@ func argRole(lits []string, i int, arg, all string) role {
 		return textRole
 	case flag == "--build-arg", flag == "-e", flag == "--env":
 		return unclearRole
-	case jibImage(arg), strings.HasPrefix(arg, "docker://"):
+	case jibImage(lits, arg), strings.HasPrefix(arg, "docker://"):
 		return imageRole
 	case imageTools[lits[0]]:
 		return imageRole
@@ -399,7 +399,7 @@ func pushes(lits []string, i int, arg, all string) bool {
 	case "buildctl", "buildctl-daemonless.sh":
 		return strings.Contains(arg, "push=true") && cacheOf(arg, prev) == ""
 	case "mvn", "mvnw", "gradle", "gradlew":
-		return jibImage(arg) && !strings.Contains(all, "dockerBuild")
+		return jibImage(lits, arg) && !strings.Contains(all, "dockerBuild")
 	case "executor":
 		if strings.Contains(all, " --no-push ") || strings.Contains(all, " --no-push=true ") {
 			return false
@@ -461,9 +461,17 @@ var pushValues = map[string]bool{"--authfile": true, "--cert-dir": true, "--comp
 
 // jibImage says whether an argument names the image that Jib or Spring Boot builds
 // and pushes out of Maven or Gradle.
-func jibImage(arg string) bool {
-	return strings.HasPrefix(arg, "-Djib.to.image=") || strings.HasPrefix(arg, "-Dspring-boot.build-image.imageName=")
+// https://github.com/GoogleContainerTools/jib/tree/master/jib-gradle-plugin#build-your-image
+func jibImage(lits []string, arg string) bool {
+	if strings.HasPrefix(arg, "-Djib.to.image=") || strings.HasPrefix(arg, "-Dspring-boot.build-image.imageName=") {
+		return true
+	}
+	return (strings.HasPrefix(arg, "-Dimage=") || strings.HasPrefix(arg, "--image=")) && len(lits) > 0 && javaBuilds[lits[0]] &&
+		slices.ContainsFunc(lits[1:], func(l string) bool { return strings.Contains(l, "jib") })
 }
+
+// javaBuilds are the programs that run Jib.
+var javaBuilds = map[string]bool{"mvn": true, "mvnw": true, "gradle": true, "gradlew": true}
 
 // outputs says whether a build's output is the registry, other than its cache.
 func outputs(lits []string) bool {
