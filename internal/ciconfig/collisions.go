@@ -108,7 +108,7 @@ func (r *run) uniqueFor(g *movings, siblings []*use) string {
 				}
 				kinds := r.sameCommit(p, j)
 				return r.scheduledToo(j) || kinds == forMerges || kinds == forTags && !r.keepsGitTag(g, unique) ||
-					slices.ContainsFunc(pushers(g.pushes), func(k *job) bool { return r.branchAndTag(j, k) })
+					slices.ContainsFunc(pushers(g.pushes), func(k *job) bool { return r.pair(j, k) != "" })
 			})
 		})
 	if again && len(r.cfg.kids) == 0 {

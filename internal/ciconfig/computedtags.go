@@ -22,7 +22,7 @@ func (r *run) computedTags() {
 		if (st == releaseTag || st == unknownTag) && r.guarded(u) {
 			continue
 		}
-		if st == releaseTag && !strings.ContainsRune(ref.f.s[ref.colon+1:ref.tagEnd], gap) && r.onDefault(u) {
+		if st == releaseTag && !strings.ContainsRune(ref.f.s[ref.colon+1:ref.tagEnd], gap) && (r.onDefault(u) || slices.ContainsFunc(u.jobs(), r.comesBack)) {
 			r.report("moving-tag", u.place(), ref.String())
 		}
 		if st != unknownTag {
@@ -43,4 +43,15 @@ func (r *run) forGitTags(u *use) bool {
 	tags := r.in.Project
 	tags.tag = unnamed
 	return slices.ContainsFunc(u.jobs(), func(j *job) bool { return j != nil && tags.runs(j) })
+}
+
+// comesBack says whether a job is in pipelines for merge requests, for other branches than the
+// default one, or in scheduled ones.
+func (r *run) comesBack(j *job) bool {
+	if j == nil || j.hidden {
+		return false
+	}
+	return r.scheduledToo(j) || slices.ContainsFunc([]Project{{branch: unnamed}, {source: mergeRequest, branch: unnamed}}, func(q Project) bool {
+		return r.in.Project.as(q).runs(j)
+	})
 }

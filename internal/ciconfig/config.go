@@ -143,6 +143,7 @@ type config struct {
 	passed    map[string][]text // see received
 	made      []*job            // see jobs
 	released  answer            // see releases
+	scheduled answer            // see schedules
 	stages    map[string]int    // see stageRow
 	dotenvs   map[string]bool   // see reported
 	handed    map[string][]text // variables out of dotenv reports, of the topmost pipeline

@@ -14,13 +14,13 @@ func (r *run) partOf(g *movings, s *use) bool {
 		if u.cmd == nil || !added && !strings.Contains(all, "manifest create") && !strings.Contains(all, "imagetools create") {
 			continue
 		}
-		parts := map[string]bool{}
+		parts, words := map[string]bool{}, map[int]bool{} // a word may have several values
 		for _, v := range r.uses {
 			if v.cmd != nil && v.cmd.call == u.cmd.call && v.ref.own && v.flagOf() < 0 && v.ref.String() != u.ref.String() {
-				parts[v.ref.String()] = true
+				parts[v.ref.String()], words[v.arg] = true, true
 			}
 		}
-		if (added || len(parts) > 1) && parts[s.ref.String()] {
+		if (added || len(words) > 1) && parts[s.ref.String()] {
 			return true
 		}
 	}

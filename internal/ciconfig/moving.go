@@ -80,26 +80,32 @@ func (r *run) movingTags() {
 	r.composedTags()
 }
 
-// joinBranch puts uses of a tag that is written as the default branch to those of the
-// variable for it, where only pipelines of that branch have them.
+// branchTags are the variables for the branch as a tag, which say the same but for slashes
+// and capitals, in the order in which they are looked for.
+var branchTags = []string{"${CI_COMMIT_REF_SLUG}", "${CI_COMMIT_REF_NAME}", "${CI_COMMIT_BRANCH}"}
+
+// joinBranch puts uses of the branch as a tag to the pushes under another variable for it:
+// those of the default branch, written out, where only pipelines of that branch have them.
 func (r *run) joinBranch(groups map[string]*movings) {
 	branch := r.in.Project.defaultBranch()
 	other := r.in.Project
 	other.branch = unnamed
-	for _, g := range groups {
-		if g.tag != branch || len(g.pushes) > 0 {
+	for _, key := range sortedKeys(groups) {
+		g := groups[key]
+		if len(g.pushes) > 0 || g.tag != branch && !slices.Contains(branchTags, g.tag) {
 			continue
 		}
-		for _, variable := range []string{"${CI_COMMIT_REF_SLUG}", "${CI_COMMIT_REF_NAME}", "${CI_COMMIT_BRANCH}"} {
-			to := groups[g.name+"\x00"+variable]
-			if to == nil || len(to.pushes) == 0 || slices.ContainsFunc(g.all, func(u *use) bool {
-				return slices.ContainsFunc(u.jobs(), func(j *job) bool { return j == nil || other.runs(j) })
-			}) {
-				continue
+		if g.tag == branch && slices.ContainsFunc(g.all, func(u *use) bool {
+			return slices.ContainsFunc(u.jobs(), func(j *job) bool { return j == nil || other.runs(j) })
+		}) {
+			continue
+		}
+		for _, variable := range branchTags {
+			if to := groups[g.name+"\x00"+variable]; to != nil && len(to.pushes) > 0 {
+				to.all = append(to.all, g.all...)
+				g.all = nil
+				break
 			}
-			to.all = append(to.all, g.all...)
-			g.all = nil
-			break
 		}
 	}
 }
@@ -415,9 +421,11 @@ func (r *run) settleBy(cluster []*movings, siblings map[string][]*use, drop drop
 // once: one of the build, or, where only pipelines for git tags push the moving
 // one, the git tag.
 func (r *run) sibling(g *movings, pushes []*use) *use {
+	home := pushers(g.pushes)
+	builds := slices.ContainsFunc(g.pushes, func(p *use) bool { return r.buildsIn(p.job, g.name) })
 	for _, s := range pushes {
-		if r.never(g, s) {
-			continue
+		if r.never(g, s) || builds && !slices.ContainsFunc(s.jobs(), func(j *job) bool { return j == nil || j.hidden || slices.Contains(home, j) }) {
+			continue // another image, of another job, or none
 		}
 		if s.bad == "" && s.stability() == uniqueTag && sameImage(g, s) && !r.partOf(g, s) {
 			return s

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -181,7 +182,11 @@ func (r *run) missed(pushes []*use, u *use) bool {
 		if j == nil || slices.Contains(makers, j) || slices.ContainsFunc(makers, func(m *job) bool { return m == nil || j.asksFor(m) }) {
 			return false
 		}
-		for _, q := range []Project{{}, {branch: unnamed}, {tag: unnamed}, {source: mergeRequest, branch: unnamed}} {
+		kinds := []Project{{}, {branch: unnamed}, {tag: unnamed}, {source: mergeRequest, branch: unnamed}}
+		if j.in != nil && j.in.schedules() {
+			kinds = append(kinds, Project{source: "schedule"})
+		}
+		for _, q := range kinds {
 			kind := r.in.Project.as(q)
 			if kind.runs(j) && !slices.ContainsFunc(makers, func(m *job) bool { return kind.runs(m) && j.follows(m) }) {
 				return true
@@ -231,7 +236,7 @@ func (r *run) pushedTwice(g *movings) bool {
 				continue
 			}
 			for _, other := range jobs {
-				if j.in == other.in && !j.hidden && !other.hidden && sameRules(j, other) {
+				if j.in == other.in && !j.hidden && !other.hidden && (sameRules(j, other) || r.in.Project.plainlyTogether(j, other)) {
 					return true
 				}
 			}
@@ -251,7 +256,7 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 			return nil, nil, false
 		}
 	}
-	with, portable := sibling.tagSource()
+	with, portable := r.tagOfSibling(sibling)
 	for _, u := range g.all {
 		if r.isCache(u) && !r.pushedBefore(g.pushes, u) || u.push || u.element.src != nil || u.cmd != nil && u.tags() {
 			drops = append(drops, u)
@@ -260,21 +265,69 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 		if u.role == textRole {
 			continue // printed only
 		}
-		c, ok := u.tagChange(with)
-		if !ok || !portable || !r.carries(with, sibling, u) || !r.reaches([]*use{sibling}, u) || r.begets(u, sibling) {
+		c, ok := u.takesTag(with, sibling)
+		if !ok || !portable(u, c) || !r.carries(with, sibling, u) || !r.reaches([]*use{sibling}, u) || r.begets(u, sibling) {
 			return nil, nil, false
 		}
-		u.retagged = braces(with)
 		changes = append(changes, c)
 	}
 	return changes, drops, true
 }
 
-// begets says whether a docker tag makes the sibling out of the moving tag: the
+// takesTag is the change by which a use gets the tag of a sibling, which is the one or the
+// other where it has alternatives.
+func (u *use) takesTag(with string, sibling *use) (change, bool) {
+	c, ok := u.tagChange(with)
+	if u.retagged = braces(with); defaultsTag.MatchString(with) {
+		u.retagged = bracedTail(tagOf(sibling))
+	}
+	return c, ok
+}
+
+// defaultsTag is the git tag, and in other pipelines a tag of the build.
+var defaultsTag = regexp.MustCompile(`^\$\{CI_COMMIT_TAG:?-\$\{?CI_\w+\}?\}$`)
+
+// tagOfSibling is the tag of a sibling as text, and where that means the same: what the
+// sibling has in some pipelines only is not what others have.
+func (r *run) tagOfSibling(sibling *use) (with string, portable func(u *use, at change) bool) {
+	with, ok := sibling.tagSource()
+	if r.alternative(sibling) == nil {
+		return with, func(*use, change) bool { return ok }
+	}
+	if c, found := sibling.tagPlace(""); found && sibling.shell && r.inScript(c.span) && defaultsTag.MatchString(c.text()) {
+		return c.text(), func(u *use, at change) bool { return u.cmd != nil && u.shell && !u.document && r.inScript(at.span) }
+	}
+	return with, func(u *use, _ change) bool { return ok && u.job == sibling.job && u.at == sibling.at }
+}
+
+// alternative is another tag that a push has in its place, in other pipelines or on another
+// way through the script.
+func (r *run) alternative(u *use) *use {
+	for _, v := range r.usesAt(u.at) {
+		if v != u && v.push == u.push && v.arg == u.arg && v.ref.own && v.ref.name() == u.ref.name() && tagOf(v) != tagOf(u) && !u.otherTurn(v) {
+			return v
+		}
+	}
+	return nil
+}
+
+// otherTurn says whether two uses are of two turns of a loop, which takes both.
+func (u *use) otherTurn(v *use) bool {
+	for _, p := range u.tagPieces() {
+		for _, q := range v.tagPieces() {
+			if p.by != nil && q.by != nil && p.by.turn && q.by.turn && p.by.among == q.by.among && p.by.one != q.by.one {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// begets says whether a docker tag, or a copy, makes the sibling out of the moving tag: the
 // sibling is not there yet.
 func (r *run) begets(u, sibling *use) bool {
 	for _, v := range r.uses {
-		if v != u && v.cmd != nil && u.cmd != nil && v.cmd.call == u.cmd.call && v.tags() && v.ref.own && v.ref.name() == sibling.ref.name() && tagOf(v) == tagOf(sibling) {
+		if v != u && v.cmd != nil && u.cmd != nil && v.cmd.call == u.cmd.call && (v.tags() || v.push) && v.ref.own && v.ref.name() == sibling.ref.name() && tagOf(v) == tagOf(sibling) {
 			return true
 		}
 	}
@@ -306,7 +359,7 @@ func (r *run) dropPushes(g *movings, sibling *use) (changes []change, drops []*u
 			return nil, nil, false
 		}
 	}
-	with, portable := sibling.tagSource()
+	with, portable := r.tagOfSibling(sibling)
 	for _, u := range g.all {
 		switch away := slices.ContainsFunc(u.jobs(), func(j *job) bool { return !home[j] }); {
 		case u.push || r.isCache(u):
@@ -316,11 +369,10 @@ func (r *run) dropPushes(g *movings, sibling *use) (changes []change, drops []*u
 			return nil, nil, false
 		case !away && u.cmd != nil:
 		default:
-			c, ok := u.tagChange(with)
-			if !ok || !portable || !r.carries(with, sibling, u) || !r.reaches([]*use{sibling}, u) {
+			c, ok := u.takesTag(with, sibling)
+			if !ok || !portable(u, c) || !r.carries(with, sibling, u) || !r.reaches([]*use{sibling}, u) || r.begets(u, sibling) {
 				return nil, nil, false
 			}
-			u.retagged = braces(with)
 			changes = append(changes, c)
 		}
 	}

@@ -40,7 +40,7 @@ func (r *run) pushedAgain() {
 					"put $CI_PIPELINE_ID behind the commit, there and where the image is used")
 			}
 			switch kinds := r.sameCommit(u, j); {
-			case kinds == "" || !u.ofTheCommit(false) || u.optionalTag():
+			case kinds == "" || !u.ofTheCommit(kinds == forMerges) || u.optionalTag():
 			case kinds == forMerges:
 				report(u, j.name+" is in pipelines for "+kinds+", which are of one commit",
 					"put $CI_PIPELINE_ID in place of the commit, or start no pipeline for a branch with an open merge request")
@@ -48,17 +48,21 @@ func (r *run) pushedAgain() {
 				report(u, j.name+" is in pipelines for "+kinds+", which may be of one commit",
 					"in a pipeline for a git tag push that one in place of the commit: ${CI_COMMIT_TAG:-$CI_COMMIT_SHA} in a script")
 			}
-			if !u.ofTheCommit(false) || u.optionalTag() {
+			if !u.ofTheCommit(true) || u.optionalTag() {
 				continue
 			}
 			for _, k := range ofCommit[u.target()] {
 				first, second := k, j
-				if r.branchAndTag(j, k) {
+				if r.pair(j, k) != "" {
 					first, second = j, k
 				}
-				if r.branchAndTag(first, second) {
+				switch kinds := r.pair(first, second); {
+				case kinds == forTags && u.ofTheCommit(false):
 					report(u, first.name+" is in pipelines for the default branch and "+second.name+" in those for git tags, which may be of one commit",
 						"let "+second.name+" push the git tag alone, or put $CI_PIPELINE_ID in place of the commit")
+				case kinds == forMerges:
+					report(u, first.name+" is in pipelines for branches and "+second.name+" in those for merge requests, which are of one commit",
+						"put $CI_PIPELINE_ID in place of the commit, or start no pipeline for a branch with an open merge request")
 				}
 			}
 			ofCommit[u.target()] = append(ofCommit[u.target()], j)

@@ -92,6 +92,7 @@ type run struct {
 	beside         map[string]bool // see readBeside
 	baseValues     map[span]bool   // see definesBase
 	slugged        *bool           // see slugs
+	gitTags        answer          // see releases
 }
 
 type declared struct {

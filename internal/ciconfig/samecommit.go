@@ -27,7 +27,7 @@ func (r *run) sameCommit(u *use, j *job) string {
 	}
 	home := in("", "", "")
 	switch {
-	case home && !r.otherwiseReleased(u) && j.in != nil && j.in.releases() && in("", "", unnamed):
+	case home && !r.otherwiseReleased(u) && j.in != nil && r.releases(j.in) && in("", "", unnamed):
 		return forTags
 	case in("", unnamed, "") && in(mergeRequest, unnamed, ""):
 		return forMerges
@@ -35,20 +35,50 @@ func (r *run) sameCommit(u *use, j *job) string {
 	return ""
 }
 
-// branchAndTag says whether one job is in pipelines for the default branch and the other in
-// those for git tags, which may be of one commit.
-func (r *run) branchAndTag(a, b *job) bool {
-	if a == b || b.in == nil || !b.in.releases() {
-		return false
+// pair says of which two pipelines of one commit the one has job a and the other job b, "" for
+// none: those for a branch and a git tag, or for a branch and its merge request.
+func (r *run) pair(a, b *job) string {
+	if a == b || a.in != b.in || b.in == nil {
+		return ""
+	}
+	in := func(j *job, source, branch, tag string) bool {
+		p := r.in.Project
+		p.source, p.branch, p.tag, p.open = source, branch, tag, source == "" && branch != ""
+		return p.plainly(j)
 	}
 	release := r.in.Project
 	release.tag = unnamed
-	return r.in.Project.runs(a) && !release.runs(a) && release.runs(b) && !r.in.Project.runs(b)
+	switch {
+	case r.releases(b.in) && r.in.Project.runs(a) && !release.runs(a) && release.runs(b) && !r.in.Project.runs(b):
+		return forTags
+	case in(a, "", unnamed, "") && !in(b, "", unnamed, "") && in(b, mergeRequest, unnamed, "") && !in(a, mergeRequest, unnamed, ""):
+		return forMerges
+	}
+	return ""
 }
 
 // otherwiseReleased says whether rules give a use another tag in pipelines for git tags.
 func (r *run) otherwiseReleased(u *use) bool {
-	return slices.ContainsFunc(r.usesAt(u.at), func(v *use) bool { return v != u && v.push && v.ref.colon >= 0 && v.released() })
+	return slices.ContainsFunc(r.usesAt(u.at), func(v *use) bool { return v != u && v.push && v.ref.colon >= 0 && v.released() && !u.otherTurn(v) })
+}
+
+// releases says whether there are pipelines for git tags too: the rules of jobs ask for them,
+// or scripts do, as ${CI_COMMIT_TAG:-latest} does.
+func (r *run) releases(c *config) bool {
+	if c.releases() {
+		return true
+	}
+	if r.gitTags == maybe {
+		r.gitTags = no
+		if slices.ContainsFunc(r.uses, func(u *use) bool {
+			return u.ref.own && u.job != nil && (slices.ContainsFunc(u.ref.f.t, func(p piece) bool {
+				return p.hole == "CI_COMMIT_TAG" && strings.ContainsAny(p.at.text(), "-+")
+			}) || slices.ContainsFunc(u.arms, func(a arm) bool { return strings.Contains(a.asked, "CI_COMMIT_TAG") }))
+		}) {
+			r.gitTags = yes
+		}
+	}
+	return r.gitTags == yes
 }
 
 // releases says whether the pipelines are for git tags too: the workflow, or the rules or
@@ -102,7 +132,7 @@ func (r *run) keptGitTag(u *use) bool {
 	}
 	asTag := ofACommit.ReplaceAllString(u.ref.f.show(0, u.ref.end), "CI_COMMIT_TAG")
 	return slices.ContainsFunc(r.uses, func(v *use) bool {
-		return v != u && v.push && v.at == u.at && v.arg == u.arg && v.job == u.job && (v.ref.f.show(0, v.ref.end) == asTag || v.ref.colon >= 0 && v.releasedByRule())
+		return v != u && v.push && v.at == u.at && v.arg == u.arg && v.job == u.job && !u.otherTurn(v) && (v.ref.f.show(0, v.ref.end) == asTag || v.ref.colon >= 0 && v.releasedByRule())
 	})
 }
 
@@ -131,19 +161,29 @@ func ofKind(kind string) func(ref string) bool {
 	}
 }
 
-// scheduledToo says whether a job is in scheduled pipelines: its rules, or those of the
-// workflow, ask for them.
+// scheduledToo says whether a job is in scheduled pipelines: its rules ask for them, or those
+// of any other job show that there are some, and nothing keeps it out.
 func (r *run) scheduledToo(j *job) bool {
 	if asksForSchedules(j) {
 		return true
 	}
-	if j.in == nil || j.in.trigger != nil {
+	if j.in == nil || j.in.trigger != nil || !j.in.schedules() {
 		return false
 	}
-	t := j.in.root.kid("workflow").kid("rules")
 	p := r.in.Project
 	p.source = "schedule"
-	return t != nil && slices.ContainsFunc(items(t.node), schedules) && p.plainly(j)
+	return p.plainly(j)
+}
+
+// schedules says whether there are scheduled pipelines: the workflow, or a job, asks for them.
+func (c *config) schedules() bool {
+	if c.scheduled == maybe {
+		c.scheduled = no
+		if t := c.root.kid("workflow").kid("rules"); t != nil && slices.ContainsFunc(items(t.node), schedules) || slices.ContainsFunc(c.jobs(), asksForSchedules) {
+			c.scheduled = yes
+		}
+	}
+	return c.scheduled == yes
 }
 
 // schedules says whether a rule is for scheduled pipelines.
