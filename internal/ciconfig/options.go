@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	glob "mvdan.cc/sh/v3/pattern"
@@ -27,6 +28,8 @@ func (sh *shell) options(ch *chunk, c *syntax.WhileClause) bool {
 	if cond := ch.text[from:to]; !strings.Contains(cond, "$#") && !strings.Contains(cond, "$1") && !strings.Contains(cond, "${1") {
 		return false
 	}
+	sh.taking = true
+	defer func() { sh.taking = false }()
 	for n := len(sh.args); n > 0; n = len(sh.args) {
 		sh.stmts(ch, c.Do)
 		if len(sh.args) >= n { // nobody knows how many it takes
@@ -37,10 +40,11 @@ func (sh *shell) options(ch *chunk, c *syntax.WhileClause) bool {
 	return true
 }
 
-// option goes the way that case takes for a known argument, if it is sure. The other
+// option goes the way that case takes for a known argument, if it is sure for all that it
+// may be. The other
 // ways are looked at, too, by somebody who knows no argument.
 func (sh *shell) option(ch *chunk, c *syntax.CaseClause, vals []text) bool {
-	if !sh.known || len(vals) != 1 || !positional(c.Word) {
+	if !sh.known || len(vals) == 0 || !positional(c.Word) {
 		return false
 	}
 	taken := -1
@@ -50,6 +54,10 @@ func (sh *shell) option(ch *chunk, c *syntax.CaseClause, vals []text) bool {
 		}
 		for _, p := range it.Patterns {
 			fits, sure := sh.run.fits(vals[0], p.Lit())
+			for _, v := range vals[1:] {
+				also, certain := sh.run.fits(v, p.Lit())
+				sure = sure && certain && also == fits
+			}
 			if !sure && taken < 0 {
 				return false
 			}
@@ -69,6 +77,96 @@ func (sh *shell) option(ch *chunk, c *syntax.CaseClause, vals []text) bool {
 		sh.stmts(ch, c.Items[taken].Stmts)
 	}
 	return true
+}
+
+// filling goes the way that if takes in such a loop where it asks which variables have
+// their arguments already: if [ -z "$TAG" ]; then TAG="$1"; elif [ -z "$DIR" ]; ...
+func (sh *shell) filling(ch *chunk, c *syntax.IfClause) bool {
+	if !sh.taking || !sh.known {
+		return false
+	}
+	taken := c
+	for ; taken != nil && len(taken.Cond) > 0; taken = taken.Else {
+		holds, sure := sh.emptiness(taken.Cond)
+		if !sure {
+			return false
+		}
+		if holds {
+			break
+		}
+	}
+	for ; c != nil; c = c.Else {
+		other := sh.clone()
+		other.stmts(ch, c.Cond)
+		if c != taken {
+			other.args, other.known = nil, false
+			other.stmts(ch, c.Then)
+		}
+	}
+	if taken != nil {
+		sh.stmts(ch, taken.Then)
+	}
+	return true
+}
+
+// emptiness says whether a condition that asks whether a variable is empty holds, and
+// whether that is sure. What is not known of a value is taken for something.
+func (sh *shell) emptiness(cond []*syntax.Stmt) (holds, sure bool) {
+	if len(cond) != 1 || cond[0].Negated {
+		return false, false
+	}
+	var word *syntax.Word
+	empty := true
+	switch c := cond[0].Cmd.(type) {
+	case *syntax.CallExpr:
+		name := ""
+		if len(c.Args) > 2 {
+			name = c.Args[0].Lit()
+		}
+		if name != "[" && name != "test" {
+			return false, false
+		}
+		word, empty = c.Args[2], c.Args[1].Lit() == "-z"
+		if !empty && c.Args[1].Lit() != "-n" || len(c.Args) > 4 || len(c.Args) == 4 && c.Args[3].Lit() != "]" {
+			return false, false
+		}
+	case *syntax.TestClause:
+		x, ok := c.X.(*syntax.UnaryTest)
+		if !ok || x.Op != syntax.TsEmpStr && x.Op != syntax.TsNempStr {
+			return false, false
+		}
+		w, ok := x.X.(*syntax.Word)
+		if !ok {
+			return false, false
+		}
+		word, empty = w, x.Op == syntax.TsEmpStr
+	}
+	name := variableOf(word)
+	if name == "" {
+		return false, false
+	}
+	vals, ok := sh.lookup(name)
+	full := slices.ContainsFunc(vals, func(v text) bool { return len(v) > 0 })
+	if ok && full && slices.ContainsFunc(vals, func(v text) bool { return len(v) == 0 }) {
+		return false, false
+	}
+	return full != empty, true
+}
+
+// variableOf is the variable that a word is, "$NAME" or "${NAME:-}", if it is one.
+func variableOf(w *syntax.Word) string {
+	if w == nil || len(w.Parts) != 1 {
+		return ""
+	}
+	part := w.Parts[0]
+	if q, ok := part.(*syntax.DblQuoted); ok && len(q.Parts) == 1 {
+		part = q.Parts[0]
+	}
+	p, ok := part.(*syntax.ParamExp)
+	if !ok || p.Param == nil || p.Slice != nil || p.Repl != nil || p.Length || p.Excl || p.Index != nil || p.Exp != nil && p.Exp.Word != nil {
+		return ""
+	}
+	return p.Param.Value
 }
 
 // positional says whether a word is an argument of the script: "$1".
@@ -105,7 +203,7 @@ func (r *run) fits(t text, pat string) (fits, sure bool) {
 	}
 	n := min(len(fixed), len(begin))
 	switch {
-	case fixed[:n] != begin[:n]:
+	case fixed[:n] != begin[:n], begin == "" && pat[0] == '-' && noDash.MatchString(t[0].hole):
 		return false, true
 	case n == len(fixed) && pat[n:] == "*":
 		return true, true
@@ -114,6 +212,10 @@ func (r *run) fits(t text, pat string) (fits, sure bool) {
 	}
 	return false, false
 }
+
+// noDash are variables whose values do not begin with a dash, as an option does; none is
+// the written name of a registry.
+var noDash = regexp.MustCompile(`^(CI_REGISTRY|CI_REGISTRY_IMAGE|CI_PROJECT_(DIR|NAME|PATH)|CI_COMMIT_(SHORT_)?SHA|CI_COMMIT_REF_SLUG|CI_PIPELINE_I?ID)?$`)
 
 // beginning is what is written out of a text before an image name or anything that is
 // not known, and whether that is all.

@@ -32,8 +32,23 @@ func (o output) or(other output) output {
 	return output{o.known || other.known, o.unknown || other.unknown, o.open || other.open, o.joined || other.joined}
 }
 
+// givesUp says whether a list of statements gives up: what it prints before is a message.
+func givesUp(list []*syntax.Stmt) bool {
+	return slices.ContainsFunc(list, func(s *syntax.Stmt) bool {
+		c, ok := s.Cmd.(*syntax.CallExpr)
+		if !ok || len(c.Args) != 2 || c.Args[0].Lit() != "exit" && c.Args[0].Lit() != "return" {
+			return false
+		}
+		status := c.Args[1].Lit()
+		return status != "" && status != "0"
+	})
+}
+
 // outputOf is what a list of statements prints.
 func (sh *shell) outputOf(list []*syntax.Stmt, depth int) (out output) {
+	if givesUp(list) {
+		return output{}
+	}
 	for _, s := range list {
 		out = out.then(sh.outputOfOne(s, depth))
 	}

@@ -340,10 +340,11 @@ func (r *run) prefixAtTag(u *use) {
 	for i := ref.sep; i < ref.nameEnd; {
 		p := f.t[f.piece[i]]
 		if !above(p.via, base) {
-			at := p.via[len(commonVia(p.via, base))]
+			shared := len(commonVia(p.via, base))
+			at := p.via[shared]
 			u.change(change{span: at})
 			name.WriteString(at.text())
-			for i < ref.nameEnd && len(f.via(i)) > 0 && above([]span{at}, f.via(i)[len(commonVia(p.via, base)):]) {
+			for i < ref.nameEnd && len(f.via(i)) > shared && above([]span{at}, f.via(i)[shared:]) {
 				if f.s[i] == '/' { // it would come into the tag
 					u.bad = "name-with-slash"
 				}

@@ -22,6 +22,7 @@ type shell struct {
 	fills  bool    // and envsubst puts variables into it
 	target string  // the file that it goes to, "" where that is not known
 	dir    string  // what cd has gone to, "" for the checkout or a place that is not known
+	taking bool    // in the loop that takes known arguments
 	away   bool    // on another machine, which does not have the job's variables
 	local  bool    // the text is expanded here, before it goes there
 	print  *[]text // what echo prints, inside a command substitution
@@ -74,6 +75,11 @@ func (sh *shell) script(ch *chunk) {
 }
 
 func (sh *shell) stmts(ch *chunk, list []*syntax.Stmt) {
+	if sh.print != nil && givesUp(list) {
+		was := sh.print
+		sh.print = nil
+		defer func() { sh.print = was }()
+	}
 	for _, s := range list {
 		sh.stmt(ch, s)
 	}

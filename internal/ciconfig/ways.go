@@ -64,6 +64,9 @@ func (sh *shell) maybe(f func(*shell)) {
 
 // branch follows if, with all its elif and else.
 func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
+	if sh.filling(ch, c) {
+		return
+	}
 	among, open := syntax.Node(c), false
 	var lists [][]*syntax.Stmt
 	defer func() { sh.beyond(among, lists, open) }()
