@@ -83,7 +83,8 @@ func (u *use) tags() bool {
 		return true
 	case strings.Contains(u.command, " build"):
 		prev := u.lits[max(u.arg-1, 0)]
-		return prev == "-t" || prev == "--tag" || strings.HasPrefix(u.lits[u.arg], "--tag=")
+		output := prev == "-o" || prev == "--output" || strings.HasPrefix(u.lits[u.arg], "--output=") // type=image,name=...
+		return prev == "-t" || prev == "--tag" || strings.HasPrefix(u.lits[u.arg], "--tag=") || output && strings.Contains(u.lits[u.arg], "name=")
 	case strings.HasSuffix(u.command, " manifest create"), strings.HasSuffix(u.command, " manifest annotate"):
 		for _, l := range u.lits[3:max(u.arg, 3)] {
 			if !strings.HasPrefix(l, "-") {
