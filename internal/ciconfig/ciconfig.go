@@ -31,6 +31,7 @@ type Project struct {
 	branch string // its branch, where it is not the default one
 	tag    string // its git tag
 	open   bool   // its branch has an open merge request
+	all    bool   // everything has changed that a rule may ask for
 }
 
 // File is a file of the repository that may be edited.

@@ -165,7 +165,7 @@ func (p Project) plainly(j *job) bool {
 			list = slices.Concat(list[:i+1], rule.Content, list[i+1:])
 			continue
 		}
-		holds, plain := yes, child(rule, "changes") == nil && child(rule, "exists") == nil
+		holds, plain := yes, (child(rule, "changes") == nil || p.all) && child(rule, "exists") == nil
 		if c := child(rule, "if"); c != nil {
 			holds = p.condition(c.Value)
 			for _, m := range laterVariable.FindAllStringSubmatch(c.Value, -1) {

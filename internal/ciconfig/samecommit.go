@@ -22,7 +22,7 @@ const (
 func (r *run) sameCommit(u *use, j *job) string {
 	in := func(source, branch, tag string) bool {
 		p := r.in.Project
-		p.source, p.branch, p.tag, p.open = source, branch, tag, source == "" && branch != ""
+		p.source, p.branch, p.tag, p.open, p.all = source, branch, tag, source == "" && branch != "", true
 		return p.plainly(j)
 	}
 	home := in("", "", "")
@@ -43,7 +43,7 @@ func (r *run) pair(a, b *job) string {
 	}
 	in := func(j *job, source, branch, tag string) bool {
 		p := r.in.Project
-		p.source, p.branch, p.tag, p.open = source, branch, tag, source == "" && branch != ""
+		p.source, p.branch, p.tag, p.open, p.all = source, branch, tag, source == "" && branch != "", true
 		return p.plainly(j)
 	}
 	release := r.in.Project
