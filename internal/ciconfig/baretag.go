@@ -12,9 +12,11 @@ import (
 // come before it: crane tag $B/api:$SHA 1.2 becomes crane tag $B:api-$SHA api-1.2.
 func (r *run) bareTag(c *command, lits []string) {
 	image, tags := bareTags(lits)
-	for _, arg := range tags {
-		if tag := slices.Index(c.pos, arg); tag >= 0 {
-			r.bareTagAt(c, lits, slices.Index(c.pos, image), tag, c.args[tag])
+	for k, t := range c.args {
+		for i := range c.args { // each word may have several values
+			if slices.Contains(tags, c.pos[k]) && c.pos[i] == image && !apart(c.args[i], t) {
+				r.bareTagAt(c, lits, i, k, t)
+			}
 		}
 	}
 	if image = slices.IndexFunc(c.args, func(t text) bool { return jibImage(lits, t.String()) }); image >= 0 {
@@ -71,9 +73,6 @@ func bareTags(lits []string) (image int, tags []int) {
 
 // bareTagAt records a tag in one argument of a command for the image in another.
 func (r *run) bareTagAt(c *command, lits []string, image, arg int, tag text) {
-	if image < 0 {
-		return
-	}
 	for _, ref := range r.references(c.args[image]) {
 		if !ref.own || ref.host || ref.joined || ref.start > 0 && ref.f.s[:ref.start] != "oci://" && !jibImage(lits, ref.f.s) {
 			continue

@@ -34,13 +34,13 @@ func (r *run) recordHelm(c *command, lits []string) {
 	}
 	call := helmCall{lits: lits, sets: map[string][]text{}, tags: map[string][]text{}, places: map[string][]flagPlace{}}
 	for i := 1; i < len(c.args); i++ {
-		a := c.lit(i)
+		a, before := c.lit(i), lits[max(c.pos[i]-1, 0)] // a word may have several values
 		switch flag, _, joined := strings.Cut(a, "="); {
 		case flag == "--set" || flag == "--set-string":
 			if joined {
 				call.set(r.flatten(c.args[i]), len(flag)+1)
 			}
-		case c.lit(i-1) == "--set" || c.lit(i-1) == "--set-string":
+		case before == "--set" || before == "--set-string":
 			call.set(r.flatten(c.args[i]), 0)
 		}
 	}

@@ -42,7 +42,7 @@ func (r *run) movingTags() {
 		if u.ref.own && bare && u.lits != nil && u.lits[0] == "helm" {
 			unseen[u.ref.name()] = true
 		}
-		if !u.ref.own || u.ref.host || u.ref.joined || u.settled || bare || u.bad == "local-file" || u.overruled && u.bad == "literal-in-file" {
+		if !u.ref.own || u.ref.host || u.ref.joined || u.settled || bare || u.bad == "local-file" || u.overruled && u.bad == "literal-in-file" || u.spare() {
 			continue
 		}
 		if u.ref.colon < 0 && (u.role == textRole || u.role == listRole || u.role == unclearRole) {
@@ -160,13 +160,13 @@ func (r *run) decideMoving(all [][]*movings, siblings map[string][]*use) {
 		}
 		cuts := len(r.cuts)
 		if !slices.ContainsFunc(pushes, (*use).inPipeline) || !r.settleMoving(cluster, siblings) {
+			asTheyWere(cluster)
 			stay = append(stay, cluster)
 			continue
 		}
 		r.reportMoved(cluster, r.cuts[cuts:])
 	}
 	for _, cluster := range byDefinition(stay) {
-		asTheyWere(cluster)
 		if slices.ContainsFunc(pushesOf(cluster), (*use).inPipeline) && r.settleBy(cluster, siblings, nil, true) {
 			r.reportMoved(cluster, nil)
 			continue

@@ -179,7 +179,7 @@ func (r *run) missed(pushes []*use, u *use) bool {
 		makers = append(makers, p.jobs()...)
 	}
 	return slices.ContainsFunc(u.jobs(), func(j *job) bool {
-		if j == nil || slices.Contains(makers, j) || slices.ContainsFunc(makers, func(m *job) bool { return m == nil || j.asksFor(m) }) {
+		if j == nil || slices.ContainsFunc(makers, func(m *job) bool { return m == nil || m != j && j.asksFor(m) }) {
 			return false
 		}
 		kinds := []Project{{}, {branch: unnamed}, {tag: unnamed}, {source: mergeRequest, branch: unnamed}}
@@ -188,11 +188,25 @@ func (r *run) missed(pushes []*use, u *use) bool {
 		}
 		for _, q := range kinds {
 			kind := r.in.Project.as(q)
-			if kind.runs(j) && !slices.ContainsFunc(makers, func(m *job) bool { return kind.runs(m) && j.follows(m) }) {
+			if q.tag != "" && u.byDefault() {
+				continue // it has the git tag there
+			}
+			if kind.runs(j) && !slices.ContainsFunc(pushes, func(p *use) bool {
+				return (q.tag == "" || !p.byDefault()) && slices.ContainsFunc(p.jobs(), func(m *job) bool { return kind.runs(m) && j.follows(m) })
+			}) {
 				return true
 			}
 		}
 		return false
+	})
+}
+
+// byDefault says whether a use has its tag only where there is no git tag: ${CI_COMMIT_TAG:-latest}.
+func (u *use) byDefault() bool {
+	return slices.ContainsFunc(u.tagPieces(), func(p piece) bool {
+		return slices.ContainsFunc(append(slices.Clone(p.via), p.at), func(s span) bool {
+			return p.hole != "CI_COMMIT_TAG" && (strings.HasPrefix(s.text(), "${CI_COMMIT_TAG:-") || strings.HasPrefix(s.text(), "${CI_COMMIT_TAG-"))
+		})
 	})
 }
 
@@ -206,11 +220,12 @@ func (r *run) before(g *movings, u *use) bool {
 		if v == u {
 			break
 		}
-		if (v.push || v.cmd != nil && v.tags()) && (v.job != u.job || comesTo(u.arms, v.arms)) {
+		if (v.push || v.cmd != nil && v.tags()) && v.job == u.job && comesTo(u.arms, v.arms) {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(g.pushes, func(p *use) bool { return p.job != u.job })
+	others := slices.DeleteFunc(slices.Clone(g.pushes), func(p *use) bool { return p.job == u.job })
+	return len(others) == 0 || r.missed(others, u)
 }
 
 // givenAlready says whether a build gives the image the tag already by a flag of its own,
@@ -256,7 +271,7 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 			return nil, nil, false
 		}
 	}
-	with, portable := r.tagOfSibling(sibling)
+	with, there, portable := r.tagOfSibling(sibling)
 	for _, u := range g.all {
 		if r.isCache(u) && !r.pushedBefore(g.pushes, u) || u.push || u.element.src != nil || u.cmd != nil && u.tags() {
 			drops = append(drops, u)
@@ -266,7 +281,7 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 			continue // printed only
 		}
 		c, ok := u.takesTag(with, sibling)
-		if !ok || !portable(u, c) || !r.carries(with, sibling, u) || !r.reaches([]*use{sibling}, u) || r.begets(u, sibling) {
+		if !ok || !portable(u, c) || !r.carries(with, sibling, u) || !r.reaches(there, u) || r.begets(u, sibling) {
 			return nil, nil, false
 		}
 		changes = append(changes, c)
@@ -287,17 +302,18 @@ func (u *use) takesTag(with string, sibling *use) (change, bool) {
 // defaultsTag is the git tag, and in other pipelines a tag of the build.
 var defaultsTag = regexp.MustCompile(`^\$\{CI_COMMIT_TAG:?-\$\{?CI_\w+\}?\}$`)
 
-// tagOfSibling is the tag of a sibling as text, and where that means the same: what the
-// sibling has in some pipelines only is not what others have.
-func (r *run) tagOfSibling(sibling *use) (with string, portable func(u *use, at change) bool) {
+// tagOfSibling is the tag of a sibling as text, what pushes it, and where the text means the
+// same: what the sibling has in some pipelines only is not what others have.
+func (r *run) tagOfSibling(sibling *use) (with string, there []*use, portable func(u *use, at change) bool) {
 	with, ok := sibling.tagSource()
-	if r.alternative(sibling) == nil {
-		return with, func(*use, change) bool { return ok }
+	other := r.alternative(sibling)
+	if other == nil {
+		return with, []*use{sibling}, func(*use, change) bool { return ok }
 	}
 	if c, found := sibling.tagPlace(""); found && sibling.shell && r.inScript(c.span) && defaultsTag.MatchString(c.text()) {
-		return c.text(), func(u *use, at change) bool { return u.cmd != nil && u.shell && !u.document && r.inScript(at.span) }
+		return c.text(), []*use{sibling, other}, func(u *use, at change) bool { return u.cmd != nil && u.shell && !u.document && r.inScript(at.span) }
 	}
-	return with, func(u *use, _ change) bool { return ok && u.job == sibling.job && u.at == sibling.at }
+	return with, []*use{sibling}, func(u *use, _ change) bool { return ok && u.job == sibling.job && u.at == sibling.at }
 }
 
 // alternative is another tag that a push has in its place, in other pipelines or on another
@@ -311,16 +327,21 @@ func (r *run) alternative(u *use) *use {
 	return nil
 }
 
-// otherTurn says whether two uses are of two turns of a loop, which takes both.
+// otherTurn says whether two uses are of two turns of a loop, which takes both. A rule's value
+// does not show its turn.
 func (u *use) otherTurn(v *use) bool {
+	a, b := u.turn(), v.turn()
+	return a != nil && b != nil && a.among == b.among && a.one != b.one || (a == nil) != (b == nil)
+}
+
+// turn is the turn of a loop that gives a use its tag, nil for none.
+func (u *use) turn() *choice {
 	for _, p := range u.tagPieces() {
-		for _, q := range v.tagPieces() {
-			if p.by != nil && q.by != nil && p.by.turn && q.by.turn && p.by.among == q.by.among && p.by.one != q.by.one {
-				return true
-			}
+		if p.by != nil && p.by.turn {
+			return p.by
 		}
 	}
-	return false
+	return nil
 }
 
 // begets says whether a docker tag, or a copy, makes the sibling out of the moving tag: the
@@ -359,7 +380,7 @@ func (r *run) dropPushes(g *movings, sibling *use) (changes []change, drops []*u
 			return nil, nil, false
 		}
 	}
-	with, portable := r.tagOfSibling(sibling)
+	with, there, portable := r.tagOfSibling(sibling)
 	for _, u := range g.all {
 		switch away := slices.ContainsFunc(u.jobs(), func(j *job) bool { return !home[j] }); {
 		case u.push || r.isCache(u):
@@ -370,7 +391,7 @@ func (r *run) dropPushes(g *movings, sibling *use) (changes []change, drops []*u
 		case !away && u.cmd != nil:
 		default:
 			c, ok := u.takesTag(with, sibling)
-			if !ok || !portable(u, c) || !r.carries(with, sibling, u) || !r.reaches([]*use{sibling}, u) || r.begets(u, sibling) {
+			if !ok || !portable(u, c) || !r.carries(with, sibling, u) || !r.reaches(there, u) || r.begets(u, sibling) {
 				return nil, nil, false
 			}
 			changes = append(changes, c)
@@ -396,15 +417,19 @@ func braces(tag string) string {
 // buildsIn says whether a job builds an image.
 func (r *run) buildsIn(j *job, name string) bool {
 	for _, u := range r.uses {
-		if u.job != j || !u.ref.own || u.cmd == nil || !u.tags() || u.ref.name() != name {
+		if u.job != j || !u.ref.own || u.cmd == nil || u.ref.name() != name || !u.tags() && !u.push {
 			continue
 		}
-		if strings.Contains(u.command, " build") || !r.fromSame(u) {
+		switch built := strings.Contains(u.command, " build") && !strings.Contains(u.command, " imagetools"); {
+		case u.tags() && (built || !r.fromSame(u)), u.push && buildsAndPushes[u.lits[0]]:
 			return true
 		}
 	}
 	return false
 }
+
+// buildsAndPushes are the tools that do both at once.
+var buildsAndPushes = map[string]bool{"executor": true, "buildctl": true, "buildctl-daemonless.sh": true, "pack": true, "mvn": true, "mvnw": true, "gradle": true, "gradlew": true}
 
 // fromSame says whether a docker tag only gives another tag to the same image.
 func (r *run) fromSame(u *use) bool {

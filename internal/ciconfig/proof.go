@@ -75,7 +75,7 @@ func (r *run) unpushed() *use {
 	gone := r.gone()
 	was, will, local := map[string]bool{}, map[string]bool{}, map[made]bool{}
 	for _, u := range r.uses {
-		if !u.ref.own || u.ref.host || u.ref.joined || u.role == repositoryRole {
+		if !u.ref.own || u.ref.host || u.ref.joined || u.role == repositoryRole || u.spare() {
 			continue
 		}
 		if u.cmd != nil && u.tags() {
@@ -86,10 +86,12 @@ func (r *run) unpushed() *use {
 		if u.push {
 			was[u.ref.String()] = true
 			will[u.target()] = will[u.target()] || !gone[u]
+		} else if u.copies() && u.retagged == "" {
+			will[u.target()] = true // it has to be there already
 		}
 	}
 	for _, u := range r.uses {
-		if u.push || !u.ref.own || u.role != imageRole || u.ref.digest >= 0 || u.bad != "" || u.settled || gone[u] || cacheFlag(u) != "" {
+		if u.push || u.spare() || !u.ref.own || u.role != imageRole || u.ref.digest >= 0 || u.bad != "" || u.settled || gone[u] || cacheFlag(u) != "" {
 			continue
 		}
 		if was[u.ref.String()] && !will[u.target()] && !slices.ContainsFunc(u.jobs(), func(j *job) bool { return local[made{j, u.ref.String()}] }) {
@@ -97,6 +99,11 @@ func (r *run) unpushed() *use {
 		}
 	}
 	return nil
+}
+
+// copies says whether a command gives an image that is in the registry another name.
+func (u *use) copies() bool {
+	return u.cmd != nil && len(u.lits) > 1 && (u.lits[1] == "copy" || u.lits[1] == "cp" || u.lits[1] == "tag" && !strings.HasPrefix(u.command, "docker") || slices.Contains(u.lits, "imagetools"))
 }
 
 // literalBase says whether the old registry's name is written out.

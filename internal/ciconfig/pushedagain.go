@@ -71,6 +71,9 @@ func (r *run) pushedAgain() {
 			continue
 		}
 		to := u.target()
+		if u.released() { // one tag by two names
+			to = strings.ReplaceAll(to, "${CI_COMMIT_REF_NAME}", "${CI_COMMIT_TAG}")
+		}
 		if strings.Contains(to, "$(") || ofTheJob.MatchString(to) || u.stability() == movingTag || u.optionalTag() {
 			continue
 		}

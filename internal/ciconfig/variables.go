@@ -108,21 +108,40 @@ func (e *env) take(t *tree, by *choice) {
 	}
 }
 
-// rules adds the values that rules:variables may give.
+// rules adds the values that rules:variables may give. Nothing takes what was there before
+// where each rule gives a variable another one.
 func (e *env) rules(t *tree) {
 	if t == nil {
 		return
 	}
+	base := maps.Clone(e.defs)
+	given, rules := map[string]int{}, 0
 	for _, n := range items(t.node) {
 		if n = deref(n); n == nil {
 			continue
 		}
 		if n.Tag == "!reference" {
+			rules++ // it may have none
 			e.rules(e.cfg.reference(n))
 			continue
 		}
+		if w := child(n, "when"); w != nil && w.Value == "never" {
+			continue
+		}
+		rules++
 		if v := child(n, "variables"); v != nil {
-			e.take(e.cfg.grow(t.doc, v, 0), &choice{among: t.node, one: n})
+			vars := e.cfg.grow(t.doc, v, 0)
+			e.take(vars, &choice{among: t.node, one: n})
+			for _, name := range vars.keys {
+				given[name]++
+			}
+		}
+	}
+	for name, n := range given {
+		for i, d := range base[name] {
+			if n == rules && d.by == nil {
+				e.defs[name][i].by = &choice{spare: true}
+			}
 		}
 	}
 }
