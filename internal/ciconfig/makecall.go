@@ -126,7 +126,13 @@ func (sh *shell) makefile(dir, file string, given map[string][]text) *makeCall {
 		return nil
 	}
 	m := &makeCall{makefile: newMakefile(r, src), sh: sh, dir: dir, rules: map[string]*makeRule{}, made: map[string]bool{}}
-	m.ask, m.given, m.used = sh.lookup, given, map[string]bool{}
+	m.given, m.used = given, map[string]bool{}
+	m.ask = func(name string) ([]text, bool) {
+		if up := sh.making; up != nil && up.given[name] != nil {
+			up.used[name] = true
+		}
+		return sh.lookup(name)
+	}
 	m.parse(src, 0)
 	m.listTargets()
 	return m
@@ -320,6 +326,7 @@ func (m *makeCall) follow(target string, depth int) {
 		for name, value := range map[string]string{"_target": target, "_stem": stem, "_first": first} {
 			b.vars = b.vars.with(name, []text{{{text: value}}})
 		}
+		m.handOn(b)
 		ch := m.recipe(b, lines)
 		if ch.shell() == nil {
 			m.run.makesUnknown = true
@@ -331,6 +338,21 @@ func (m *makeCall) follow(target string, depth int) {
 		}
 		m.run.recipeOf[ch] = span{ch.src, lines[0].start, lines[len(lines)-1].end}
 		b.script(ch)
+	}
+}
+
+// handOn gives the shell of a recipe what make exports to it, and so to another make: the
+// variables of its command line, and those that it says.
+// https://www.gnu.org/software/make/manual/html_node/Variables_002fRecursion.html
+func (m *makeCall) handOn(sh *shell) {
+	sh.making = m
+	for name, values := range m.given {
+		sh.vars = sh.vars.with(name, values)
+	}
+	for name, exported := range m.hands {
+		if v := m.lookup(name); exported && m.given[name] == nil && v != nil {
+			sh.vars = sh.vars.with(name, v)
+		}
 	}
 }
 

@@ -30,6 +30,7 @@ type makefile struct {
 	used   map[string]bool                  // which of them
 	sets   map[string][]*chunk
 	always map[string]bool // set whatever the environment holds
+	hands  map[string]bool // what it exports to the commands of its recipes
 	cache  map[string][]text
 	busy   map[string]bool
 }
@@ -68,11 +69,12 @@ func (r *run) makefiles() {
 }
 
 func newMakefile(r *run, s *source) *makefile {
-	m := &makefile{run: r, sets: map[string][]*chunk{}, always: map[string]bool{}, cache: map[string][]text{}, busy: map[string]bool{}}
+	m := &makefile{run: r, sets: map[string][]*chunk{}, always: map[string]bool{}, hands: map[string]bool{}, cache: map[string][]text{}, busy: map[string]bool{}}
 	for _, set := range s.makeSettings() {
 		if !r.recipes[set.line] {
 			m.sets[set.name] = append(m.sets[set.name], set.value)
 			m.always[set.name] = m.always[set.name] || !set.weak
+			m.hands[set.name] = m.hands[set.name] || set.exported
 		}
 	}
 	return m
@@ -83,6 +85,7 @@ func (m *makefile) merge(o *makefile) {
 	for name, chunks := range o.sets {
 		m.sets[name] = append(m.sets[name], chunks...)
 		m.always[name] = m.always[name] || o.always[name]
+		m.hands[name] = m.hands[name] || o.hands[name]
 	}
 }
 
@@ -127,10 +130,11 @@ func (r *run) includedWith(s *source) []*source {
 
 // makeSetting is a line of a Makefile that sets a variable.
 type makeSetting struct {
-	line  span
-	name  string
-	value *chunk
-	weak  bool // by ?=, which leaves what the environment holds
+	line     span
+	name     string
+	value    *chunk
+	weak     bool // by ?=, which leaves what the environment holds
+	exported bool
 }
 
 // makeSettings are the lines of a Makefile that set variables. Each call of make asks
@@ -146,7 +150,7 @@ func (s *source) makeSettings() []makeSetting {
 			}
 			if m := makeSets.FindStringSubmatchIndex(line.text); m != nil {
 				name := line.text[m[2]:m[3]]
-				s.settings = append(s.settings, makeSetting{at, name, line.sub(m[1], len(line.text)), line.text[m[4]:m[5]] == "?=" || asks.whetherEmpty(name)})
+				s.settings = append(s.settings, makeSetting{at, name, line.sub(m[1], len(line.text)), line.text[m[4]:m[5]] == "?=" || asks.whetherEmpty(name), strings.Contains(line.text[:m[2]], "export ")})
 			}
 		})
 	}

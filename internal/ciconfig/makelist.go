@@ -15,6 +15,10 @@ var makeList = regexp.MustCompile(`\$[({](addprefix|addsuffix|patsubst) +([^(){}
 // makeEach is the short form of patsubst: $(IMAGES:%=build-%).
 var makeEach = regexp.MustCompile(`\$[({]([A-Za-z_][A-Za-z0-9_]*):([^=(){}$]*)=([^(){}$]*)[)}]`)
 
+// makeForeach is one that makes a text for each word of a list.
+// https://www.gnu.org/software/make/manual/html_node/Foreach-Function.html
+var makeForeach = regexp.MustCompile(`\$[({]foreach +([A-Za-z_][A-Za-z0-9_]*) *, *([^(){}$,]*),((?:[^(){}]|\$\{\w+\})*)[)}]`)
+
 // needed are the targets that a list of what a target needs may name.
 func (m *makeCall) needed(ch *chunk) (out []string) {
 	for _, v := range m.expand(ch) {
@@ -38,6 +42,10 @@ func (m *makeCall) listed(s string) string {
 				from, to = "%"+from, "%"+to
 			}
 			return eachWord(vals[len(vals)-1].String(), func(w string) string { return patsubst(from, to, w) })
+		})
+		s = makeForeach.ReplaceAllStringFunc(s, func(call string) string {
+			p := makeForeach.FindStringSubmatch(call)
+			return eachWord(p[2], func(w string) string { return strings.ReplaceAll(p[3], "${"+p[1]+"}", w) })
 		})
 		s = makeList.ReplaceAllStringFunc(s, func(call string) string {
 			p := makeList.FindStringSubmatch(call)

@@ -18,17 +18,18 @@ type shell struct {
 	known  bool     // args are known
 	funcs  *table[function]
 	depth  int
-	piped  bool    // what is printed goes to a file or another command
-	fills  bool    // and envsubst puts variables into it
-	target string  // the file that it goes to, "" where that is not known
-	dir    string  // what cd has gone to, "" for the checkout or a place that is not known
-	taking bool    // in the loop that takes known arguments
-	away   bool    // on another machine, which does not have the job's variables
-	local  bool    // the text is expanded here, before it goes there
-	print  *[]text // what echo prints, inside a command substitution
-	lines  []text  // what the loop's read will read, nil where nobody knows
-	arms   []arm   // of the branches that it has taken
-	table  bool    // what comes in is a list of images, their names and tags in columns of their own
+	piped  bool      // what is printed goes to a file or another command
+	fills  bool      // and envsubst puts variables into it
+	target string    // the file that it goes to, "" where that is not known
+	dir    string    // what cd has gone to, "" for the checkout or a place that is not known
+	making *makeCall // whose recipe it runs
+	taking bool      // in the loop that takes known arguments
+	away   bool      // on another machine, which does not have the job's variables
+	local  bool      // the text is expanded here, before it goes there
+	print  *[]text   // what echo prints, inside a command substitution
+	lines  []text    // what the loop's read will read, nil where nobody knows
+	arms   []arm     // of the branches that it has taken
+	table  bool      // what comes in is a list of images, their names and tags in columns of their own
 }
 
 type function struct {
