@@ -145,6 +145,9 @@ func (sh *shell) command(c *command) {
 	case "sh", "bash", "ash", "dash":
 		for i := 1; i < len(c.args); i++ {
 			a := c.lit(i)
+			if a == "-s" && sh.fedFile(c, i) {
+				return
+			}
 			if strings.HasPrefix(a, "-") && strings.Contains(a, "c") && i+1 < len(c.args) && !strings.HasPrefix(a, "--") {
 				if sh.nested(c, i+1) {
 					return
@@ -165,8 +168,13 @@ func (sh *shell) command(c *command) {
 		b, script := *sh, len(c.args)-1
 		switch name {
 		case "ssh":
+			c.reads = slices.Concat(c.reads, sh.stdin)
 			sh.run.sentBy(c, name)
-			b.away = true
+			b.away, b.stdin = true, c.reads
+			if i := c.startsShell(); i > 0 {
+				b.command(c.from(i))
+				return
+			}
 		case "trap":
 			script = 1
 		}
@@ -312,11 +320,44 @@ func isVariable(w *syntax.Word) bool {
 	return ok
 }
 
+// startsShell is the place of a shell that ssh starts with the words behind it, 0 where there
+// is none: ssh host bash -s -- one two.
+func (c *command) startsShell() int {
+	for i := 1; i+1 < len(c.args); i++ {
+		switch c.lit(i) {
+		case "sh", "bash", "ash", "dash":
+			if c.lit(i+1) == "-s" {
+				return i
+			}
+		}
+	}
+	return 0
+}
+
+// fedFile follows a script of the repository that a shell reads from standard input, with
+// the arguments behind -s.
+func (sh *shell) fedFile(c *command, i int) bool {
+	if c.lit(i+1) == "--" {
+		i++
+	}
+	for _, name := range slices.Concat(c.reads, sh.stdin) {
+		if src := sh.run.find(name); src != nil && sh.follow(src, c, i, false) {
+			return true
+		}
+	}
+	return false
+}
+
 // file follows a script of the repository. What a shell reads by its name is a
 // script, whatever it is called: sh build, . ci/settings.env.
 func (sh *shell) file(c *command, i int, sourced bool) bool {
 	src := sh.run.find(c.lit(i))
-	if src == nil || sh.depth >= maxCalls || sh.run.following[src] || !isShell(src) && (i == 0 || otherLanguage(src.path)) {
+	return src != nil && (isShell(src) || i > 0 && !otherLanguage(src.path)) && sh.follow(src, c, i, sourced)
+}
+
+// follow follows a script with the arguments behind a word of a command.
+func (sh *shell) follow(src *source, c *command, i int, sourced bool) bool {
+	if sh.depth >= maxCalls || sh.run.following[src] {
 		return false
 	}
 	if len(src.data) > maxFile {

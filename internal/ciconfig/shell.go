@@ -28,6 +28,7 @@ type shell struct {
 	local  bool      // the text is expanded here, before it goes there
 	print  *[]text   // what echo prints, inside a command substitution
 	lines  []text    // what the loop's read will read, nil where nobody knows
+	stdin  []string  // files that standard input comes from
 	arms   []arm     // of the branches that it has taken
 	table  bool      // what comes in is a list of images, their names and tags in columns of their own
 }
@@ -168,6 +169,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 				sh.taken(printed, ch.span(int(c.X.Pos().Offset()), int(c.Y.End().Offset())))
 			}
 			right.table = tabulates(c.X)
+			right.stdin = catOf(c.X)
 			right.stmt(ch, c.Y)
 		default:
 			sh.stmt(ch, c.X)
@@ -198,6 +200,14 @@ func lastOf(s *syntax.Stmt) []*syntax.Stmt {
 		return b.Stmts
 	}
 	return []*syntax.Stmt{s}
+}
+
+// catOf is the file that a statement only prints: cat FILE.
+func catOf(s *syntax.Stmt) []string {
+	if c, ok := s.Cmd.(*syntax.CallExpr); ok && len(c.Args) == 2 && c.Args[0].Lit() == "cat" && c.Args[1].Lit() != "" {
+		return []string{c.Args[1].Lit()}
+	}
+	return nil
 }
 
 // toFile says whether standard output goes to a file.
