@@ -352,7 +352,46 @@ func (sh *shell) fedFile(c *command, i int) bool {
 // script, whatever it is called: sh build, . ci/settings.env.
 func (sh *shell) file(c *command, i int, sourced bool) bool {
 	src := sh.run.find(c.lit(i))
+	if src == nil && sh.away {
+		src = sh.run.copyOf(c.lit(i))
+	}
 	return src != nil && (isShell(src) || i > 0 && !otherLanguage(src.path)) && sh.follow(src, c, i, sourced)
+}
+
+// recordCopies remembers the files and folders that go to another machine.
+func (r *run) recordCopies(lits []string) {
+	if r.now == nil || lits[0] != "scp" && lits[0] != "rsync" {
+		return
+	}
+	for _, l := range lits[1 : len(lits)-1] {
+		if l = path.Clean(strings.TrimPrefix(l, "${CI_PROJECT_DIR}/")); !strings.HasPrefix(l, "-") && !strings.ContainsAny(l, ":$*") {
+			r.copies = append(r.copies, l)
+		}
+	}
+}
+
+// copyOf is the file of the repository that a name on another machine means: one that was
+// copied there, by itself or in a folder.
+func (r *run) copyOf(name string) *source {
+	parts := strings.Split(strings.TrimPrefix(path.Clean(name), "~"), "/")
+	for i := range parts {
+		end := path.Join(parts[i:]...)
+		for _, c := range r.copies {
+			file := c // copied by itself
+			switch base := path.Base(c); {
+			case c == ".":
+				file = end
+			case strings.HasPrefix(end, base+"/"):
+				file = path.Join(path.Dir(c), end)
+			case end != base:
+				continue
+			}
+			if s := r.files[file]; s != nil && s.editable {
+				return s
+			}
+		}
+	}
+	return nil
 }
 
 // follow follows a script with the arguments behind a word of a command.

@@ -69,6 +69,7 @@ type run struct {
 	tagged         []string                     // images in the values of charts whose tag a command sets
 	filled         []string                     // files and directories in which variables are put in
 	envLists       []envList
+	copies         []string        // files and folders that go to another machine
 	folders        map[string]bool // words of scripts that may be folders
 	patterns       map[string]bool // how words of scripts begin that are patterns
 	applied        []applying      // what kubectl applies

@@ -89,6 +89,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordSkaffold(c, lits)
 	r.recordHelm(c, lits)
 	r.helmfiles = r.helmfiles || r.now != nil && lits[0] == "helmfile"
+	r.recordCopies(lits)
 	r.restarts = r.restarts || r.now != nil && restarts(lits)
 	r.recordBake(sh, lits)
 	r.registryCalls(c, lits)
