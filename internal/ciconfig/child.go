@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -47,29 +48,88 @@ func (c *config) children() {
 			c.top().problems = append(c.top().problems, problem{"child-unseen", at, "the project has too many child pipelines"})
 			continue
 		}
-		k := c.child(j)
-		c.kids = append(c.kids, k)
-		for _, n := range items(inc.node) {
-			if n = deref(n); n == nil {
-				continue
-			}
-			if child(n, "artifact") != nil {
-				c.top().problems = append(c.top().problems, problem{"child-unseen", at, "it comes out of the job " + value(child(n, "job"))})
-				k.unseen = true
-				continue
-			}
-			k.given = child(deref(j.tree.kid("trigger").node), "inputs")
-			k.root = merged(k.root, k.include(inc.doc, n), 0)
+		for _, list := range c.childIncludes(j, inc) {
+			c.startChild(j, inc, at, list)
 		}
-		if k.root == nil {
-			if !k.unseen && !allOfGitLab(inc.node) {
-				c.top().problems = append(c.top().problems, problem{"child-unseen", at, "its configuration is not there"})
-			}
+	}
+}
+
+// startChild reads the configuration of one pipeline that a job starts.
+func (c *config) startChild(j *job, inc *tree, at span, list []*yaml.Node) {
+	k := c.child(j)
+	c.kids = append(c.kids, k)
+	for _, n := range list {
+		if child(n, "artifact") != nil {
+			c.top().problems = append(c.top().problems, problem{"child-unseen", at, "it comes out of the job " + value(child(n, "job"))})
 			k.unseen = true
 			continue
 		}
-		k.children()
+		k.given = child(deref(j.tree.kid("trigger").node), "inputs")
+		k.root = merged(k.root, k.include(inc.doc, n), 0)
 	}
+	if k.root == nil {
+		if !k.unseen && !allOfGitLab(inc.node) {
+			c.top().problems = append(c.top().problems, problem{"child-unseen", at, "its configuration is not there"})
+		}
+		k.unseen = true
+		return
+	}
+	k.children()
+}
+
+// childIncludes are the files of each pipeline that a trigger job starts: a matrix may have
+// a variable for the folder of each.
+func (c *config) childIncludes(j *job, inc *tree) [][]*yaml.Node {
+	out := [][]*yaml.Node{nil}
+	for _, n := range items(inc.node) {
+		if n = deref(n); n == nil {
+			continue
+		}
+		var longer [][]*yaml.Node
+		for _, one := range c.filesOfInclude(j, inc.doc, n) {
+			for _, list := range out {
+				longer = append(longer, append(slices.Clip(list), one))
+			}
+		}
+		out = longer
+	}
+	return out
+}
+
+// filesOfInclude are an include of a trigger job with the values of its variables in the path.
+func (c *config) filesOfInclude(j *job, d *document, n *yaml.Node) (out []*yaml.Node) {
+	file := n
+	if n.Kind == yaml.MappingNode {
+		file = deref(child(n, "local"))
+	}
+	if file == nil || !strings.Contains(c.expand(file.Value), "$") {
+		return []*yaml.Node{n}
+	}
+	e, ch := c.env(j.tree), c.scalar(d, file)
+	if ch == nil {
+		return []*yaml.Node{n}
+	}
+	for _, v := range e.expand(ch, d) {
+		name, known := v.literal()
+		if !known || c.files[path.Clean(strings.TrimPrefix(name, "/"))] == nil {
+			return []*yaml.Node{n}
+		}
+		one := *file
+		one.Value = name
+		if n == file {
+			out = append(out, &one)
+			continue
+		}
+		whole := *n
+		whole.Content = slices.Clone(n.Content)
+		for i := 1; i < len(whole.Content); i += 2 {
+			if whole.Content[i-1].Value == "local" {
+				whole.Content[i] = &one
+			}
+		}
+		out = append(out, &whole)
+	}
+	return out
 }
 
 // allOfGitLab says whether a list of includes is of GitLab's own templates, other than those
