@@ -46,7 +46,7 @@ func (r *run) services(t *tree, s *site, c *container) (why string) {
 		}
 		for _, alias := range serviceNames(sp) {
 			if strings.Contains(alias, "$") {
-				return "a service is named by a variable"
+				return "a service without an alias has its host name from its image, which a variable names; give it an alias, and use that name in the script"
 			}
 		}
 		flags := sp.dockerFlags()
