@@ -88,6 +88,7 @@ func (c *command) positional(i int) [][]text {
 
 func (sh *shell) command(c *command) {
 	name := path.Base(c.lit(0))
+	sh.spoils(c)
 	switch name {
 	case "sudo", "exec", "command", "proxychains", "proxychains4", "xvfb-run", "time", "nohup", "env", "timeout", "retry", "nice":
 		i, scope := 1, sh

@@ -49,17 +49,45 @@ func (sh *shell) writes(vals []text) {
 // value: echo $CI_REGISTRY_IMAGE/api > image.txt; docker push $(cat image.txt):$TAG.
 func (sh *shell) writesWhole(line text) {
 	s := line.String()
-	if !strings.Contains(s, "$") && !sh.run.mentions(line) || strings.ContainsAny(s, " \t\"'<>,;") || strings.Contains(sh.target, "$") {
-		return
+	if strings.ContainsAny(s, " \t\"'<>,;") || strings.Contains(s, "$(") && !sh.run.mentions(line) {
+		sh.run.spoil(sh.target)
 	}
-	if strings.Contains(s, "$(") && !sh.run.mentions(line) {
-		return // what a command prints is not known, read from there as little as here
+	if s == "" || strings.ContainsAny(s, " \t\"'<>,;") || strings.Contains(sh.target, "$") {
+		return
 	}
 	if sh.run.words == nil {
 		sh.run.words = map[string][]text{}
 	}
 	sh.run.words[sh.target] = union(sh.run.words[sh.target], []text{line})
 }
+
+// spoil notes that what is in a file is not known, or not all of it.
+func (r *run) spoil(file string) {
+	if r.spoiled == nil {
+		r.spoiled = map[string]bool{}
+	}
+	r.spoiled[file] = true
+}
+
+// spoils notes what a command does to files of words: what it prints into one, or makes of
+// one that it is given.
+func (sh *shell) spoils(c *command) {
+	name := c.lit(0)
+	if sh.target != "" && name != "echo" && name != "printf" && name != "cat" && name != "tee" {
+		sh.run.spoil(sh.target)
+	}
+	if !strings.Contains(name, "/") && !changers[name] {
+		return
+	}
+	for i := 1; i < len(c.args); i++ {
+		if file := cleanTarget(c.lit(i)); sh.run.words[file] != nil {
+			sh.run.spoil(file)
+		}
+	}
+}
+
+// changers are commands that may write into a file which they are given.
+var changers = map[string]bool{"sed": true, "cp": true, "mv": true, "python": true, "python3": true, "node": true, "ruby": true, "perl": true, "yq": true, "curl": true, "wget": true, "truncate": true}
 
 // wordsOf are the words that scripts have written into the file which a substitution reads,
 // $(cat FILE) or $(<FILE), nil where it does anything else.
@@ -79,7 +107,12 @@ func (sh *shell) wordsOf(ch *chunk, c *syntax.CmdSubst) []text {
 		return nil
 	}
 	if vals := sh.word(ch, file); len(vals) == 1 {
-		return sh.run.words[cleanTarget(vals[0].String())]
+		file := cleanTarget(vals[0].String())
+		words := sh.run.words[file]
+		if len(words) > 0 && sh.run.spoiled[file] {
+			words = append(slices.Clip(words), text{{hole: unknown, at: ch.span(int(c.Pos().Offset()), int(c.End().Offset()))}})
+		}
+		return words
 	}
 	return nil
 }

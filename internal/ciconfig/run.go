@@ -52,6 +52,7 @@ type run struct {
 	shared         map[span]bool                // words, and commands, that name images of other registries too
 	written        map[string]map[string][]text // the variables in files that scripts write
 	words          map[string][]text            // and what is nothing but a word in them
+	spoiled        map[string]bool              // files of which that is not all
 	halves         []*use                       // names that a script writes into a file of variables
 	autoDeploys    []span                       // calls of auto-deploy
 	composes       bool                         // a job builds or starts what a compose or bake file says

@@ -291,6 +291,7 @@ func (sh *shell) substitution(ch *chunk, c *syntax.CmdSubst, split bool) []text 
 		return expanded(vals, unknown, at, split)
 	}
 	b := sh.clone()
+	b.target = ""
 	var printed []text
 	prints := sh.outputOf(c.Stmts, 0)
 	b.print = nil
