@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// optionalPart is a part of a name that brings its slash along, if there is one at all:
+// optionalPart is a part of a name that brings its slash or dash along, if there is one at all:
 // $CI_REGISTRY_IMAGE${NAME:+/$NAME}:$TAG
-var optionalPart = regexp.MustCompile(`^\$\{(\w+)(:?\+)/([^/{}]*|\$\{\w+\})\}$`)
+var optionalPart = regexp.MustCompile(`^\$\{(\w+)(:?\+)[/-]([^/{}]*|\$\{\w+\})\}$`)
 
 // optional changes a name that consists of such parts, each with its dash behind it then:
 // $CI_REGISTRY_IMAGE:${NAME:+$NAME-}$TAG. So the image without a name stays right.
@@ -30,7 +30,7 @@ func (u *use) optional(base []span) bool {
 			continue
 		}
 		m := optionalPart.FindStringSubmatch(at.text())
-		if m == nil || f.s[i] != '/' {
+		if m == nil || f.s[i] != '/' && (f.s[i] != '-' || i > ref.sep) {
 			return false
 		}
 		parts = append(parts, change{span: at, with: "${" + m[1] + m[2] + m[3] + "-}", soft: true})

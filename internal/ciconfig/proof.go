@@ -217,7 +217,9 @@ func mappings(list *yaml.Node) (n int) {
 
 // mayChange says whether a value may hold a reference, a part of one, or a tag that moves.
 // A name may bring its dash along, as it may a slash.
-func mayChange(v string) bool { return v == "latest" || strings.HasPrefix(v, "-") || strings.ContainsAny(v, "$/:") }
+func mayChange(v string) bool {
+	return v == "latest" || strings.HasPrefix(v, "-") || strings.ContainsAny(v, "$/:")
+}
 
 func extendsDocker(t *tree) bool {
 	e := t.kid("extends")

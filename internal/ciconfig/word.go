@@ -177,7 +177,12 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 		return expanded(vals, name, at, split)
 	}
 	var word []text
-	if p.Exp.Word != nil {
+	void := p.Exp.Op == syntax.AlternateUnsetOrNull && !empty(vals) && slices.ContainsFunc(vals, func(v text) bool { return len(v) == 0 })
+	if void && p.Exp.Word != nil { // where it is empty, nothing is put in
+		b := sh.clone()
+		b.vars = b.vars.with(name, slices.DeleteFunc(slices.Clone(vals), func(v text) bool { return len(v) == 0 }))
+		word = b.word(ch, p.Exp.Word)
+	} else if p.Exp.Word != nil {
 		word = sh.word(ch, p.Exp.Word)
 	}
 	for i := range word {
@@ -202,6 +207,9 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 		}
 		return union(word, expanded(vals, name, at, split))
 	case syntax.AlternateUnset, syntax.AlternateUnsetOrNull:
+		if void {
+			return union(word, []text{{}})
+		}
 		if predefined(name) || ok && !empty(vals) {
 			return word
 		}
