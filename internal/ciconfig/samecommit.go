@@ -70,23 +70,29 @@ func (r *run) releases(c *config) bool {
 	}
 	if r.gitTags == maybe {
 		r.gitTags = no
-		if slices.ContainsFunc(r.uses, func(u *use) bool {
-			return u.ref.own && u.job != nil && (slices.ContainsFunc(u.ref.f.t, func(p piece) bool {
-				return p.hole == "CI_COMMIT_TAG" && strings.ContainsAny(p.at.text(), "-+")
-			}) || slices.ContainsFunc(u.arms, func(a arm) bool { return strings.Contains(a.asked, "CI_COMMIT_TAG") }))
-		}) {
-			r.gitTags = yes
+		for ch := range r.lineOf {
+			if asksForTag.MatchString(ch.text) {
+				r.gitTags = yes
+			}
+		}
+		for p := range r.visited {
+			if s := r.files[p]; s != nil && !isYAML(p) && len(s.data) <= maxFile && asksForTag.Match(s.data) {
+				r.gitTags = yes
+			}
 		}
 	}
 	return r.gitTags == yes
 }
 
+// asksForTag is how a script asks whether its pipeline is for a git tag.
+var asksForTag = regexp.MustCompile(`\$\{CI_COMMIT_TAG:?[-+]|-[nz] +["']?\$\{?CI_COMMIT_TAG\b`)
+
 // releases says whether the pipelines are for git tags too: the workflow, or the rules or
-// only: of a job, ask for them.
+// only: of a job, ask for them, or except: leaves them out.
 func (c *config) releases() bool {
 	if c.released == maybe {
 		c.released = no
-		if t := c.root.kid("workflow").kid("rules"); t != nil && slices.ContainsFunc(items(t.node), forGitTags) || slices.ContainsFunc(c.jobs(), asksForTags) {
+		if t := c.root.kid("workflow").kid("rules"); t != nil && slices.ContainsFunc(items(t.node), forGitTags) || slices.ContainsFunc(c.jobs(), func(j *job) bool { return asksForTags(j) || refuses(j, "tags") }) {
 			c.released = yes
 		}
 	}
@@ -152,6 +158,16 @@ func asksForTags(j *job) bool {
 	return slices.ContainsFunc(refs, ofKind("tags"))
 }
 
+// refuses says whether a job's except: names a kind of pipelines: there are such.
+func refuses(j *job, kind string) bool {
+	t := j.tree.kid("except")
+	if t == nil {
+		return false
+	}
+	refs, _ := refsOf(t)
+	return slices.ContainsFunc(refs, ofKind(kind))
+}
+
 // ofKind says whether a ref of only: means a kind of pipelines, perhaps those of one project:
 // tags@group/project.
 func ofKind(kind string) func(ref string) bool {
@@ -179,7 +195,7 @@ func (r *run) scheduledToo(j *job) bool {
 func (c *config) schedules() bool {
 	if c.scheduled == maybe {
 		c.scheduled = no
-		if t := c.root.kid("workflow").kid("rules"); t != nil && slices.ContainsFunc(items(t.node), schedules) || slices.ContainsFunc(c.jobs(), asksForSchedules) {
+		if t := c.root.kid("workflow").kid("rules"); t != nil && slices.ContainsFunc(items(t.node), schedules) || slices.ContainsFunc(c.jobs(), func(j *job) bool { return asksForSchedules(j) || refuses(j, "schedules") }) {
 			c.scheduled = yes
 		}
 	}

@@ -92,6 +92,7 @@ var tagForms = []string{"$CI_COMMIT_SHA", "$CI_COMMIT_SHORT_SHA", "latest", "$CI
 
 // ruleForms are the rules of jobs, "" for none.
 var ruleForms = []string{"", "", "",
+	`only: [main]`, `only: [tags]`, `only: [branches]`, `only: [main, tags]`, `only: [merge_requests]`, `except: [tags]`, `only: [schedules]`, `except: [main, tags]`,
 	`[{if: '$CI_COMMIT_BRANCH == "main"'}]`,
 	`[{if: '$CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH'}]`,
 	`[{if: $CI_COMMIT_TAG}]`,
@@ -179,8 +180,11 @@ func (m *maker) template() {
 }
 
 func (m *maker) rules(form string) {
-	if form != "" {
+	switch {
+	case strings.HasPrefix(form, "["):
 		m.line("  rules: %s", form)
+	case form != "":
+		m.line("  %s", form)
 	}
 }
 
@@ -261,9 +265,23 @@ func (m *maker) script(kind, name string) (out []string) {
 	return out
 }
 
+// versions are lines of a script that make the tag of an image.
+var versions = []string{
+	"VERSION=$CI_COMMIT_SHORT_SHA",
+	"export VERSION=${CI_COMMIT_TAG:-$CI_COMMIT_REF_SLUG}",
+	`if [ -n "$CI_COMMIT_TAG" ]; then VERSION=$CI_COMMIT_TAG; else VERSION=latest; fi`,
+	`VERSION=dev; if [ "$CI_COMMIT_BRANCH" = main ]; then VERSION=$CI_COMMIT_SHORT_SHA; fi`,
+	`[ "$CI_COMMIT_BRANCH" = main ] && VERSION=main || VERSION=$CI_COMMIT_REF_SLUG`,
+	`case $CI_COMMIT_REF_NAME in main) VERSION=stable ;; *) VERSION=test-$CI_COMMIT_SHORT_SHA ;; esac`,
+}
+
 // build builds an image and pushes it under some tags.
 func (m *maker) build(image string, tags []string) (out []string) {
 	add := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	if m.chance(20) {
+		out = append(out, yamlLine(pick(m, versions)))
+		tags = append(slices.Clone(tags[1:]), "$VERSION")
+	}
 	cache := ""
 	if m.chance(25) {
 		from := pick(m, tags)
@@ -306,4 +324,12 @@ func (m *maker) build(image string, tags []string) (out []string) {
 		add(`if [ "$CI_COMMIT_BRANCH" = main ]; then docker build --target debug -t %s:debug .; docker push %[1]s:debug; fi`, image)
 	}
 	return out
+}
+
+// yamlLine is a line of a script as YAML, in quotes where a plain one would be a list.
+func yamlLine(line string) string {
+	if strings.HasPrefix(line, "[") {
+		return "'" + line + "'"
+	}
+	return line
 }

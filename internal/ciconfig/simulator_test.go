@@ -76,10 +76,10 @@ func pipelineOf(name, commit, source, branch, tag, asks string) simulated {
 var history = []simulated{
 	pipelineOf("1", "a", "push", "main", "", ""),
 	pipelineOf("2", "b", "push", "feature/x", "", ""),
-	pipelineOf("3", "b", mergeRequest, "feature/x", "", mergeRequest),
+	pipelineOf("3", "b", mergeRequest, "feature/x", "", "merge_request"),
 	pipelineOf("4", "c", "push", "main", "", ""),
-	pipelineOf("5", "c", "push", "", "v1.2.3", "CI_COMMIT_TAG"),
-	pipelineOf("6", "c", "schedule", "main", "", `"schedule"`),
+	pipelineOf("5", "c", "push", "", "v1.2.3", "TAGS"),
+	pipelineOf("6", "c", "schedule", "main", "", "schedule"),
 	pipelineOf("7", "d", "push", "main", "", ""),
 }
 
@@ -91,7 +91,7 @@ func simulate(t *testing.T, ci []byte, text, base string, immutable bool) *simul
 		t.Fatal(err)
 	}
 	for _, p := range history {
-		if strings.Contains(text, p.asks) {
+		if strings.Contains(text, p.asks) || p.asks == "TAGS" && (strings.Contains(text, "CI_COMMIT_TAG") || strings.Contains(text, "tags]")) {
 			s.pipeline(t, p)
 		}
 	}
@@ -159,7 +159,10 @@ func (s *simulator) jobs(p simulated) []simulatedJob {
 			continue
 		}
 		in, rule := s.runs(s.key(job, "rules"), p)
-		if !in {
+		if only := list(s.key(job, "only")); only != nil {
+			in = slices.ContainsFunc(only, p.is)
+		}
+		if !in || slices.ContainsFunc(list(s.key(job, "except")), p.is) {
 			continue
 		}
 		keys := map[string]any{}
@@ -217,6 +220,21 @@ func (s *simulator) jobs(p simulated) []simulatedJob {
 		all = slices.Delete(all, i, i+1)
 	}
 	return order
+}
+
+// is says whether a pipeline is one of those that only: and except: name.
+func (p simulated) is(ref string) bool {
+	switch source := p.env["CI_PIPELINE_SOURCE"]; ref {
+	case "branches":
+		return p.env["CI_COMMIT_BRANCH"] != ""
+	case "tags":
+		return p.env["CI_COMMIT_TAG"] != ""
+	case "merge_requests":
+		return source == mergeRequest
+	case "schedules":
+		return source == "schedule"
+	}
+	return p.env["CI_COMMIT_BRANCH"] == ref
 }
 
 // runs says whether rules let a job into a pipeline, and with which variables.
