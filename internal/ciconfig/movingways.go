@@ -188,11 +188,11 @@ func (r *run) missed(pushes []*use, u *use) bool {
 		}
 		for _, q := range kinds {
 			kind := r.in.Project.as(q)
-			if q.tag != "" && u.byDefault() {
+			if q.tag != "" && r.byDefault(u) {
 				continue // it has the git tag there
 			}
 			if kind.runs(j) && !slices.ContainsFunc(pushes, func(p *use) bool {
-				return (q.tag == "" || !p.byDefault()) && slices.ContainsFunc(p.jobs(), func(m *job) bool { return kind.runs(m) && j.follows(m) })
+				return (q.tag == "" || !r.byDefault(p)) && slices.ContainsFunc(p.jobs(), func(m *job) bool { return kind.runs(m) && j.follows(m) })
 			}) {
 				return true
 			}
@@ -201,13 +201,15 @@ func (r *run) missed(pushes []*use, u *use) bool {
 	})
 }
 
-// byDefault says whether a use has its tag only where there is no git tag: ${CI_COMMIT_TAG:-latest}.
-func (u *use) byDefault() bool {
-	return slices.ContainsFunc(u.tagPieces(), func(p piece) bool {
-		return slices.ContainsFunc(append(slices.Clone(p.via), p.at), func(s span) bool {
-			return p.hole != "CI_COMMIT_TAG" && (strings.HasPrefix(s.text(), "${CI_COMMIT_TAG:-") || strings.HasPrefix(s.text(), "${CI_COMMIT_TAG-"))
-		})
-	})
+// byDefault says whether a use has its tag only where there is no git tag: ${CI_COMMIT_TAG:-latest},
+// or the same by an if.
+func (r *run) byDefault(u *use) bool {
+	released := func(p piece) bool { return p.hole == "CI_COMMIT_TAG" }
+	if slices.ContainsFunc(u.tagPieces(), released) {
+		return false
+	}
+	other := r.alternative(u)
+	return other != nil && slices.ContainsFunc(other.tagPieces(), released)
 }
 
 // before says whether a job reads the tag of an earlier pipeline, to push it anew
@@ -320,7 +322,8 @@ func (r *run) tagOfSibling(sibling *use) (with string, there []*use, portable fu
 // way through the script.
 func (r *run) alternative(u *use) *use {
 	for _, v := range r.usesAt(u.at) {
-		if v != u && v.push == u.push && v.arg == u.arg && v.ref.own && v.ref.name() == u.ref.name() && tagOf(v) != tagOf(u) && !u.otherTurn(v) {
+		if v != u && v.push == u.push && v.arg == u.arg && v.ref.own && v.ref.name() == u.ref.name() && tagOf(v) != tagOf(u) && !u.otherTurn(v) &&
+			slices.ContainsFunc(v.jobs(), func(j *job) bool { return slices.Contains(u.jobs(), j) }) {
 			return v
 		}
 	}

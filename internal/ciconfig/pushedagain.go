@@ -67,14 +67,17 @@ func (r *run) pushedAgain() {
 			}
 			ofCommit[u.target()] = append(ofCommit[u.target()], j)
 		}
-		if u.ref.colon < 0 || u.retagged != "" {
+		if u.ref.colon < 0 || u.retagged != "" && !u.gitTagged {
 			continue
 		}
 		to := u.target()
+		if u.gitTagged {
+			to = strings.TrimSuffix(to, u.retagged) + "${CI_COMMIT_TAG}"
+		}
 		if u.released() { // one tag by two names
 			to = strings.ReplaceAll(to, "${CI_COMMIT_REF_NAME}", "${CI_COMMIT_TAG}")
 		}
-		if strings.Contains(to, "$(") || ofTheJob.MatchString(to) || u.stability() == movingTag || u.optionalTag() {
+		if strings.Contains(to, "$(") || ofTheJob.MatchString(to) || u.stability() == movingTag && !u.gitTagged || u.optionalTag() {
 			continue
 		}
 		for _, j := range u.jobs() {
@@ -88,7 +91,7 @@ func (r *run) pushedAgain() {
 				if first, same := byWay[pushedBy{to, k}]; same && first == u.at {
 					return false // the script asks by which of its jobs it was started
 				}
-				return k.in == j.in && !(selects(k) && selects(j)) && r.in.Project.plainlyTogether(k, j)
+				return k.in == j.in && !(selects(k) && selects(j)) && r.in.Project.plainlyTogether(k, j) && (!strings.Contains(to, "${CI_COMMIT_TAG}") || r.bothReleased(k, j))
 			}); i >= 0 {
 				report(u, pushes[to][i].name+" and "+j.name+" are in one pipeline",
 					"give the tags of the two jobs different ends, such as -amd64 for the image that an index lists")
@@ -99,6 +102,12 @@ func (r *run) pushedAgain() {
 			}
 		}
 	}
+}
+
+// bothReleased says whether it is known that a pipeline for a git tag may have both jobs.
+func (r *run) bothReleased(a, b *job) bool {
+	release := r.in.Project.as(Project{tag: unnamed})
+	return release.plainly(a) && release.plainly(b)
 }
 
 // pushedPlace is a place that pushes a tag again, and what to do there.

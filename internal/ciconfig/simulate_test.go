@@ -115,6 +115,7 @@ type maker struct {
 	rule   string   // that many of the jobs share
 	forms  []string // of tags
 	jobs   []string
+	handed bool // a job hands its image on in a dotenv report
 }
 
 func pick[T any](m *maker, list []T) T { return list[m.IntN(len(list))] }
@@ -160,7 +161,7 @@ func madeUp(r *rand.Rand) string {
 	for i := range 2 + m.IntN(4) {
 		kind := pick(m, []string{"build", "build", "promote", "use", "deploy", "inside", "mixed"})
 		if i == 0 {
-			kind = "build"
+			kind = pick(m, []string{"build", "build", "build", "variants", "hands"})
 		}
 		m.job(fmt.Sprint(kind, i), kind)
 	}
@@ -190,12 +191,18 @@ func (m *maker) rules(form string) {
 
 // job writes a job of a kind.
 func (m *maker) job(name, kind string) {
-	stage := map[string]string{"build": "build", "promote": pick(m, []string{"test", "deploy"}), "use": "test", "deploy": "deploy", "inside": "test", "mixed": pick(m, []string{"build", "test", "deploy"})}[kind]
+	stage := map[string]string{"build": "build", "variants": "build", "hands": "build", "promote": pick(m, []string{"test", "deploy"}), "use": "test", "deploy": "deploy", "inside": "test", "mixed": pick(m, []string{"build", "test", "deploy"})}[kind]
 	if m.chance(8) {
 		stage = pick(m, []string{"build", "test", "deploy"})
 	}
 	m.line("%s:\n  stage: %s", name, stage)
 	image := pick(m, madeNames)
+	switch kind {
+	case "variants":
+		m.line("  parallel:\n    matrix:\n      - VARIANT: [slim, full]")
+	case "hands":
+		m.line("  artifacts:\n    reports:\n      dotenv: build.env")
+	}
 	if kind == "inside" {
 		ref, _, _ := strings.Cut(m.ref(image), ":${") // GitLab knows no defaults
 		m.line("  image: %s", ref)
@@ -233,6 +240,22 @@ func (m *maker) script(kind, name string) (out []string) {
 		if kind == "mixed" {
 			add("docker run --rm %s make check", m.ref(name))
 		}
+	case "variants":
+		tag := pick(m, []string{"$VARIANT", "$VARIANT-$CI_COMMIT_SHORT_SHA", "$CI_COMMIT_REF_SLUG-$VARIANT", "latest-$VARIANT"})
+		add("docker build --target $VARIANT -t %s:%s .", image, tag)
+		add("docker push %s:%s", image, tag)
+		if m.chance(50) {
+			add("docker run --rm %s:%s make check", image, tag)
+		}
+		m.tags[name] = append(m.tags[name], strings.ReplaceAll(tag, "$VARIANT", "slim"))
+	case "hands":
+		tag := pick(m, m.tags[name])
+		add("IMAGE=%s:%s", image, tag)
+		out = append(out, "'push() { docker push \"$1\"; }'")
+		add("docker build -t $IMAGE .")
+		add("push $IMAGE")
+		add(`echo "IMAGE=$IMAGE" >> build.env`)
+		m.handed = true
 	case "promote":
 		from, to := pick(m, m.tags[name]), pick(m, m.forms)
 		if from == to {
@@ -254,7 +277,9 @@ func (m *maker) script(kind, name string) (out []string) {
 		add(pick(m, []string{"docker run --rm %s make", "docker run %s true"}), m.ref(name))
 		add("make test")
 	case "deploy":
-		if m.chance(30) {
+		if m.handed && m.chance(50) {
+			add("kubectl set image deploy/%s %[1]s=$IMAGE", name)
+		} else if m.chance(30) {
 			add("helm upgrade %s chart --set image.repository=%s --set image.tag=%s", name, image, pick(m, m.tags[name]))
 		} else {
 			add("kubectl set image deploy/%s %[1]s=%s", name, m.ref(name))
