@@ -153,8 +153,10 @@ func (r *run) forHands(at span) bool {
 		return false
 	}
 	return !slices.ContainsFunc(r.builds, func(b *build) bool {
-		return len(b.files) == 0 || slices.ContainsFunc(sortedKeys(b.files), func(f string) bool {
-			return f == p || strings.Contains(f, "$") || r.files[f] == nil && path.Base(f) == path.Base(p) // below a folder that a script has gone to
+		files := sortedKeys(b.files) // of kaniko's, those that it would take
+		there := slices.ContainsFunc(files, func(f string) bool { return r.files[f] != nil })
+		return len(files) == 0 || slices.ContainsFunc(files, func(f string) bool {
+			return f == p || strings.Contains(f, "$") || !there && path.Base(f) == path.Base(p) // below a folder that a script has gone to
 		})
 	})
 }
