@@ -39,7 +39,6 @@ var accepted = map[string]string{
 	"FlarelyLegal__cf-gitlab":                        "dropped",
 	"24HeuresINSA__Overbookd":                        "dropped",
 	"mendersoftware__mender-server":                  "dropped",
-	"kubernetes-sigs__kubespray":                     "warn",
 	"archlinux__archlinux-docker":                    "warn",
 	"mirador1__mirador-service":                      "dropped",
 	"OpenSCMS__OpenSCMS":                             "error",
@@ -62,7 +61,7 @@ var unjudged = map[string]string{
 }
 
 // slow are accepted projects that the oracle needs more than four seconds for.
-var slow = []string{"24HeuresINSA__Overbookd", "erniehub__imagedeploy", "France-Nuage__plateforme", "kubernetes-sigs__kubespray", "meltano__meltano", "mendersoftware__mender-server", "sikt-no__sds-komponentbibliotek", "USEPA__webcms"}
+var slow = []string{"24HeuresINSA__Overbookd", "erniehub__imagedeploy", "France-Nuage__plateforme", "meltano__meltano", "mendersoftware__mender-server", "sikt-no__sds-komponentbibliotek", "USEPA__webcms"}
 
 // patience is how long the oracle may take for one project, in one mode.
 const patience = 12 * time.Minute

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-var projects = flag.Int("simulate", 400, "how many projects TestSimulated makes up; with -seed, from there")
+var projects = flag.Int("simulate", 300, "how many projects TestSimulated makes up; with -seed, from there")
 var firstSeed = flag.Int("seed", 0, "the first project that TestSimulated makes up")
 
 // TestSimulated makes projects up, runs their pipelines against a registry in which tags may be
