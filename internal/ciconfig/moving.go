@@ -417,34 +417,6 @@ func (r *run) settleBy(cluster []*movings, siblings map[string][]*use, drop drop
 	return true
 }
 
-// sibling is a push of the same image under a tag that every pipeline pushes
-// once: one of the build, or, where only pipelines for git tags push the moving
-// one, the git tag.
-func (r *run) sibling(g *movings, pushes []*use) *use {
-	home := pushers(g.pushes)
-	builds := slices.ContainsFunc(g.pushes, func(p *use) bool { return r.buildsIn(p.job, g.name) })
-	for _, s := range pushes {
-		if r.never(g, s) || builds && !slices.ContainsFunc(s.jobs(), func(j *job) bool { return j == nil || j.hidden || slices.Contains(home, j) }) {
-			continue // another image, of another job, or none
-		}
-		if s.bad == "" && s.stability() == uniqueTag && sameImage(g, s) && !r.partOf(g, s) {
-			return s
-		}
-	}
-	if s := r.copied(g); s != nil {
-		return s
-	}
-	if !g.released() {
-		return nil
-	}
-	for _, s := range r.uses {
-		if s.push && s.ref.own && s.bad == "" && s.ref.name() == g.name && s.lasts(g) && sameImage(g, s) && !r.partOf(g, s) {
-			return s
-		}
-	}
-	return nil
-}
-
 // released says whether all uses of a moving tag are in pipelines for git tags.
 func (g *movings) released() bool {
 	for _, u := range g.all {
@@ -472,26 +444,6 @@ func (u *use) lit() string {
 	return text
 }
 
-// copied is the use that a command copies a moving tag from, when that is the
-// same image under a tag of the build: crane tag $B/api:$CI_COMMIT_SHA latest; or under one
-// that has become a tag of the build and is pushed itself: docker tag $B:$CI_COMMIT_REF_SLUG $B:latest.
-func (r *run) copied(g *movings) *use {
-	for _, p := range g.all {
-		if p.cmd == nil || !p.push && !p.tags() {
-			continue
-		}
-		for _, u := range r.uses {
-			if u == p || u.push || u.cmd == nil || u.cmd.call != p.cmd.call || u.bad != "" || !u.ref.own || u.ref.name() != g.name || u.tags() || !sameImage(g, u) || r.partOf(g, u) {
-				continue
-			}
-			if p.push && u.stability() == uniqueTag || !p.push && u.retagged != "" {
-				return u
-			}
-		}
-	}
-	return nil
-}
-
 // prefixed says whether a tag of the nameless image looks like that of a named
 // one which has its prefix already: api-latest.
 func prefixed(g *movings) bool { return g.name == "" && strings.Contains(g.tag, "-") }
@@ -502,21 +454,4 @@ func (r *run) besideMoving(g *movings) bool {
 	return slices.ContainsFunc(r.uses, func(v *use) bool {
 		return v.ref.own && v.push && v.stability() == movingTag && !strings.Contains(tagOf(v), "-") && slices.ContainsFunc(g.pushes, func(p *use) bool { return v.builtWith(p) })
 	})
-}
-
-// sameImage says whether a push with a unique tag is of the same image: one build
-// gives it both. Where names are prefixes already, the image is the text before
-// what makes the tag unique.
-func sameImage(g *movings, s *use) bool {
-	if g.name != "" || slices.ContainsFunc(g.all, func(u *use) bool { return u.builtWith(s) }) {
-		return true
-	}
-	prefix, _, _ := strings.Cut(s.ref.tag(), "$")
-	rest, ok := strings.CutPrefix(g.tag, prefix)
-	return ok && !strings.Contains(rest, "-")
-}
-
-// builtWith says whether one build gives an image the tags of both uses.
-func (u *use) builtWith(s *use) bool {
-	return u.cmd != nil && s.cmd != nil && u.cmd.call == s.cmd.call && strings.Contains(u.command, " build") && u.tags() && s.tags() && u.ref.name() == s.ref.name()
 }

@@ -1,7 +1,6 @@
 package ciconfig
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -147,89 +146,6 @@ func (u *use) tagWritten() (span, bool) {
 	return span{from.src, from.start, to.end}, ok && fine && from.src == to.src && from.start < to.end
 }
 
-// reaches says whether a use finds the tag of the build. A file that no job fills in is
-// told to take it, whatever its pipelines are: the tag that moves is gone for it, too.
-func (r *run) reaches(pushes []*use, u *use) bool {
-	pushes = certain(pushes, u)
-	if u.applied == nil {
-		return u.document && !u.filled || r.dependable(pushes, u) && !r.missed(pushes, u)
-	}
-	return !slices.ContainsFunc(u.jobs(), func(j *job) bool {
-		beside := slices.DeleteFunc(slices.Clone(pushes), func(p *use) bool { return !r.in.Project.alongside(p.job, j) || !j.follows(p.job) })
-		return !r.dependable(beside, &use{job: j})
-	})
-}
-
-// pushedBefore says whether another job, which comes before, pushes what a build takes its
-// cache from: it is there under the tag of the build, too.
-func (r *run) pushedBefore(pushes []*use, u *use) bool {
-	return !slices.ContainsFunc(pushes, func(p *use) bool {
-		return slices.ContainsFunc(p.jobs(), func(j *job) bool { return slices.Contains(u.jobs(), j) })
-	}) && r.reaches(pushes, u)
-}
-
-// missed says whether a pipeline of the default branch, of another, for a git tag or a merge
-// request has a use, and nothing that pushes the image before: what it finds is of another one.
-func (r *run) missed(pushes []*use, u *use) bool {
-	if u.role == textRole { // a message finds nothing
-		return false
-	}
-	var makers []*job
-	for _, p := range pushes {
-		makers = append(makers, p.jobs()...)
-	}
-	return slices.ContainsFunc(u.jobs(), func(j *job) bool {
-		if j == nil || slices.ContainsFunc(makers, func(m *job) bool { return m == nil || m != j && j.asksFor(m) }) {
-			return false
-		}
-		kinds := []Project{{}, {branch: unnamed}, {tag: unnamed}, {source: mergeRequest, branch: unnamed}}
-		if j.in != nil && j.in.schedules() {
-			kinds = append(kinds, Project{source: "schedule"})
-		}
-		for _, q := range kinds {
-			kind := r.in.Project.as(q)
-			if q.tag != "" && r.byDefault(u) {
-				continue // it has the git tag there
-			}
-			if kind.runs(j) && !slices.ContainsFunc(pushes, func(p *use) bool {
-				return (q.tag == "" || !r.byDefault(p)) && slices.ContainsFunc(p.jobs(), func(m *job) bool { return kind.runs(m) && j.follows(m) })
-			}) {
-				return true
-			}
-		}
-		return false
-	})
-}
-
-// byDefault says whether a use has its tag only where there is no git tag: ${CI_COMMIT_TAG:-latest},
-// or the same by an if.
-func (r *run) byDefault(u *use) bool {
-	released := func(p piece) bool { return p.hole == "CI_COMMIT_TAG" }
-	if slices.ContainsFunc(u.tagPieces(), released) {
-		return false
-	}
-	other := r.alternative(u)
-	return other != nil && slices.ContainsFunc(other.tagPieces(), released)
-}
-
-// before says whether a job reads the tag of an earlier pipeline, to push it anew
-// afterwards: crane tag $B:stable old; crane tag $B:main stable.
-func (r *run) before(g *movings, u *use) bool {
-	if u.cmd == nil || u.push || u.tags() || u.job == nil || u.role == textRole { // a message reads nothing
-		return false
-	}
-	for _, v := range g.all { // in the order of the script
-		if v == u {
-			break
-		}
-		if (v.push || v.cmd != nil && v.tags()) && v.job == u.job && comesTo(u.arms, v.arms) {
-			return false
-		}
-	}
-	others := slices.DeleteFunc(slices.Clone(g.pushes), func(p *use) bool { return p.job == u.job })
-	return len(others) == 0 || r.missed(others, u)
-}
-
 // givenAlready says whether a build gives the image the tag already by a flag of its own,
 // so that the one of the moving tag can go.
 func (r *run) givenAlready(u *use, with string) bool {
@@ -289,73 +205,6 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 		changes = append(changes, c)
 	}
 	return changes, drops, true
-}
-
-// takesTag is the change by which a use gets the tag of a sibling, which is the one or the
-// other where it has alternatives.
-func (u *use) takesTag(with string, sibling *use) (change, bool) {
-	c, ok := u.tagChange(with)
-	if u.retagged = braces(with); defaultsTag.MatchString(with) {
-		u.retagged = bracedTail(tagOf(sibling))
-	}
-	return c, ok
-}
-
-// defaultsTag is the git tag, and in other pipelines a tag of the build.
-var defaultsTag = regexp.MustCompile(`^\$\{CI_COMMIT_TAG:?-\$\{?CI_\w+\}?\}$`)
-
-// tagOfSibling is the tag of a sibling as text, what pushes it, and where the text means the
-// same: what the sibling has in some pipelines only is not what others have.
-func (r *run) tagOfSibling(sibling *use) (with string, there []*use, portable func(u *use, at change) bool) {
-	with, ok := sibling.tagSource()
-	other := r.alternative(sibling)
-	if other == nil {
-		return with, []*use{sibling}, func(*use, change) bool { return ok }
-	}
-	if c, found := sibling.tagPlace(""); found && sibling.shell && r.inScript(c.span) && defaultsTag.MatchString(c.text()) {
-		return c.text(), []*use{sibling, other}, func(u *use, at change) bool { return u.cmd != nil && u.shell && !u.document && r.inScript(at.span) }
-	}
-	return with, []*use{sibling}, func(u *use, _ change) bool { return ok && u.job == sibling.job && u.at == sibling.at }
-}
-
-// alternative is another tag that a push has in its place, in other pipelines or on another
-// way through the script.
-func (r *run) alternative(u *use) *use {
-	for _, v := range r.usesAt(u.at) {
-		if v != u && v.push == u.push && v.arg == u.arg && v.ref.own && v.ref.name() == u.ref.name() && tagOf(v) != tagOf(u) && !u.otherTurn(v) &&
-			slices.ContainsFunc(v.jobs(), func(j *job) bool { return slices.Contains(u.jobs(), j) }) {
-			return v
-		}
-	}
-	return nil
-}
-
-// otherTurn says whether two uses are of two turns of a loop, which takes both. A rule's value
-// does not show its turn.
-func (u *use) otherTurn(v *use) bool {
-	a, b := u.turn(), v.turn()
-	return a != nil && b != nil && a.among == b.among && a.one != b.one || (a == nil) != (b == nil)
-}
-
-// turn is the turn of a loop that gives a use its tag, nil for none.
-func (u *use) turn() *choice {
-	for _, p := range u.tagPieces() {
-		if p.by != nil && p.by.turn {
-			return p.by
-		}
-	}
-	return nil
-}
-
-// begets says whether a docker tag, or a copy, makes the sibling out of the moving tag: the
-// sibling is not there yet.
-func (r *run) begets(u, sibling *use) bool {
-	for _, v := range r.uses {
-		if v != u && v.cmd != nil && u.cmd != nil && v.cmd.call == u.cmd.call && (v.tags() || v.push) && v.ref.own && v.ref.name() == sibling.ref.name() && tagOf(v) == tagOf(sibling) {
-			return true
-		}
-	}
-	return false
 }
 
 // dropPushes drops no more than the pushes of a moving tag. The jobs that make

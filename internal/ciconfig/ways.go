@@ -177,29 +177,6 @@ func (sh *shell) open(conds ...syntax.Node) (found bool) {
 // conditionWords are commands that conditions on variables are made of.
 var conditionWords = map[string]bool{"[": true, "[[": true, "test": true, "true": true, "false": true, ":": true, "echo": true, "printf": true, "grep": true, "egrep": true, "expr": true}
 
-// certain are the pushes that a use in another job can build on: those that no open
-// condition keeps from being made, unless what is run else pushes the image too.
-func certain(pushes []*use, u *use) []*use {
-	if u.role == textRole {
-		return pushes
-	}
-	return slices.DeleteFunc(slices.Clone(pushes), func(p *use) bool {
-		return slices.ContainsFunc(p.arms, func(a arm) bool { return a.open && !otherwise(pushes, a) }) &&
-			!slices.ContainsFunc(p.jobs(), func(j *job) bool { return slices.Contains(u.jobs(), j) })
-	})
-}
-
-// otherwise says whether one of the pushes is made where the condition of an arm comes out
-// the other way.
-func otherwise(pushes []*use, a arm) bool {
-	return slices.ContainsFunc(pushes, func(p *use) bool {
-		return slices.ContainsFunc(p.arms, func(b arm) bool {
-			return a.among != nil && a.among == b.among && a.one != b.one ||
-				a.asked != "" && a.asked != b.asked && len(a.asked) == len(b.asked) && a.asked[:len(a.asked)-2] == b.asked[:len(b.asked)-2]
-		})
-	})
-}
-
 func firstOf(list []*syntax.Stmt) *syntax.Stmt {
 	if len(list) == 0 {
 		return nil

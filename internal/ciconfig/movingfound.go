@@ -1,0 +1,113 @@
+package ciconfig
+
+import "slices"
+
+// Who uses an image under a tag that moves may find what an earlier pipeline has pushed; under a
+// tag of the build there is only what its own pipeline has pushed before. This file says whether
+// there is such a push: in each kind of pipeline, before the use, whatever a script decides.
+
+// reaches says whether a use finds the tag of the build. A file that no job fills in is
+// told to take it, whatever its pipelines are: the tag that moves is gone for it, too.
+func (r *run) reaches(pushes []*use, u *use) bool {
+	pushes = certain(pushes, u)
+	if u.applied == nil {
+		return u.document && !u.filled || r.dependable(pushes, u) && !r.missed(pushes, u)
+	}
+	return !slices.ContainsFunc(u.jobs(), func(j *job) bool {
+		beside := slices.DeleteFunc(slices.Clone(pushes), func(p *use) bool { return !r.in.Project.alongside(p.job, j) || !j.follows(p.job) })
+		return !r.dependable(beside, &use{job: j})
+	})
+}
+
+// pushedBefore says whether another job, which comes before, pushes what a build takes its
+// cache from: it is there under the tag of the build, too.
+func (r *run) pushedBefore(pushes []*use, u *use) bool {
+	return !slices.ContainsFunc(pushes, func(p *use) bool {
+		return slices.ContainsFunc(p.jobs(), func(j *job) bool { return slices.Contains(u.jobs(), j) })
+	}) && r.reaches(pushes, u)
+}
+
+// missed says whether a pipeline of the default branch, of another, for a git tag or a merge
+// request has a use, and nothing that pushes the image before: what it finds is of another one.
+func (r *run) missed(pushes []*use, u *use) bool {
+	if u.role == textRole { // a message finds nothing
+		return false
+	}
+	var makers []*job
+	for _, p := range pushes {
+		makers = append(makers, p.jobs()...)
+	}
+	return slices.ContainsFunc(u.jobs(), func(j *job) bool {
+		if j == nil || slices.ContainsFunc(makers, func(m *job) bool { return m == nil || m != j && j.asksFor(m) }) {
+			return false
+		}
+		kinds := []Project{{}, {branch: unnamed}, {tag: unnamed}, {source: mergeRequest, branch: unnamed}}
+		if j.in != nil && j.in.schedules() {
+			kinds = append(kinds, Project{source: "schedule"})
+		}
+		for _, q := range kinds {
+			kind := r.in.Project.as(q)
+			if q.tag != "" && r.byDefault(u) {
+				continue // it has the git tag there
+			}
+			if kind.runs(j) && !slices.ContainsFunc(pushes, func(p *use) bool {
+				return (q.tag == "" || !r.byDefault(p)) && slices.ContainsFunc(p.jobs(), func(m *job) bool { return kind.runs(m) && j.follows(m) })
+			}) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// byDefault says whether a use has its tag only where there is no git tag: ${CI_COMMIT_TAG:-latest},
+// or the same by an if.
+func (r *run) byDefault(u *use) bool {
+	released := func(p piece) bool { return p.hole == "CI_COMMIT_TAG" }
+	if slices.ContainsFunc(u.tagPieces(), released) {
+		return false
+	}
+	other := r.alternative(u)
+	return other != nil && slices.ContainsFunc(other.tagPieces(), released)
+}
+
+// before says whether a job reads the tag of an earlier pipeline, to push it anew
+// afterwards: crane tag $B:stable old; crane tag $B:main stable.
+func (r *run) before(g *movings, u *use) bool {
+	if u.cmd == nil || u.push || u.tags() || u.job == nil || u.role == textRole { // a message reads nothing
+		return false
+	}
+	for _, v := range g.all { // in the order of the script
+		if v == u {
+			break
+		}
+		if (v.push || v.cmd != nil && v.tags()) && v.job == u.job && comesTo(u.arms, v.arms) {
+			return false
+		}
+	}
+	others := slices.DeleteFunc(slices.Clone(g.pushes), func(p *use) bool { return p.job == u.job })
+	return len(others) == 0 || r.missed(others, u)
+}
+
+// certain are the pushes that a use in another job can build on: those that no open
+// condition keeps from being made, unless what is run else pushes the image too.
+func certain(pushes []*use, u *use) []*use {
+	if u.role == textRole {
+		return pushes
+	}
+	return slices.DeleteFunc(slices.Clone(pushes), func(p *use) bool {
+		return slices.ContainsFunc(p.arms, func(a arm) bool { return a.open && !otherwise(pushes, a) }) &&
+			!slices.ContainsFunc(p.jobs(), func(j *job) bool { return slices.Contains(u.jobs(), j) })
+	})
+}
+
+// otherwise says whether one of the pushes is made where the condition of an arm comes out
+// the other way.
+func otherwise(pushes []*use, a arm) bool {
+	return slices.ContainsFunc(pushes, func(p *use) bool {
+		return slices.ContainsFunc(p.arms, func(b arm) bool {
+			return a.among != nil && a.among == b.among && a.one != b.one ||
+				a.asked != "" && a.asked != b.asked && len(a.asked) == len(b.asked) && a.asked[:len(a.asked)-2] == b.asked[:len(b.asked)-2]
+		})
+	})
+}
