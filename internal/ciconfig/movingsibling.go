@@ -39,12 +39,16 @@ func (r *run) tagOfSibling(sibling *use) (with string, there []*use, portable fu
 // way through the script.
 func (r *run) alternative(u *use) *use {
 	for _, v := range r.usesAt(u.at) {
-		if v != u && v.push == u.push && v.arg == u.arg && v.ref.own && v.ref.name() == u.ref.name() && tagOf(v) != tagOf(u) && !u.otherTurn(v) &&
-			slices.ContainsFunc(v.jobs(), func(j *job) bool { return slices.Contains(u.jobs(), j) }) {
+		if v != u && v.push == u.push && v.arg == u.arg && v.sharesJob(u) && v.ref.own && v.ref.name() == u.ref.name() && tagOf(v) != tagOf(u) && !u.otherTurn(v) {
 			return v
 		}
 	}
 	return nil
+}
+
+// sharesJob says whether one job has both uses.
+func (u *use) sharesJob(v *use) bool {
+	return u.job == v.job || (len(u.also) > 0 || len(v.also) > 0) && slices.ContainsFunc(v.jobs(), func(j *job) bool { return slices.Contains(u.jobs(), j) })
 }
 
 // otherTurn says whether two uses are of two turns of a loop, which takes both. A rule's value

@@ -22,7 +22,7 @@ func TestPushedTags(t *testing.T) {
 		"either":            {"  rules:\n    - if: $CI_COMMIT_TAG || $CI_COMMIT_BRANCH == 'main'\n", true},
 		"both":              {"  rules:\n    - if: $CI_COMMIT_TAG && $DEPLOY\n", false},
 		"settings":          {"  rules:\n    - if: $DEPLOY == 'yes'\n", true},
-		"parentheses":       {"  rules:\n    - if: ($CI_COMMIT_TAG)\n", true},
+		"parentheses":       {"  rules:\n    - if: ($CI_COMMIT_TAG)\n", false},
 		"never first":       {"  rules:\n    - if: $CI_COMMIT_BRANCH == 'main'\n      when: never\n    - when: always\n", false},
 		"never, if changed": {"  rules:\n    - changes: [doc]\n      when: never\n    - when: always\n", true},
 		"merge requests":    {"  rules:\n    - if: $CI_PIPELINE_SOURCE == 'merge_request_event'\n", false},
