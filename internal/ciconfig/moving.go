@@ -256,6 +256,9 @@ var onlyRestarts = regexp.MustCompile(`\b(?:kubectl|oc)\s.*\brollout restart\b|\
 
 // restarts says whether a command is such a one.
 func restarts(lits []string) bool {
+	if !slices.ContainsFunc(lits, func(l string) bool { return strings.Contains(l, "restart") || strings.Contains(l, "--force") }) {
+		return false // as nearly all
+	}
 	line := strings.Join(lits, " ")
 	return onlyRestarts.MatchString(line) && !strings.Contains(line, "--image")
 }
