@@ -114,15 +114,28 @@ func (e *env) rules(t *tree) {
 	if t == nil {
 		return
 	}
-	base := maps.Clone(e.defs)
-	given, rules := map[string]int{}, 0
+	base, given := maps.Clone(e.defs), map[string]int{}
+	rules := e.ruleValues(t, given)
+	for name, n := range given {
+		for i, d := range base[name] {
+			if n == rules && d.by == nil {
+				e.defs[name][i].by = &choice{spare: true}
+			}
+		}
+	}
+}
+
+// ruleValues adds them, and counts the rules, and for each variable those that give it one.
+func (e *env) ruleValues(t *tree, given map[string]int) (rules int) {
+	if t == nil {
+		return 1 // that are not seen
+	}
 	for _, n := range items(t.node) {
 		if n = deref(n); n == nil {
 			continue
 		}
 		if n.Tag == "!reference" {
-			rules++ // it may have none
-			e.rules(e.cfg.reference(n))
+			rules += e.ruleValues(e.cfg.reference(n), given)
 			continue
 		}
 		if w := child(n, "when"); w != nil && w.Value == "never" {
@@ -137,13 +150,7 @@ func (e *env) rules(t *tree) {
 			}
 		}
 	}
-	for name, n := range given {
-		for i, d := range base[name] {
-			if n == rules && d.by == nil {
-				e.defs[name][i].by = &choice{spare: true}
-			}
-		}
-	}
+	return rules
 }
 
 // matrix sets the values of parallel:matrix. A variable that an entry leaves out
