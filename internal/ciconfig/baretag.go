@@ -24,25 +24,6 @@ func (r *run) bareTag(c *command, lits []string) {
 	}
 }
 
-// jibTags records the list of further tags that Jib pushes the image under.
-// https://github.com/GoogleContainerTools/jib/tree/master/jib-maven-plugin#extended-usage
-func (r *run) jibTags(c *command, lits []string, image int) {
-	for i, t := range c.args {
-		f := r.flatten(t)
-		list, ok := strings.CutPrefix(f.s, "-Djib.to.tags=")
-		if !ok {
-			continue
-		}
-		at := len(f.s) - len(list)
-		for _, tag := range strings.Split(list, ",") {
-			if tag != "" {
-				r.bareTagAt(c, lits, image, i, f.cut(at, at+len(tag)))
-			}
-			at += len(tag) + 1
-		}
-	}
-}
-
 // bareTags are the words of a command for an image, and for the tags that it gets.
 // https://oras.land/docs/commands/oras_tag
 // https://fluxcd.io/flux/cmd/flux_tag_artifact/

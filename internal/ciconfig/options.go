@@ -41,8 +41,7 @@ func (sh *shell) options(ch *chunk, c *syntax.WhileClause) bool {
 }
 
 // option goes the way that case takes for a known argument, if it is sure for all that it
-// may be. The other
-// ways are looked at, too, by somebody who knows no argument.
+// may be. The other ways are looked at, too, by somebody who knows no argument.
 func (sh *shell) option(ch *chunk, c *syntax.CaseClause, vals []text) bool {
 	if !sh.known || len(vals) == 0 || !positional(c.Word) {
 		return false

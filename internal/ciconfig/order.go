@@ -130,3 +130,37 @@ func (c *config) stageRow() map[string]int {
 	}
 	return c.stages
 }
+
+// asksFor says whether a job needs another, without which GitLab makes no pipeline of it.
+// https://docs.gitlab.com/ci/yaml/#needs
+func (j *job) asksFor(other *job) bool {
+	return slices.Contains(j.needed("needs"), neededJob{name: other.name})
+}
+
+// neededJob is a job of the same pipeline that another one names.
+type neededJob struct {
+	name     string
+	optional bool
+}
+
+// needed are the jobs of its pipeline that a job names under a key.
+func (j *job) needed(key string) (out []neededJob) {
+	t := j.tree.kid(key)
+	if t == nil {
+		return nil
+	}
+	for _, n := range items(t.node) {
+		var need neededJob
+		if n = deref(n); n != nil && n.Kind == yaml.MappingNode && child(n, "pipeline") == nil && child(n, "project") == nil {
+			if optional := deref(child(n, "optional")); optional != nil {
+				need.optional = optional.Value == "true"
+			}
+			n = deref(child(n, "job"))
+		}
+		if n != nil && n.Kind == yaml.ScalarNode {
+			need.name = n.Value
+			out = append(out, need)
+		}
+	}
+	return out
+}

@@ -17,19 +17,28 @@ const (
 	forMerges = "branches and for their merge requests"
 )
 
+// A branch with an open merge request, and that.
+var (
+	ofBranch = Project{branch: unnamed}
+	ofMerge  = Project{branch: unnamed, source: mergeRequest}
+)
+
+// surely says whether it is known that a pipeline of a kind has a job, where all has changed
+// that rules may ask for.
+func (r *run) surely(j *job, kind Project) bool {
+	p := r.in.Project.as(kind)
+	p.open, p.all = kind.source == "" && kind.branch != "", true
+	return p.plainly(j)
+}
+
 // sameCommit says for what the two pipelines are in which a job makes a use, "" where it
 // is one. Rules may give the use another tag for git tags.
 func (r *run) sameCommit(u *use, j *job) string {
-	in := func(source, branch, tag string) bool {
-		p := r.in.Project
-		p.source, p.branch, p.tag, p.open, p.all = source, branch, tag, source == "" && branch != "", true
-		return p.plainly(j)
-	}
-	home := in("", "", "")
+	home := r.surely(j, Project{})
 	switch {
-	case home && !r.otherwiseReleased(u) && j.in != nil && r.releases(j.in) && in("", "", unnamed):
+	case home && !r.otherwiseReleased(u) && j.in != nil && r.releases(j.in) && r.surely(j, Project{tag: unnamed}):
 		return forTags
-	case in("", unnamed, "") && in(mergeRequest, unnamed, ""):
+	case r.surely(j, ofBranch) && r.surely(j, ofMerge):
 		return forMerges
 	}
 	return ""
@@ -41,17 +50,12 @@ func (r *run) pair(a, b *job) string {
 	if a == b || a.in != b.in || b.in == nil {
 		return ""
 	}
-	in := func(j *job, source, branch, tag string) bool {
-		p := r.in.Project
-		p.source, p.branch, p.tag, p.open, p.all = source, branch, tag, source == "" && branch != "", true
-		return p.plainly(j)
-	}
 	release := r.in.Project
 	release.tag = unnamed
 	switch {
 	case r.releases(b.in) && r.in.Project.runs(a) && !release.runs(a) && release.runs(b) && !r.in.Project.runs(b):
 		return forTags
-	case in(a, "", unnamed, "") && !in(b, "", unnamed, "") && in(b, mergeRequest, unnamed, "") && !in(a, mergeRequest, unnamed, ""):
+	case r.surely(a, ofBranch) && !r.surely(b, ofBranch) && r.surely(b, ofMerge) && !r.surely(a, ofMerge):
 		return forMerges
 	}
 	return ""
@@ -90,13 +94,19 @@ var asksForTag = regexp.MustCompile(`\$\{CI_COMMIT_TAG:?[-+]|-[nz] +["']?\$\{?CI
 // releases says whether the pipelines are for git tags too: the workflow, or the rules or
 // only: of a job, ask for them, or except: leaves them out.
 func (c *config) releases() bool {
-	if c.released == maybe {
-		c.released = no
-		if t := c.root.kid("workflow").kid("rules"); t != nil && slices.ContainsFunc(items(t.node), forGitTags) || slices.ContainsFunc(c.jobs(), func(j *job) bool { return asksForTags(j) || refuses(j, "tags") }) {
-			c.released = yes
+	return c.asksFor(&c.released, forGitTags, func(j *job) bool { return asksForTags(j) || refuses(j, "tags") })
+}
+
+// asksFor says, once found out, whether a rule of the workflow or a job asks for a kind of
+// pipelines.
+func (c *config) asksFor(known *answer, rule func(*yaml.Node) bool, job func(*job) bool) bool {
+	if *known == maybe {
+		*known = no
+		if t := c.root.kid("workflow").kid("rules"); t != nil && slices.ContainsFunc(items(t.node), rule) || slices.ContainsFunc(c.jobs(), job) {
+			*known = yes
 		}
 	}
-	return c.released == yes
+	return *known == yes
 }
 
 // forGitTags says whether a rule lets a job into pipelines for git tags.
@@ -193,13 +203,7 @@ func (r *run) scheduledToo(j *job) bool {
 
 // schedules says whether there are scheduled pipelines: the workflow, or a job, asks for them.
 func (c *config) schedules() bool {
-	if c.scheduled == maybe {
-		c.scheduled = no
-		if t := c.root.kid("workflow").kid("rules"); t != nil && slices.ContainsFunc(items(t.node), schedules) || slices.ContainsFunc(c.jobs(), func(j *job) bool { return asksForSchedules(j) || refuses(j, "schedules") }) {
-			c.scheduled = yes
-		}
-	}
-	return c.scheduled == yes
+	return c.asksFor(&c.scheduled, schedules, func(j *job) bool { return asksForSchedules(j) || refuses(j, "schedules") })
 }
 
 // schedules says whether a rule is for scheduled pipelines.

@@ -460,20 +460,6 @@ func pushSource(lits []string) (source int, ok bool) {
 var pushValues = map[string]bool{"--authfile": true, "--cert-dir": true, "--compression-format": true, "--compression-level": true, "--creds": true, "--digestfile": true,
 	"--encrypt-layer": true, "--encryption-key": true, "--format": true, "-f": true, "--retry": true, "--retry-delay": true, "--sign-by": true, "--sign-passphrase-file": true}
 
-// jibImage says whether an argument names the image that Jib or Spring Boot builds
-// and pushes out of Maven or Gradle.
-// https://github.com/GoogleContainerTools/jib/tree/master/jib-gradle-plugin#build-your-image
-func jibImage(lits []string, arg string) bool {
-	if strings.HasPrefix(arg, "-Djib.to.image=") || strings.HasPrefix(arg, "-Dspring-boot.build-image.imageName=") {
-		return true
-	}
-	return (strings.HasPrefix(arg, "-Dimage=") || strings.HasPrefix(arg, "--image=")) && len(lits) > 0 && javaBuilds[lits[0]] &&
-		slices.ContainsFunc(lits[1:], func(l string) bool { return strings.Contains(l, "jib") })
-}
-
-// javaBuilds are the programs that run Jib.
-var javaBuilds = map[string]bool{"mvn": true, "mvnw": true, "gradle": true, "gradlew": true}
-
 // outputs says whether a build's output is the registry, other than its cache.
 func outputs(lits []string) bool {
 	for i, l := range lits {

@@ -1,0 +1,74 @@
+package ciconfig
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// Scripts of the repository run on other machines, too: a shell there is fed with one, or
+// finds one that was copied.
+
+// startsShell is the place of a shell that ssh starts with the words behind it, 0 where there
+// is none: ssh host bash -s -- one two.
+func (c *command) startsShell() int {
+	for i := 1; i+1 < len(c.args); i++ {
+		switch c.lit(i) {
+		case "sh", "bash", "ash", "dash":
+			if c.lit(i+1) == "-s" {
+				return i
+			}
+		}
+	}
+	return 0
+}
+
+// fedFile follows a script of the repository that a shell reads from standard input, with
+// the arguments behind -s.
+func (sh *shell) fedFile(c *command, i int) bool {
+	if c.lit(i+1) == "--" {
+		i++
+	}
+	for _, name := range slices.Concat(c.reads, sh.stdin) {
+		if src := sh.run.find(name); src != nil && sh.follow(src, c, i, false) {
+			return true
+		}
+	}
+	return false
+}
+
+// recordCopies remembers the files and folders that go to another machine.
+func (r *run) recordCopies(lits []string) {
+	if r.now == nil || lits[0] != "scp" && lits[0] != "rsync" {
+		return
+	}
+	for _, l := range lits[1 : len(lits)-1] {
+		if l = path.Clean(strings.TrimPrefix(l, "${CI_PROJECT_DIR}/")); !strings.HasPrefix(l, "-") && !strings.ContainsAny(l, ":$*") {
+			r.copies = append(r.copies, l)
+		}
+	}
+}
+
+// copyOf is the file of the repository that a name on another machine means: one that was
+// copied there, by itself or in a folder.
+func (r *run) copyOf(name string) *source {
+	parts := strings.Split(strings.TrimPrefix(path.Clean(name), "~"), "/")
+	for i := range parts {
+		end := path.Join(parts[i:]...)
+		for _, c := range r.copies {
+			file := c // copied by itself
+			switch base := path.Base(c); {
+			case c == ".":
+				file = end
+			case strings.HasPrefix(end, base+"/"):
+				file = path.Join(path.Dir(c), end)
+			case end != base:
+				continue
+			}
+			if s := r.files[file]; s != nil && s.editable {
+				return s
+			}
+		}
+	}
+	return nil
+}
