@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -244,13 +245,7 @@ func gone(from, to string) string {
 // or by its name, and gives the words that it has followed.
 func (sh *shell) inner(c *command) (followed []*syntax.Word) {
 	for i := 1; i+1 < len(c.args); i++ {
-		l := c.lit(i)
-		if !strings.HasSuffix(strings.TrimRight(l, "/"), "sh") {
-			continue
-		}
-		switch path.Base(l) {
-		case "sh", "bash", "ash":
-		default:
+		if l := c.lit(i); !isShellName[path.Base(l)] && !(isHole(c.args[i]) && takesScript.MatchString(c.lit(i+1))) {
 			continue
 		}
 		for k := i + 1; k < len(c.args) && k < i+5; k++ {
@@ -274,6 +269,15 @@ func (sh *shell) inner(c *command) (followed []*syntax.Word) {
 	}
 	return nil
 }
+
+// isShellName are shells, takesScript what tells a shell in a variable that a script follows.
+var (
+	isShellName = map[string]bool{"sh": true, "bash": true, "ash": true}
+	takesScript = regexp.MustCompile(`^-[a-z]*c$`)
+)
+
+// isHole says whether nobody knows anything of a word.
+func isHole(t text) bool { return len(t) == 1 && t[0].hole != "" }
 
 // containerTools run a command in a container.
 var containerTools = map[string]bool{"docker": true, "podman": true, "nerdctl": true, "kubectl": true, "oc": true}

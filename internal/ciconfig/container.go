@@ -334,20 +334,19 @@ func onlyVersion(args []*syntax.Word) bool {
 
 // container is a docker run in the making.
 type container struct {
-	flags  []string
-	image  string
-	name   string   // of a container that stays for after_script
-	before []string // lines of the job before the container starts
-	first  []string // lines in the container before the job's own
+	flags   []string
+	ofImage []string // those that say which image, and as whom
+	image   string
+	entry   []string // words of the entrypoint that go before the command
+	name    string   // of a container that stays for after_script
+	before  []string // lines of the job before the container starts
+	first   []string // lines in the container before the job's own
 }
 
 func (r *run) dockerRun(s *site) container {
-	c := container{image: `"` + s.image.name + `"`}
-	entry, rest := s.image.entry()
-	c.flags = append(entry, s.image.dockerFlags()...)
-	for _, w := range rest {
-		c.image += " " + quote(w)
-	}
+	c := container{image: `"` + s.image.name + `"`, ofImage: s.image.dockerFlags()}
+	c.flags, c.entry = s.image.entry()
+	c.flags = append(c.flags, c.ofImage...)
 	return c
 }
 
@@ -359,8 +358,7 @@ const kept = "job"
 // leaves outside of the checkout is there afterwards. Where the first has not come to
 // its container, after_script takes the image as it is.
 func (c container) commit() string {
-	name, _, _ := strings.Cut(c.image[1:], `"`)
-	return "docker commit " + kept + ` "` + name + `" || true`
+	return "docker commit " + kept + " " + c.image + " || true"
 }
 
 // entry is the flag of docker run for the entrypoint, and the words of it that go
@@ -373,7 +371,10 @@ func (s imageSpec) entry() (flags, rest []string) {
 	case s.shellEntry():
 		return []string{`--entrypoint ""`}, nil
 	}
-	return []string{"--entrypoint " + quote(s.entrypoint[0])}, s.entrypoint[1:]
+	for _, w := range s.entrypoint[1:] {
+		rest = append(rest, quote(w))
+	}
+	return []string{"--entrypoint " + quote(s.entrypoint[0])}, rest
 }
 
 // dockerFlags are the flags of docker run for image:docker.

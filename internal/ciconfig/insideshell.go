@@ -34,30 +34,31 @@ const (
 	findShell
 )
 
-// wrapped puts a script between the lines that give it its shell: command starts
-// the shell whose script the lines become. The script follows -c directly, as
-// readers of docker run expect it.
-func (k shellKind) wrapped(script []string) (command string, lines []string) {
+// started is the command that starts the shell with a script, which follows -c directly,
+// as readers of docker run expect it, and the line of the script that comes first.
+func (k shellKind) started() (command, first string) {
+	const pipefail = "if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi"
 	switch k {
 	case bashShell:
-		return "/bin/bash -ec", append([]string{"set -o pipefail"}, script...)
+		return "/bin/bash -ec", "set -o pipefail"
 	case findShell:
-		end := "END"
-		for slices.ContainsFunc(script, func(l string) bool { return strings.TrimRight(l, "\r") == end }) {
-			end += "_"
-		}
-		lines = append([]string{`job_script=$(cat <<"` + end + `"`}, script...)
-		return "/bin/sh -ec", append(lines, end, ")",
-			"if command -v bash >/dev/null; then",
-			`  exec bash -eo pipefail -c "$job_script"`,
-			"elif (set -o pipefail) 2>/dev/null; then",
-			`  exec sh -eo pipefail -c "$job_script"`,
-			"fi",
-			`exec sh -ec "$job_script"`)
+		return "$" + jobShell + " -ec", pipefail
 	case pipingShell:
-		return "/bin/sh -ec", append([]string{"if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi"}, script...)
+		return "/bin/sh -ec", pipefail
 	}
-	return "/bin/sh -ec", script
+	return "/bin/sh -ec", ""
+}
+
+// jobShell is the variable that has the shell of an image.
+const jobShell = "job_shell"
+
+// found is the line of the job that asks the image for it, none where the shell is known.
+func (k shellKind) found(c container) []string {
+	if k != findShell {
+		return nil
+	}
+	words := slices.Concat([]string{"docker run --rm --entrypoint sh"}, c.ofImage, []string{c.image, `-c "command -v bash || command -v sh"`})
+	return []string{jobShell + "=$(" + strings.Join(words, " ") + ")"}
 }
 
 // bashOnly and likeBash are commands that tell which shell a script is for.

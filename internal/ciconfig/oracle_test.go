@@ -49,6 +49,7 @@ var accepted = map[string]string{
 	"CLOVIS-AI__Formulaide":                          "dropped",
 	"AAraKKe__mitup-telegram-bot":                    "warn",
 	"meltano__meltano":                               "dropped",
+	"kubernetes-sigs__kubespray":                     "warn",
 }
 
 // unjudged are real projects in whose rewrite the oracle finds nothing wrong, but which
@@ -61,7 +62,7 @@ var unjudged = map[string]string{
 }
 
 // slow are accepted projects that the oracle needs more than four seconds for.
-var slow = []string{"24HeuresINSA__Overbookd", "erniehub__imagedeploy", "France-Nuage__plateforme", "meltano__meltano", "mendersoftware__mender-server", "sikt-no__sds-komponentbibliotek", "USEPA__webcms"}
+var slow = []string{"24HeuresINSA__Overbookd", "erniehub__imagedeploy", "kubernetes-sigs__kubespray", "France-Nuage__plateforme", "meltano__meltano", "mendersoftware__mender-server", "sikt-no__sds-komponentbibliotek", "USEPA__webcms"}
 
 // patience is how long the oracle may take for one project, in one mode.
 const patience = 12 * time.Minute

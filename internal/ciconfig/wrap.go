@@ -38,7 +38,7 @@ func (r *run) layout(s *site, c container, script, after []string) (out []change
 	write := func(key string, c container, before, cmds []string) string {
 		text := indent + key + ":" + eol
 		flags, maybe := r.environment(s, cmds)
-		for _, l := range append(append([]string{predefinedLine(maybe)}, before...), c.started(flags, kind, cmds)) {
+		for _, l := range slices.Concat([]string{predefinedLine(maybe)}, before, kind.found(c), []string{c.started(flags, kind, cmds)}) {
 			text += listEntry(indent+step, l, eol)
 		}
 		return text
@@ -100,16 +100,19 @@ const maxLine = 104
 // started is the docker run of some commands, with the flags for their variables.
 func (c container) started(variables []string, kind shellKind, cmds []string) string {
 	flags := append(slices.Clone(c.flags), variables...)
-	shell, cmds := kind.wrapped(append(slices.Clone(c.first), cmds...))
+	shell, first := kind.started()
 	line := "docker run --rm -i"
 	if c.name != "" {
 		line = "docker run --name " + c.name + " -i"
 	}
 	flags = append(flags, `-v "$CI_PROJECT_DIR.tmp:$CI_PROJECT_DIR.tmp"`, // variables of type file
-		`-v "$CI_PROJECT_DIR:$CI_PROJECT_DIR" -w "$CI_PROJECT_DIR"`, c.image, shell+" '")
+		`-v "$CI_PROJECT_DIR:$CI_PROJECT_DIR" -w "$CI_PROJECT_DIR"`, strings.Join(append([]string{c.image}, c.entry...), " "), shell+" '")
 	var b strings.Builder
 	b.WriteString(broken(line, flags) + "\n")
-	for _, l := range cmds {
+	if first != "" {
+		b.WriteString(first + "\n")
+	}
+	for _, l := range slices.Concat(c.first, cmds) {
 		b.WriteString(strings.TrimRight(strings.ReplaceAll(l, "'", `'\''`), "\r") + "\n")
 	}
 	return b.String() + "'"
