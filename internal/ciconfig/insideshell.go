@@ -28,8 +28,7 @@ func parseText(lines []string) *syntax.File {
 type shellKind int
 
 const (
-	plainShell  shellKind = iota
-	pipingShell           // as plain, with pipes that may fail before their last command
+	plainShell shellKind = iota
 	bashShell
 	findShell
 )
@@ -37,14 +36,11 @@ const (
 // started is the command that starts the shell with a script, which follows -c directly,
 // as readers of docker run expect it, and the line of the script that comes first.
 func (k shellKind) started() (command, first string) {
-	const pipefail = "if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi"
 	switch k {
 	case bashShell:
 		return "/bin/bash -ec", "set -o pipefail"
 	case findShell:
-		return "$" + jobShell + " -ec", pipefail
-	case pipingShell:
-		return "/bin/sh -ec", pipefail
+		return "$" + jobShell + " -ec", "if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi"
 	}
 	return "/bin/sh -ec", ""
 }
@@ -64,11 +60,12 @@ func (k shellKind) found(c container) []string {
 // bashOnly and likeBash are commands that tell which shell a script is for.
 var (
 	bashOnly = map[string]bool{"shopt": true, "mapfile": true, "readarray": true, "pushd": true, "popd": true, "compgen": true, "disown": true}
-	likeBash = map[string]bool{"source": true, "let": true, "local": true, "type": true, "printf": true, "trap": true, "read": true}
+	likeBash = map[string]bool{"source": true, ".": true, "let": true, "local": true, "type": true, "printf": true, "trap": true, "read": true}
 )
 
 // ofBash are variables that only bash has by itself.
-var ofBash = map[string]bool{"RANDOM": true, "SECONDS": true, "UID": true, "EUID": true, "BASHPID": true, "BASH_SOURCE": true, "BASH_VERSION": true, "FUNCNAME": true, "PIPESTATUS": true}
+// https://www.gnu.org/software/bash/manual/html_node/Bash-Variables.html
+var ofBash = regexp.MustCompile(`^(BASH[A-Z_]*|S?RANDOM|SECONDS|E?UID|FUNCNAME|PIPESTATUS|EPOCH(SECONDS|REALTIME)|(OS|HOST|MACH)TYPE|DIRSTACK|SHELLOPTS)$`)
 
 // shellFor is the shell that a script needs.
 func shellFor(lines []string) shellKind {
@@ -76,7 +73,7 @@ func shellFor(lines []string) shellKind {
 	if f == nil {
 		return bashShell
 	}
-	only, like, pipes := false, false, false
+	only, like := false, false
 	syntax.Walk(f, func(n syntax.Node) bool {
 		switch n := n.(type) {
 		case *syntax.Word:
@@ -99,12 +96,13 @@ func shellFor(lines []string) shellKind {
 			like = true
 		case *syntax.BinaryCmd:
 			only = only || n.Op == syntax.PipeAll
-			pipes = pipes || n.Op == syntax.Pipe && !prints(n.X)
+			like = like || n.Op == syntax.Pipe && !prints(n.X) // dash mostly has no pipefail
 		case *syntax.Redirect:
 			only = only || n.Op == syntax.WordHdoc
 			like = like || n.Op == syntax.RdrAll || n.Op == syntax.AppAll
 		case *syntax.FuncDecl:
 			like = like || n.RsrvWord
+			only = only || n.Name != nil && !isName.MatchString(n.Name.Value)
 		case *syntax.DeclClause:
 			switch n.Variant.Value {
 			case "declare", "typeset":
@@ -114,7 +112,7 @@ func shellFor(lines []string) shellKind {
 			}
 		case *syntax.ParamExp:
 			only = only || n.Excl || n.Names != 0 || n.Index != nil || n.Exp != nil && n.Exp.Op >= syntax.UpperFirst && n.Exp.Op <= syntax.LowerAll
-			like = like || n.Repl != nil || n.Slice != nil || ofBash[n.Param.Value]
+			like = like || n.Repl != nil || n.Slice != nil || ofBash.MatchString(n.Param.Value)
 		case *syntax.CallExpr:
 			if len(n.Args) == 0 {
 				break
@@ -123,7 +121,7 @@ func shellFor(lines []string) shellKind {
 			only, like = only || bashOnly[name], like || likeBash[name]
 			for _, a := range n.Args[1:] {
 				only = only || name == "wait" && a.Lit() == "-n"
-				like = like || name == "set" && a.Lit() == "pipefail" || (name == "test" || name == "[") && a.Lit() == "==" ||
+				like = like || name == "set" && a.Lit() == "pipefail" || (name == "test" || name == "[") && (a.Lit() == "==" || a.Lit() == "-v") ||
 					name == "echo" && (strings.HasPrefix(a.Lit(), "-") || backslash(a))
 			}
 		}
@@ -134,8 +132,6 @@ func shellFor(lines []string) shellKind {
 		return bashShell
 	case like:
 		return findShell
-	case pipes:
-		return pipingShell
 	}
 	return plainShell
 }
