@@ -61,9 +61,12 @@ func (r *run) pair(a, b *job) string {
 	return ""
 }
 
-// otherwiseReleased says whether rules give a use another tag in pipelines for git tags.
+// otherwiseReleased says whether rules of its job give a use another tag in pipelines for git
+// tags. Another job for them may have the same line of a template.
 func (r *run) otherwiseReleased(u *use) bool {
-	return slices.ContainsFunc(r.usesAt(u.at), func(v *use) bool { return v != u && v.push && v.ref.colon >= 0 && v.released() && !u.otherTurn(v) })
+	return slices.ContainsFunc(r.usesAt(u.at), func(v *use) bool {
+		return v != u && v.push && v.ref.colon >= 0 && v.sharesJob(u) && v.released() && !u.otherTurn(v)
+	})
 }
 
 // releases says whether there are pipelines for git tags too: the rules of jobs ask for them,
@@ -94,7 +97,7 @@ var asksForTag = regexp.MustCompile(`\$\{CI_COMMIT_TAG:?[-+]|-[nz] +["']?\$\{?CI
 // releases says whether the pipelines are for git tags too: the workflow, or the rules or
 // only: of a job, ask for them, or except: leaves them out.
 func (c *config) releases() bool {
-	return c.asksFor(&c.released, forGitTags, func(j *job) bool { return asksForTags(j) || refuses(j, "tags") })
+	return c.asksFor(&c.released, forGitTags, func(j *job) bool { return asksForTags(j) || refuses(j, "tags", tagRule) })
 }
 
 // asksFor says, once found out, whether a rule of the workflow or a job asks for a kind of
@@ -168,8 +171,15 @@ func asksForTags(j *job) bool {
 	return slices.ContainsFunc(refs, ofKind("tags"))
 }
 
-// refuses says whether a job's except: names a kind of pipelines: there are such.
-func refuses(j *job, kind string) bool {
+// refuses says whether a job's except: names a kind of pipelines, or a rule with never asks
+// for it: there are such.
+func refuses(j *job, kind string, rule func(*yaml.Node) bool) bool {
+	if t := j.tree.kid("rules"); t != nil {
+		return slices.ContainsFunc(items(t.node), func(n *yaml.Node) bool {
+			when := child(deref(n), "when")
+			return when != nil && when.Value == "never" && rule(deref(n))
+		})
+	}
 	t := j.tree.kid("except")
 	if t == nil {
 		return false
@@ -203,14 +213,20 @@ func (r *run) scheduledToo(j *job) bool {
 
 // schedules says whether there are scheduled pipelines: the workflow, or a job, asks for them.
 func (c *config) schedules() bool {
-	return c.asksFor(&c.scheduled, schedules, func(j *job) bool { return asksForSchedules(j) || refuses(j, "schedules") })
+	return c.asksFor(&c.scheduled, schedules, func(j *job) bool { return asksForSchedules(j) || refuses(j, "schedules", scheduleRule) })
 }
 
-// schedules says whether a rule is for scheduled pipelines.
+// schedules says whether a rule lets a job into scheduled pipelines.
 func schedules(n *yaml.Node) bool {
 	n = deref(n)
-	when, c := child(n, "when"), child(n, "if")
-	return c != nil && scheduled.MatchString(c.Value) && (when == nil || when.Value != "never")
+	when := child(n, "when")
+	return scheduleRule(n) && (when == nil || when.Value != "never")
+}
+
+// scheduleRule says whether a rule is for scheduled pipelines.
+func scheduleRule(n *yaml.Node) bool {
+	c := child(n, "if")
+	return c != nil && scheduled.MatchString(c.Value)
 }
 
 // asksForSchedules says whether a job's rules, or only:, name scheduled pipelines, or those
