@@ -74,6 +74,10 @@ func (r *run) definitions() {
 						if s, ok := ref.f.at(ref.base); ok && covered[s] { // the slash that names are put behind
 							continue
 						}
+					} else if ref.own && ref.colon >= 0 && j != nil && len(j.gone) > 0 {
+						if s, ok := ref.f.at(ref.colon); !ok || !covered[s] {
+							u.role = unclearRole
+						}
 					}
 					r.add(u)
 				}

@@ -186,17 +186,33 @@ func pushesOf(cluster []*movings) (pushes []*use) {
 	return pushes
 }
 
-// mayBePushed warns of tags that move and that nothing is seen to push, where a program that
-// is not understood gets them.
+// mayBePushed warns of tags that move and that nothing is seen to push, where something that
+// is not understood, or was not seen, gets them.
 func (r *run) mayBePushed(cluster []*movings) {
 	for _, g := range cluster {
 		for _, u := range g.all {
-			if u.cmd == nil || u.role != unclearRole || u.document || buildArg(u) || slices.ContainsFunc(r.uses, func(v *use) bool { return v.push && v.ref.own && v.ref.name() == g.name }) {
+			by := u.unseenBy()
+			if by == "" || slices.ContainsFunc(r.uses, func(v *use) bool { return v.push && v.ref.own && v.ref.name() == g.name }) {
 				continue
 			}
-			r.reportWhy(Warning, "moving-tag", u.place(), u.ref.String(), "no job is seen to push it, and "+u.lits[0]+" may")
+			r.reportWhy(Warning, "moving-tag", u.place(), u.ref.String(), "no job is seen to push it, and "+by+" may")
 		}
 	}
+}
+
+// unseenBy is what gets an image and may push it, as nobody knows what it does: a program, a
+// template or a component that could not be read; "" for none.
+func (u *use) unseenBy() string {
+	switch {
+	case u.role != unclearRole || u.document || buildArg(u):
+	case u.cmd != nil:
+		return u.lits[0]
+	case u.job != nil && len(u.job.gone) > 0 && strings.HasPrefix(u.command, "variable "):
+		return u.job.gone[0] + ", which could not be read,"
+	case strings.HasPrefix(u.command, "input "):
+		return "what is included, which could not be read,"
+	}
+	return ""
 }
 
 // asTheyWere forgets what an attempt would have made of a cluster's tags.
