@@ -344,6 +344,10 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 	cmd.pos, cmd.alt, cmd.nth = numbers[:0:n], numbers[n:n:2*n], numbers[2*n:2*n]
 	for _, w := range c.Args {
 		first := len(cmd.args) == 0
+		if !first && isArguments(w) && len(scope.args) > 0 {
+			cmd.addArguments(scope.args, w)
+			continue
+		}
 		vals := scope.word(ch, w)
 		if first && len(vals) > 1 {
 			vals = vals[:1]

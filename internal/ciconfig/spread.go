@@ -13,6 +13,23 @@ import (
 
 // isArray says whether a word is all elements of an array.
 func isArray(w *syntax.Word) bool {
+	p := onlyParam(w)
+	if p == nil || p.Index == nil {
+		return false
+	}
+	all, ok := p.Index.(*syntax.Word)
+	return ok && (all.Lit() == "@" || all.Lit() == "*")
+}
+
+// isArguments says whether a word is all arguments of a function or a script, each as a word
+// of its own.
+func isArguments(w *syntax.Word) bool {
+	p := onlyParam(w)
+	return p != nil && p.Param != nil && p.Param.Value == "@" && p.Exp == nil && p.Slice == nil && p.Repl == nil && p.Index == nil && !p.Length
+}
+
+// onlyParam is the parameter that is all of a word, nil for none.
+func onlyParam(w *syntax.Word) *syntax.ParamExp {
 	parts := w.Parts
 	if len(parts) == 1 {
 		if q, ok := parts[0].(*syntax.DblQuoted); ok {
@@ -20,14 +37,27 @@ func isArray(w *syntax.Word) bool {
 		}
 	}
 	if len(parts) != 1 {
-		return false
+		return nil
 	}
-	p, ok := parts[0].(*syntax.ParamExp)
-	if !ok || p.Index == nil {
-		return false
+	p, _ := parts[0].(*syntax.ParamExp)
+	return p
+}
+
+// addArguments appends what "$@" stands for: a field for each argument, once for each of the
+// values that one of them may have.
+func (c *command) addArguments(args [][]text, w *syntax.Word) {
+	ways := 0
+	for _, a := range args {
+		ways = max(ways, len(a))
 	}
-	all, ok := p.Index.(*syntax.Word)
-	return ok && (all.Lit() == "@" || all.Lit() == "*")
+	start := len(c.lits)
+	for k := range ways {
+		for n, a := range args {
+			if len(a) > 0 {
+				c.add(a[min(k, len(a)-1)], w, start, k, n)
+			}
+		}
+	}
 }
 
 // spread is the command as it runs, with the elements of its arrays and with the value that
