@@ -195,6 +195,9 @@ func (r *run) reader(s *source, text string, i, end int, name string) {
 	switch {
 	case strings.HasSuffix(dollar, "$"):
 		at := from + len(dollar) - 1
+		if at > from && text[at-1] == '$' && s.marked(at-1) {
+			return // $$ of a recipe
+		}
 		if !s.marked(at) && taggedBehind.MatchString(text[end:to]) {
 			severity := Warning
 			if r.visited[s.path] {
