@@ -100,7 +100,8 @@ func (r *run) successor(g *movings, siblings []*use) string {
 // takes its place.
 func (r *run) uniqueFor(g *movings, siblings []*use) string {
 	unique := r.uniqueName()
-	again := slices.ContainsFunc(siblings, func(s *use) bool { return tagOf(s) == braces(unique) }) ||
+	taken := func(s *use) bool { return s.ref.name() == g.name && tagOf(s) == braces(unique) }
+	again := slices.ContainsFunc(siblings, taken) || slices.ContainsFunc(r.composePushes(), taken) ||
 		ofACommit.MatchString(unique) && slices.ContainsFunc(g.pushes, func(p *use) bool {
 			return slices.ContainsFunc(p.jobs(), func(j *job) bool {
 				if j == nil || j.hidden {

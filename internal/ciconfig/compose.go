@@ -28,8 +28,8 @@ func (r *run) composersKnow(u *use) bool {
 		if strings.HasPrefix(name, "CI_") || r.in.Project.Variables[name] != "" || r.inEnvFile(name) {
 			continue
 		}
-		for _, sh := range r.composers {
-			if _, ok := sh.lookup(name); !ok {
+		for _, c := range r.composers {
+			if _, ok := c.sh.lookup(name); !ok {
 				return false
 			}
 		}
@@ -52,7 +52,8 @@ func (r *run) inEnvFile(name string) bool {
 }
 
 // recordComposed remembers what a command does by compose or bake.
-func (r *run) recordComposed(sh *shell, all string) {
+func (r *run) recordComposed(sh *shell, lits []string) {
+	all := strings.Join(lits, " ")
 	has := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(all, w) })
 	}
@@ -60,12 +61,88 @@ func (r *run) recordComposed(sh *shell, all string) {
 	compose := has("compose")
 	r.composeBuilds = r.composeBuilds || (r.now != nil || r.makes) && compose && has(" build", " push", " --build", " --push")
 	r.composes = r.composes || r.baked || compose && has(" build", " push", " up")
+	if compose && r.now != nil && !sh.away && has(" build", " push", " pull", " up", " run") {
+		r.composing = append(r.composing, sh.clone())
+	}
 	if compose && has(" push", " --push") {
 		r.pushesComposed = r.pushesComposed || r.now == nil || r.in.Project.runs(r.now)
 		if r.now != nil && !sh.away && !strings.Contains(all, "--env-file") {
-			r.composers = append(r.composers, sh.clone())
+			r.composers = append(r.composers, composer{sh.clone(), r.now, composeFiles(lits), servicesOf(lits)})
 		}
 	}
+}
+
+// composer is a command of a job that pushes by compose.
+type composer struct {
+	sh       *shell
+	job      *job
+	files    []string
+	services []string // that it names, nil for all
+}
+
+// reads says whether the command may read a compose file.
+func (c composer) reads(p string) bool {
+	return slices.ContainsFunc(c.files, func(f string) bool {
+		return f == p || f == "." || strings.HasSuffix(p, "/"+f) || strings.HasSuffix(f, "/"+p)
+	})
+}
+
+// composeService is one that a compose file builds.
+type composeService struct {
+	name string
+	ch   *chunk // its image
+	doc  *document
+}
+
+// servicesOf are the services that a command names.
+func servicesOf(words []string) (names []string) {
+	for _, w := range words[slices.IndexFunc(words, func(w string) bool { return w == "push" || w == "build" })+1:] {
+		if !strings.HasPrefix(w, "-") {
+			names = append(names, w)
+		}
+	}
+	return names
+}
+
+// composePushes are the images that jobs push by compose, each with the variables that the
+// command has.
+func (r *run) composePushes() (out []*use) {
+	for _, c := range r.composers {
+		for _, s := range r.composedServices {
+			if c.services != nil && !slices.Contains(c.services, s.name) || !c.reads(s.doc.src.path) {
+				continue
+			}
+			for _, v := range r.environmentOf(c.sh, s.ch).interpolate(s.ch, s.doc) {
+				for _, ref := range r.references(v) {
+					if ref.own && !ref.host && !ref.joined {
+						out = append(out, &use{ref: ref, at: s.ch.span(0, len(s.ch.text)), command: "manifest", job: c.job, push: true, document: true, composed: true, role: imageRole})
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// environmentOf are the variables that a text asks for as a script has them, or else a file of
+// variables that one has written.
+func (r *run) environmentOf(sh *shell, ch *chunk) *env {
+	e := &env{cfg: r.cfg, settings: r.in.Project.Variables, cache: map[string][]text{}}
+	for name := range variablesOf([]byte(ch.text)) {
+		values, known := sh.lookup(name)
+		if !known && strings.HasPrefix(name, "CI_") {
+			values, known = []text{{piece{hole: name}}}, true
+		}
+		for _, vars := range r.written {
+			if !known {
+				values = union(values, vars[name])
+			}
+		}
+		if values != nil {
+			e.cache[name] = values
+		}
+	}
+	return e
 }
 
 // buildsUnseen says whether jobs build images by bake, or by a compose file that
@@ -77,6 +154,7 @@ func (r *run) buildsUnseen() bool {
 // composedTags reports the tags that compose pushes again and again. They stay:
 // the file also serves those who build without a pipeline.
 func (r *run) composedTags() {
+	computed := map[span]bool{}
 	for _, u := range r.uses {
 		if !r.pushedByCompose(u) || !u.ref.own || u.ref.host || u.ref.joined || u.settled || u.bad != "" || u.retagged != "" {
 			continue
@@ -85,7 +163,13 @@ func (r *run) composedTags() {
 		case st == movingTag:
 			r.report("moving-tag", u.place(), u.ref.String())
 		case st == unknownTag, st == uniqueTag && !r.composersKnow(u):
+			computed[u.at] = true
 			r.report("tag-computed", u.place(), u.ref.String())
+		}
+	}
+	for _, u := range r.composePushes() {
+		if u.stability() == movingTag && !computed[u.at] {
+			r.report("moving-tag", u.place(), u.ref.String())
 		}
 	}
 }

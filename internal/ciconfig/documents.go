@@ -148,10 +148,10 @@ func (r *run) manifest(s *source, e *env) bool {
 	if !substituted {
 		applied = r.appliedBy(s)
 	}
-	seen, builds := map[*yaml.Node]bool{}, map[*yaml.Node]bool{}
+	seen, builds := map[*yaml.Node]bool{}, map[*yaml.Node]string{}
 	if compose {
 		for _, n := range docs {
-			composedImages(n, builds, 0)
+			composedImages(n, "", builds, 0)
 		}
 	}
 	later := map[*yaml.Node]bool{} // images that a command sets afterwards
@@ -186,6 +186,15 @@ func (r *run) manifest(s *source, e *env) bool {
 				return
 			}
 			values := e.interpolate(ch, d)
+			if compose {
+				for _, sh := range r.composing {
+					values = union(values, r.environmentOf(sh, ch).interpolate(ch, d))
+				}
+			}
+			service, built := builds[n]
+			if built {
+				r.composedServices = append(r.composedServices, composeService{service, ch, d})
+			}
 			if key == "image" && len(values) == 1 {
 				values = r.withSedTags(s, ch.span(0, len(ch.text)), values[0])
 			}
@@ -195,7 +204,7 @@ func (r *run) manifest(s *source, e *env) bool {
 						r.report("name-replaced", ch.span(0, len(ch.text)), ref.String())
 						continue
 					}
-					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "manifest", role: unclearRole, expands: substituted, composed: builds[n], overruled: later[n]}
+					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "manifest", role: unclearRole, expands: substituted, composed: built, overruled: later[n]}
 					if ref.own && !compose && len(docs) == 1 {
 						u.value, _ = valuesPath(docs[0], n, 0)
 						u.overruled = u.overruled || r.setByAll(s, u.value)
@@ -235,15 +244,18 @@ func (r *run) manifest(s *source, e *env) bool {
 
 // composedImages finds the images of the services that a compose file builds. They may be
 // written elsewhere, behind an anchor.
-func composedImages(n *yaml.Node, images map[*yaml.Node]bool, depth int) {
+func composedImages(n *yaml.Node, service string, images map[*yaml.Node]string, depth int) {
 	if n == nil || depth > maxDepth {
 		return
 	}
 	if image := deref(child(n, "image")); image != nil && child(n, "build") != nil {
-		images[image] = true
+		images[image] = service
 	}
-	for _, c := range n.Content {
-		composedImages(c, images, depth+1)
+	for i, c := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 1 {
+			service = n.Content[i-1].Value
+		}
+		composedImages(c, service, images, depth+1)
 	}
 }
 

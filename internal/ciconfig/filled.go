@@ -16,13 +16,19 @@ func (r *run) recordSubstitution(sh *shell, c *command, lits []string) {
 	if r.now == nil || sh.away {
 		return // who runs it is not known, or has other variables
 	}
+	fill := func(files ...string) {
+		r.filled = append(r.filled, files...)
+		for _, f := range files {
+			r.fillers = append(r.fillers, filler{f, r.now})
+		}
+	}
 	switch {
 	case lits[0] == "deploy", sh.fills:
 		for i := range c.args[1:] {
-			r.filled = append(r.filled, path.Clean(c.lit(i+1)))
+			fill(path.Clean(c.lit(i + 1)))
 		}
 	case lits[0] == "envsubst":
-		r.filled = append(r.filled, c.reads...)
+		fill(c.reads...)
 		for i := range c.args[1:] {
 			if w := c.words[i+1]; !strings.HasPrefix(c.lit(i+1), "-") {
 				from, to := int(w.Pos().Offset()), int(w.End().Offset())
@@ -30,8 +36,24 @@ func (r *run) recordSubstitution(sh *shell, c *command, lits []string) {
 			}
 		}
 	default:
-		r.filled = append(r.filled, composeFiles(lits)...)
+		fill(composeFiles(lits)...)
 	}
+}
+
+// filler is a job that puts its variables into a file, or into all of a directory.
+type filler struct {
+	file string
+	job  *job
+}
+
+// filledBy are the jobs that put their variables into a file, and apply it.
+func (r *run) filledBy(p string) (out []*job) {
+	for _, f := range r.fillers {
+		if f.file == p || strings.HasPrefix(p, f.file+"/") || strings.HasSuffix(p, "/"+f.file) {
+			out = append(out, f.job)
+		}
+	}
+	return out
 }
 
 // envList is the argument that names the variables which envsubst puts in: it leaves all

@@ -253,6 +253,9 @@ func (r *run) reportMoved(cluster []*movings, cuts []*use) {
 			} else if r.restarts && !deployed(cluster, p) {
 				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "a job only restarts what runs, by the tag that it has").
 					Remedy = "let that job give it the tag of the build: kubectl set image deployment/NAME CONTAINER=$CI_REGISTRY_IMAGE:name-tag"
+			} else if r.takesOwn(cluster, p) {
+				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "pipelines that did not push it took what an earlier one had left, and take the image of their own build now").
+					Remedy = "see that this is what the jobs of other branches are to take; if it is not, let only the pipelines that pushed the tag have them"
 			} else {
 				r.report("tag-dropped", p.place(), p.ref.String())
 			}
@@ -264,6 +267,16 @@ func (r *run) reportMoved(cluster []*movings, cuts []*use) {
 			r.reportWhy(Warning, "tag-replaced", p.place(), p.ref.String(), why)
 		}
 	}
+}
+
+// takesOwn says whether a pipeline without the push of a moving tag has a use that now gets
+// another tag, which it pushes itself.
+func (r *run) takesOwn(cluster []*movings, push *use) bool {
+	return slices.ContainsFunc(cluster, func(g *movings) bool {
+		return slices.Contains(g.pushes, push) && slices.ContainsFunc(g.all, func(u *use) bool {
+			return !u.push && u.retagged != "" && !u.document && !r.isCache(u) && !r.buildsIn(u.job, g.name) && r.missed(g.pushes, u)
+		})
+	})
 }
 
 // onlyRestarts finds a command that makes what runs pull its image again, without naming one;
@@ -316,7 +329,7 @@ func (u *use) inPipeline() bool { return u.job != nil || !u.document }
 func deployed(cluster []*movings, push *use) bool {
 	for _, g := range cluster {
 		for _, u := range g.all {
-			if u.ref.name() != push.ref.name() || u.push || u.role == textRole && !(u.lits != nil && textWriters[u.lits[0]]) {
+			if u.ref.name() != push.ref.name() || u.push || u.printed() {
 				continue
 			}
 			if u.document && !u.filled && u.applied == nil {

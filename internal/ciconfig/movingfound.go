@@ -11,6 +11,9 @@ import "slices"
 func (r *run) reaches(pushes []*use, u *use) bool {
 	pushes = certain(pushes, u)
 	if u.applied == nil {
+		if u.document && u.filled && u.job == nil && slices.ContainsFunc(r.filledBy(u.at.src.path), func(j *job) bool { return r.missed(pushes, &use{ref: u.ref, job: j}) }) {
+			return false
+		}
 		return u.document && !u.filled || r.dependable(pushes, u) && !r.missed(pushes, u)
 	}
 	return !slices.ContainsFunc(u.jobs(), func(j *job) bool {
@@ -30,18 +33,24 @@ func (r *run) pushedBefore(pushes []*use, u *use) bool {
 // missed says whether a pipeline of the default branch, of another, for a git tag or a merge
 // request has a use, and nothing that pushes the image before: what it finds is of another one.
 func (r *run) missed(pushes []*use, u *use) bool {
-	if u.role == textRole { // a message finds nothing
+	if u.printed() { // a message finds nothing
 		return false
 	}
-	var makers []*job
+	kinds := []Project{{}, {branch: unnamed}, {tag: unnamed}, {source: mergeRequest, branch: unnamed}}
+	var makers []*job // without whose push there is no pipeline
 	for _, p := range pushes {
-		makers = append(makers, p.jobs()...)
+		if !slices.ContainsFunc(kinds, func(q Project) bool { return !r.in.Project.as(q).comesTo(p) }) {
+			makers = append(makers, p.jobs()...)
+		}
 	}
 	return slices.ContainsFunc(u.jobs(), func(j *job) bool {
 		if j == nil || slices.ContainsFunc(makers, func(m *job) bool { return m == nil || m != j && j.asksFor(m) }) {
 			return false
 		}
-		kinds := []Project{{}, {branch: unnamed}, {tag: unnamed}, {source: mergeRequest, branch: unnamed}}
+		kinds := slices.Clip(kinds)
+		for _, name := range refNames(j) {
+			kinds = append(kinds, Project{branch: name})
+		}
 		if j.in != nil && j.in.schedules() {
 			kinds = append(kinds, Project{source: "schedule"})
 		}
@@ -50,8 +59,10 @@ func (r *run) missed(pushes []*use, u *use) bool {
 			if q.tag != "" && r.byDefault(u) {
 				continue // it has the git tag there
 			}
-			if kind.runs(j) && !slices.ContainsFunc(pushes, func(p *use) bool {
-				return (q.tag == "" || !r.byDefault(p)) && slices.ContainsFunc(p.jobs(), func(m *job) bool { return kind.runs(m) && j.follows(m) })
+			if kind.runs(j) && kind.comesTo(u) && !slices.ContainsFunc(pushes, func(p *use) bool {
+				return (q.tag == "" || !r.byDefault(p)) && slices.ContainsFunc(p.jobs(), func(m *job) bool {
+					return kind.runs(m) && j.follows(m) && (kind.comesTo(p) || m == j && r.buildsIn(j, u.ref.name())) // docker has what it has built
+				})
 			}) {
 				return true
 			}

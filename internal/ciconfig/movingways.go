@@ -195,8 +195,8 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 			drops = append(drops, u)
 			continue
 		}
-		if u.role == textRole {
-			continue // printed only
+		if u.printed() {
+			continue
 		}
 		c, ok := u.takesTag(with, sibling)
 		if !ok || !portable(u, c) || !r.carries(with, sibling, u) || !r.reaches(there, u) || r.begets(u, sibling) {
@@ -237,7 +237,7 @@ func (r *run) dropPushes(g *movings, sibling *use) (changes []change, drops []*u
 		switch away := slices.ContainsFunc(u.jobs(), func(j *job) bool { return !home[j] }); {
 		case u.push || r.isCache(u):
 			drops = append(drops, u)
-		case u.role == textRole:
+		case u.printed():
 		case !away && u.cmd != nil && strings.Contains(u.command, " pull"):
 			return nil, nil, false
 		case !away && u.cmd != nil:

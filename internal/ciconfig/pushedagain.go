@@ -14,7 +14,8 @@ import (
 // where a job is in pipelines for a branch and for git tags, or in scheduled ones, and its
 // tag is the commit.
 func (r *run) pushedAgain() {
-	gone := r.gone()
+	gone, all := r.gone(), r.in.Project
+	all.all = true
 	pushes := map[string][]*job{}
 	ofCommit := map[string][]*job{}
 	// One line of a template may push for many jobs: one finding names the first of them.
@@ -27,7 +28,7 @@ func (r *run) pushedAgain() {
 		}
 		r.reportWhy(Warning, "pushed-again", at.span, u.ref.String(), whys[at]).Remedy = remedy
 	}
-	for _, u := range r.uses {
+	for _, u := range slices.Concat(r.uses, r.composePushes()) {
 		if !u.push || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || gone[u] || u.role == repositoryRole {
 			continue
 		}
@@ -91,7 +92,7 @@ func (r *run) pushedAgain() {
 				if first, same := byWay[pushedBy{to, k}]; same && first == u.at {
 					return false // the script asks by which of its jobs it was started
 				}
-				return k.in == j.in && !(selects(k) && selects(j)) && r.in.Project.plainlyTogether(k, j) && (!strings.Contains(to, "${CI_COMMIT_TAG}") || r.bothReleased(k, j))
+				return k.in == j.in && !(selects(k) && selects(j)) && all.plainlyTogether(k, j) && (!strings.Contains(to, "${CI_COMMIT_TAG}") || r.bothReleased(k, j))
 			}); i >= 0 {
 				report(u, pushes[to][i].name+" and "+j.name+" are in one pipeline",
 					"give the tags of the two jobs different ends, such as -amd64 for the image that an index lists")
@@ -177,7 +178,7 @@ func (p Project) plainly(j *job) bool {
 			list = slices.Concat(list[:i+1], rule.Content, list[i+1:])
 			continue
 		}
-		holds, plain := yes, (child(rule, "changes") == nil || p.all) && child(rule, "exists") == nil
+		holds, plain := yes, p.all || child(rule, "changes") == nil && child(rule, "exists") == nil
 		if c := child(rule, "if"); c != nil {
 			holds = p.condition(c.Value)
 			for _, m := range laterVariable.FindAllStringSubmatch(c.Value, -1) {

@@ -96,7 +96,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.patched(c, lits)
 	r.recordCompared(c, lits)
 	if slices.ContainsFunc(lits, func(l string) bool { return strings.Contains(l, "compose") || strings.Contains(l, "bake") }) {
-		r.recordComposed(sh, strings.Join(lits, " "))
+		r.recordComposed(sh, lits)
 	}
 	r.recordAutoDeploy(c, lits)
 	r.ko(sh, c, lits)
@@ -325,6 +325,11 @@ var announcers = map[string]bool{"release-cli": true, "glab": true, "gh": true}
 // textWriters are those that write it into a file or a request, from which something
 // takes it.
 var textWriters = map[string]bool{"yq": true, "jq": true, "sed": true, "tee": true, "curl": true}
+
+// printed says whether a use is no more than text for people.
+func (u *use) printed() bool {
+	return u.role == textRole && !(u.lits != nil && textWriters[u.lits[0]])
+}
 
 // argRole says what a missing tag means in an argument; all are the command's words
 // between spaces.

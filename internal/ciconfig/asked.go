@@ -1,0 +1,88 @@
+package ciconfig
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// A script may ask what pipeline it is in, as the rules of its job may:
+//
+//	if [ "$CI_COMMIT_BRANCH" = main ]; then docker push $B:latest; fi
+
+// comesTo says whether a pipeline may come to a use in its script. Only what is certain keeps
+// it away.
+func (p Project) comesTo(u *use) bool {
+	return !slices.ContainsFunc(u.arms, func(a arm) bool { return p.takes(a) == no })
+}
+
+// takes says whether a pipeline takes one of the branches of a script.
+func (p Project) takes(a arm) answer {
+	cond, fails := strings.CutSuffix(a.asked, "||")
+	cond = strings.TrimSpace(strings.TrimSuffix(cond, "&&"))
+	if not, ok := strings.CutPrefix(cond, "! "); ok && !strings.Contains(not, "&&") && !strings.Contains(not, "||") {
+		cond, fails = not, !fails
+	}
+	if !strings.Contains(cond, "$") {
+		return maybe
+	}
+	holds := p.condition(ruleOf(cond))
+	if fails && holds != maybe {
+		return yes.and(holds == no)
+	}
+	return holds
+}
+
+// shellTest is a comparison of [, [[ or test, or one of several in one pair of brackets.
+var shellTest = regexp.MustCompile(`^(?:\[\[?\s+|test\s+)?(?:-([nz])\s+(\S+)|(\S+)\s+(==?|!=)\s+(\S+))(?:\s+\]\]?)?$`)
+
+// oneVariable is a word that is one variable, empty where that is not set.
+var oneVariable = regexp.MustCompile(`^\$(?:(\w+)|\{(\w+)(?::?-)?\})$`)
+
+// ruleOf writes a condition of the shell as one of GitLab's rules.
+func ruleOf(cond string) string {
+	either := alternatives(cond, "||")
+	for i, e := range either {
+		all := alternatives(e, "&&")
+		for k, term := range all {
+			all[k] = ruleTerm(strings.TrimSpace(term))
+		}
+		either[i] = strings.Join(all, " && ")
+	}
+	return strings.Join(either, " || ")
+}
+
+func ruleTerm(term string) string {
+	const open = "$\x00" // a variable that nobody knows
+	m := shellTest.FindStringSubmatch(term)
+	if m == nil {
+		return open
+	}
+	word := func(s string) (text string, variable bool) {
+		s = strings.Trim(s, `"'`)
+		if v := oneVariable.FindStringSubmatch(s); v != nil {
+			return "$" + v[1] + v[2], true
+		}
+		if strings.ContainsAny(s, "$*?[`") {
+			return open, false
+		}
+		return `"` + s + `"`, false
+	}
+	left, isVariable := word(m[2] + m[3])
+	switch {
+	case m[1] != "" && !isVariable:
+		return open
+	case m[1] == "n":
+		return left
+	case m[1] == "z":
+		return left + " == null"
+	}
+	right, also := word(m[5])
+	if !isVariable {
+		left, right = right, left
+	}
+	if !isVariable && !also || left == open || right == open {
+		return open
+	}
+	return left + " " + strings.Replace(m[4]+"=", "===", "==", 1)[:2] + " " + right
+}
