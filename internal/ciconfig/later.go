@@ -106,6 +106,25 @@ func fed(s *syntax.Stmt) (yes, away bool) {
 	return false, false
 }
 
+// startsLater says whether a here-document is a script that cat writes, and that is started by
+// its name behind it.
+func (sh *shell) startsLater(s *syntax.Stmt, rest string) bool {
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	if !ok || sh.target == "" || len(c.Args) != 1 || c.Args[0].Lit() != "cat" {
+		return false
+	}
+	if j := sh.run.now; j != nil && j.in != nil {
+		for _, l := range j.in.scriptOf(j) {
+			rest += "\n" + l.node.Value
+		}
+	}
+	if !strings.Contains(rest, sh.target) {
+		return false
+	}
+	started, err := regexp.Compile(`(\b(sh|bash|ash|source)\s+(-\w+\s+)*|(^|[\s;&|(])\.\s+)(\./)?` + regexp.QuoteMeta(sh.target) + `\b|(^|[\s;&|("'])\./` + regexp.QuoteMeta(sh.target) + `\b`)
+	return err == nil && started.MatchString(rest)
+}
+
 // inner is the script that an inner shell reads from the parts of a word, nil where
 // that is not to be told. What the outer shell expands stays as it is written: the
 // inner one finds the same values. Quotes says that a part is quoted, single that
@@ -169,7 +188,8 @@ func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
 			return
 		}
 	}
-	if yes, away := fed(s); yes && sh.depth < maxCalls {
+	yes, away := fed(s)
+	if (yes || sh.startsLater(s, ch.text[to:])) && sh.depth < maxCalls {
 		if away {
 			sh.run.handTags(at, vals)
 			sh.run.handedOut(at, vals, "ssh")
