@@ -1,0 +1,228 @@
+package ciconfig
+
+import (
+	"context"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mvdan.cc/sh/v3/expand"
+	"mvdan.cc/sh/v3/interp"
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// checkout is $CI_PROJECT_DIR.
+const checkout = "/builds/team/shop"
+
+// machine is what a job runs on: its files, its docker and the other tools.
+type machine struct {
+	*simulator
+	place
+	env        map[string]string
+	files      map[string]string
+	local      map[string]string // docker's images
+	containers map[string]string // the images of containers with a name
+	built      map[string]int
+}
+
+// call is a command with its surroundings.
+type call struct {
+	*machine
+	t    *testing.T
+	args []string
+	env  map[string]string
+	dir  string
+	in   io.Reader
+	out  io.Writer
+}
+
+func (d *machine) fault(what, ref string) { d.faults = append(d.faults, fault{d.place, what, ref}) }
+
+// run runs a script with its arguments.
+func (d *machine) run(t *testing.T, script string, env map[string]string, args []string, in string) error {
+	t.Helper()
+	return d.runIn(t, "/", script, env, args, strings.NewReader(in), io.Discard)
+}
+
+func (d *machine) runIn(t *testing.T, dir, script string, env map[string]string, args []string, in io.Reader, out io.Writer) error {
+	t.Helper()
+	var pairs []string
+	for k, v := range env {
+		pairs = append(pairs, k+"="+v)
+	}
+	f, err := syntax.NewParser().Parse(strings.NewReader(script), "")
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, script)
+	}
+	options := []interp.RunnerOption{
+		interp.Env(expand.ListEnviron(pairs...)), interp.StdIO(in, out, io.Discard),
+		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc {
+			return func(ctx context.Context, args []string) error { return d.exec(ctx, t, args) }
+		}),
+		interp.OpenHandler(d.open), interp.StatHandler(d.stat),
+		interp.AccessHandler(func(context.Context, string, interp.AccessMode) error { return nil }),
+		interp.ReadDirHandler2(func(context.Context, string) ([]fs.DirEntry, error) { return nil, fs.ErrNotExist }),
+	}
+	if args != nil {
+		options = append(options, interp.Params(append([]string{"--"}, args...)...))
+	}
+	r, err := interp.New(options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Dir = dir
+	err = r.Run(t.Context(), f)
+	if _, ok := interp.IsExitStatus(err); err != nil && !ok {
+		d.fault("script", err.Error())
+	}
+	return err
+}
+
+// exec calls one of the tools, or a script of the checkout.
+func (d *machine) exec(ctx context.Context, t *testing.T, args []string) error {
+	hc := interp.HandlerCtx(ctx)
+	env := map[string]string{}
+	for name, v := range hc.Env.Each {
+		if v.Exported {
+			env[name] = v.String()
+		}
+	}
+	var in io.Reader = strings.NewReader("")
+	if hc.Stdin != nil {
+		in = hc.Stdin
+	}
+	c := &call{d, t, args, env, hc.Dir, in, hc.Stdout}
+	return c.do()
+}
+
+// name is a path in the checkout.
+func inCheckout(dir, name string) string {
+	if !path.IsAbs(name) {
+		name = path.Join(dir, name)
+	}
+	name = strings.TrimPrefix(path.Clean(name), checkout)
+	return strings.TrimPrefix(name, "/")
+}
+
+func (c *call) file(name string) string { return inCheckout(c.dir, name) }
+
+// open is the interpreter's way to files, which a machine keeps in memory.
+func (d *machine) open(ctx context.Context, name string, flag int, _ os.FileMode) (io.ReadWriteCloser, error) {
+	name = inCheckout(interp.HandlerCtx(ctx).Dir, name)
+	if name == "dev/null" {
+		return &opened{Reader: strings.NewReader("")}, nil
+	}
+	text, ok := d.files[name]
+	switch {
+	case flag&(os.O_WRONLY|os.O_RDWR) == 0 && !ok:
+		return nil, &os.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+	case flag&(os.O_WRONLY|os.O_RDWR) == 0:
+		return &opened{Reader: strings.NewReader(text)}, nil
+	case flag&os.O_APPEND == 0:
+		d.files[name] = ""
+	}
+	return &opened{d, strings.NewReader(""), name}, nil
+}
+
+// opened is a file that a script reads or writes.
+type opened struct {
+	*machine
+	io.Reader
+	name string
+}
+
+func (f *opened) Write(p []byte) (int, error) {
+	if f.machine != nil {
+		f.files[f.name] += string(p)
+	}
+	return len(p), nil
+}
+
+func (*opened) Close() error { return nil }
+
+func (d *machine) stat(ctx context.Context, name string, _ bool) (fs.FileInfo, error) {
+	name = inCheckout(interp.HandlerCtx(ctx).Dir, name)
+	if _, ok := d.files[name]; ok {
+		return info{path.Base(name), false}, nil
+	}
+	for f := range d.files {
+		if name == "" || strings.HasPrefix(f, name+"/") {
+			return info{path.Base(name), true}, nil
+		}
+	}
+	return nil, &os.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
+}
+
+type info struct {
+	name string
+	dir  bool
+}
+
+func (i info) Name() string     { return i.name }
+func (info) Size() int64        { return 1 }
+func (info) ModTime() time.Time { return time.Time{} }
+func (i info) IsDir() bool      { return i.dir }
+func (info) Sys() any           { return nil }
+
+func (i info) Mode() fs.FileMode {
+	if i.dir {
+		return fs.ModeDir | 0o755
+	}
+	return 0o755
+}
+
+// do calls one of the tools.
+func (c *call) do() error {
+	name := path.Base(c.args[0])
+	if script, ok := c.files[c.file(c.args[0])]; ok && strings.Contains(c.args[0], "/") {
+		return c.runIn(c.t, c.dir, script, c.env, c.args[1:], c.in, c.out)
+	}
+	if tool, ok := tools[name]; ok {
+		return tool(c)
+	}
+	return nil
+}
+
+var tools map[string]func(*call) error
+
+func init() {
+	tools = map[string]func(*call) error{
+		"sh": (*call).shell, "bash": (*call).shell, "make": (*call).make,
+		"docker": (*call).docker, "podman": (*call).docker, "buildah": (*call).docker, "docker-compose": (*call).compose, "executor": (*call).kaniko,
+		"crane": (*call).crane, "regctl": (*call).regctl, "skopeo": (*call).skopeo,
+		"kubectl": (*call).kubectl, "helm": (*call).helm,
+		"cat": (*call).cat, "tee": (*call).tee, "sed": (*call).sed, "tr": (*call).tr, "cut": (*call).cut, "env": (*call).printEnv, "envsubst": (*call).envsubst,
+		"basename": (*call).basename, "git": (*call).git, "notify": (*call).notify,
+	}
+}
+
+// shell runs a script: a file, the text behind -c, or what it reads.
+func (c *call) shell() error {
+	args := c.args[1:]
+	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		if strings.HasSuffix(args[0], "c") && len(args) > 1 {
+			return c.runIn(c.t, c.dir, args[1], c.env, slices.Concat(args[min(3, len(args)):]), c.in, c.out)
+		}
+		args = args[1:]
+	}
+	if len(args) == 0 {
+		script, _ := io.ReadAll(c.in)
+		return c.runIn(c.t, c.dir, string(script), c.env, nil, strings.NewReader(""), c.out)
+	}
+	script, ok := c.files[c.file(args[0])]
+	if !ok {
+		return interp.ExitStatus(127)
+	}
+	return c.runIn(c.t, c.dir, script, c.env, args[1:], c.in, c.out)
+}
+
+// notify is a program that shows somebody what it is given.
+func (c *call) notify() error {
+	c.says[c.place] = append(c.says[c.place], strings.Join(c.args[1:], " "))
+	return nil
+}
