@@ -46,6 +46,11 @@ func (c *command) lit(i int) string {
 	return c.args[i].String()
 }
 
+// pushes says whether what follows in the command is pushed: docker push $(name_of api).
+func (c *command) pushes() bool {
+	return len(c.args) > 1 && c.lit(1) == "push" && imageTools[path.Base(c.lit(0))]
+}
+
 // view is the command as it runs with the value that an argument belongs to,
 // and the place of the argument in it. lits shows the first value of each word.
 func (c *command) view(i int, lits []string) ([]string, int) {

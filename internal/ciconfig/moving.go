@@ -192,10 +192,14 @@ func (r *run) mayBePushed(cluster []*movings) {
 	for _, g := range cluster {
 		for _, u := range g.all {
 			by := u.unseenBy()
-			if by == "" || slices.ContainsFunc(r.uses, func(v *use) bool { return v.push && v.ref.own && v.ref.name() == g.name }) {
+			if by == "" || !u.toPush && slices.ContainsFunc(r.uses, func(v *use) bool { return v.push && v.ref.own && v.ref.name() == g.name }) {
 				continue
 			}
-			r.reportWhy(Warning, "moving-tag", u.place(), u.ref.String(), "no job is seen to push it, and "+by+" may")
+			why := "no job is seen to push it, and " + by + " may"
+			if u.toPush {
+				why = "what " + by + " prints is pushed"
+			}
+			r.reportWhy(Warning, "moving-tag", u.place(), u.ref.String(), why)
 		}
 	}
 }

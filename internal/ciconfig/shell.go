@@ -27,6 +27,7 @@ type shell struct {
 	away   bool      // on another machine, which does not have the job's variables
 	local  bool      // the text is expanded here, before it goes there
 	print  *[]text   // what echo prints, inside a command substitution
+	pushes bool      // inside a command substitution whose output is pushed
 	lines  []text    // what the loop's read will read, nil where nobody knows
 	stdin  []string  // files that standard input comes from
 	arms   []arm     // of the branches that it has taken
@@ -348,7 +349,10 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 			cmd.addArguments(scope.args, w)
 			continue
 		}
+		outside := scope.pushes
+		scope.pushes = outside || cmd.pushes()
 		vals := scope.word(ch, w)
+		scope.pushes = outside
 		if first && len(vals) > 1 {
 			vals = vals[:1]
 		}

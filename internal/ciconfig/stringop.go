@@ -128,8 +128,9 @@ func lowered(vals []text) []text {
 }
 
 // filtered is what echo prints in a substitution that only makes lower case of it,
-// $(echo $CI_REGISTRY_IMAGE | tr A-Z a-z), or only takes the tag away:
-// $(echo $IMAGE | cut -d: -f1). It is nil for any other.
+// $(echo $CI_REGISTRY_IMAGE | tr A-Z a-z), that only takes the tag away,
+// $(echo $IMAGE | cut -d: -f1), or that puts dashes for the slashes in a branch's name. It is
+// nil for any other.
 func (sh *shell) filtered(ch *chunk, c *syntax.CmdSubst) []text {
 	if len(c.Stmts) != 1 {
 		return nil
@@ -149,7 +150,15 @@ func (sh *shell) filtered(ch *chunk, c *syntax.CmdSubst) []text {
 		return out
 	}
 	from, to := int(call.Pos().Offset()), int(call.End().Offset())
-	switch strings.NewReplacer("'", "", `"`, "", "[:", "", ":]", "", "[", "", "]", "").Replace(strings.Join(strings.Fields(ch.text[from:to]), " ")) {
+	filter := strings.NewReplacer("'", "", `"`, "", "[:", "", ":]", "", "[", "", "]", "").Replace(strings.Join(strings.Fields(ch.text[from:to]), " "))
+	if slashFilter.MatchString(filter) {
+		shown, ok := pipe.X.Cmd.(*syntax.CallExpr)
+		if !ok || len(shown.Args) == 0 || slices.ContainsFunc(shown.Args[1:], func(w *syntax.Word) bool { return !unslashed(sh.word(ch, w), "") }) {
+			return nil
+		}
+		return printed()
+	}
+	switch filter {
 	case "tr upper lower", "tr A-Z a-z", "awk {print tolower($0)}", `sed s/.*/\L&/`, `sed s/.*/\L&/g`, `sed -e s/.*/\L&/`:
 		return lowered(printed())
 	case "cut -d: -f1", "cut -d : -f 1", "cut -d: -f 1", "cut -d : -f1", "cut -f1 -d:", "awk -F: {print $1}", "awk -F : {print $1}", "sed s/:.*//", "sed s/:.*$//":
@@ -157,6 +166,9 @@ func (sh *shell) filtered(ch *chunk, c *syntax.CmdSubst) []text {
 	}
 	return nil
 }
+
+// slashFilter is a command that puts something else in place of each slash.
+var slashFilter = regexp.MustCompile(`^(tr / \S|sed (-e )?s(/\\//[^/]*/|([|#,:@])/[|#,:@][^/]*[|#,:@])g)$`)
 
 // untagged are values without their tags, nil where something else may be taken
 // away: a name that stands in the tag would be lost, so it has to be written before

@@ -32,6 +32,7 @@ type use struct {
 	cluster   int        // the moving tags that hang together with its own, 0 for none
 	bare      bool       // a tag that stands alone, its image before it
 	away      bool       // runs on another machine, which does not have the job's variables
+	toPush    bool       // what its command prints is pushed
 	document  bool       // in a file that no job reads as configuration or script
 	composed  bool       // the image of a service that a compose file builds
 	pair      bool       // two values that their reader joins by a colon
@@ -120,7 +121,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	all := " " + strings.Join(lits, " ") + " "
 	for i := range c.args {
 		for _, ref := range r.references(c.args[i]) {
-			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i, away: sh.away && !sh.local, arms: sh.arms}
+			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i, away: sh.away && !sh.local, toPush: sh.pushes, arms: sh.arms}
 			u.lits, u.arg = c.view(i, lits)
 			words := all
 			if c.alt[i] > 0 {

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -171,6 +172,8 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 	switch {
 	case p.Slice != nil && shortCommit(vals, name, p.Slice) != "":
 		return expanded(nil, shortCommit(vals, name, p.Slice), at, split)
+	case p.Repl != nil && ofSlashes(p.Repl) && unslashed(vals, name):
+		return expanded(vals, name, at, split)
 	case p.Slice != nil || p.Repl != nil || p.Names != 0:
 		return sh.operated(vals, name, at, split)
 	case p.Exp == nil:
@@ -288,6 +291,35 @@ func shortCommit(vals []text, name string, s *syntax.Slice) string {
 	}
 	return name + ":0:" + length.Lit()
 }
+
+// ofSlashes says whether a replacement puts something else in place of slashes, as those in the
+// name of a branch: ${CI_COMMIT_REF_NAME//\//-}.
+func ofSlashes(r *syntax.Replace) bool {
+	if r.Orig == nil {
+		return false
+	}
+	l := r.Orig.Lit()
+	return l == `\/` || l == "/"
+}
+
+// unslashed says whether values are the same without slashes, or no more than a branch's or a
+// git tag's name in a form that a tag may have: they have none but in such a name.
+func unslashed(vals []text, name string) bool {
+	if vals == nil {
+		return slashedRef.MatchString(name)
+	}
+	for _, v := range vals {
+		if slices.ContainsFunc(v, func(p piece) bool {
+			return strings.Contains(p.text, "/") || p.hole != "" && !slashedRef.MatchString(p.hole)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// slashedRef are variables with no slash but in the name of a branch or a git tag.
+var slashedRef = regexp.MustCompile(`^CI_(COMMIT_(SHA|SHORT_SHA|REF_NAME|REF_SLUG|BRANCH|TAG)|PIPELINE_I?ID|JOB_ID)$`)
 
 // substitution follows $(...) and keeps what echo prints there.
 func (sh *shell) substitution(ch *chunk, c *syntax.CmdSubst, split bool) []text {
