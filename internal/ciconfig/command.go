@@ -150,6 +150,10 @@ func (sh *shell) command(c *command) {
 			return
 		}
 	case "sh", "bash", "ash", "dash":
+		if javaBuilds[path.Base(c.lit(1))] {
+			sh.command(c.from(1))
+			return
+		}
 		for i := 1; i < len(c.args); i++ {
 			a := c.lit(i)
 			if a == "-s" && sh.fedFile(c, i) {
@@ -202,7 +206,7 @@ func (sh *shell) command(c *command) {
 		}
 		return
 	}
-	if strings.Contains(c.lit(0), "/") && sh.file(c, 0, false) {
+	if strings.Contains(c.lit(0), "/") && !javaBuilds[name] && sh.file(c, 0, false) {
 		return
 	}
 	if i := c.wrapped(name); i > 0 {
