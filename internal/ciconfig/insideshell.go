@@ -60,7 +60,7 @@ func (k shellKind) found(c container) []string {
 // bashOnly and likeBash are commands that tell which shell a script is for.
 var (
 	bashOnly = map[string]bool{"shopt": true, "mapfile": true, "readarray": true, "pushd": true, "popd": true, "compgen": true, "disown": true}
-	likeBash = map[string]bool{"source": true, ".": true, "let": true, "local": true, "type": true, "printf": true, "trap": true, "read": true}
+	likeBash = map[string]bool{"source": true, ".": true, "local": true, "type": true, "printf": true, "trap": true, "read": true}
 )
 
 // ofBash are variables that only bash has by itself.
@@ -92,7 +92,7 @@ func shellFor(lines []string) shellKind {
 			like = like || n.Op == syntax.Inc || n.Op == syntax.Dec
 		case *syntax.BinaryArithm:
 			like = like || n.Op == syntax.Pow
-		case *syntax.TimeClause:
+		case *syntax.TimeClause, *syntax.LetClause:
 			like = true
 		case *syntax.BinaryCmd:
 			only = only || n.Op == syntax.PipeAll

@@ -154,9 +154,9 @@ func (r *run) extendAndClear(s *site, m *yaml.Node, eol string) (out []change, p
 	d := s.job.own.doc
 	home := m // the mapping that gets the extends
 	if !has(m, "extends") {
-		if o := mergeOwner(m, "extends", 0); o != nil {
+		if o := mergeOwner(m, "extends"); o != nil {
 			home = o
-		} else if o := mergeOwner(m, "image", 0); o != nil {
+		} else if o := mergeOwner(m, "image"); o != nil {
 			home = o
 		}
 	}
@@ -171,57 +171,63 @@ func (r *run) extendAndClear(s *site, m *yaml.Node, eol string) (out []change, p
 		if s.job.own.kids[key] == nil || key == "services" && s.ownDaemon {
 			continue
 		}
-		owner := mergeOwner(m, key, 0)
-		if owner == nil {
+		all := mergeOwners(m, key, map[*yaml.Node]bool{})
+		if len(all) == 0 {
 			return nil, false, key + ": is not found"
 		}
-		if owner != m && owner != home && len(owner.Content) == 2 {
-			c, ok := r.cfg.unmerge(d, m, owner)
-			if !ok || slices.ContainsFunc(out, func(o change) bool { return o.src == c.src && o.start < c.end && c.start < o.end }) {
-				return nil, false, key + ": is all that a merged mapping holds"
+		for _, owner := range all { // without the first one the next would take its place
+			if owner != m && owner != home && len(owner.Content) == 2 {
+				c, ok := r.cfg.unmerge(d, m, owner)
+				if !ok || slices.ContainsFunc(out, func(o change) bool { return o.src == c.src && o.start < c.end && c.start < o.end }) {
+					return nil, false, key + ": is all that a merged mapping holds"
+				}
+				out = append(out, c)
+				continue
 			}
-			out = append(out, c)
-			continue
+			k, ok := r.cfg.keyLines(d, owner, key)
+			if !ok {
+				return nil, false, key + ": is not understood"
+			}
+			if owner != m {
+				s.shared = append(s.shared, deref(k.value))
+			}
+			with := ""
+			if !placed && owner == home {
+				with, placed = k.indent+"extends: .docker"+eol, true
+			}
+			out = append(out, change{span: k.lines, with: with})
 		}
-		k, ok := r.cfg.keyLines(d, owner, key)
-		if !ok {
-			return nil, false, key + ": is not understood"
-		}
-		if owner != m {
-			s.shared = append(s.shared, deref(k.value))
-		}
-		with := ""
-		if !placed && owner == home {
-			with, placed = k.indent+"extends: .docker"+eol, true
-		}
-		out = append(out, change{span: k.lines, with: with})
 	}
 	return out, placed, ""
 }
 
 // mergeOwner is the mapping that has the key itself: m, or what it merges.
-func mergeOwner(m *yaml.Node, key string, depth int) *yaml.Node {
+func mergeOwner(m *yaml.Node, key string) *yaml.Node {
+	if all := mergeOwners(m, key, map[*yaml.Node]bool{}); len(all) > 0 {
+		return all[0]
+	}
+	return nil
+}
+
+// mergeOwners are all mappings that have it, the one whose value counts first.
+func mergeOwners(m *yaml.Node, key string, seen map[*yaml.Node]bool) (out []*yaml.Node) {
 	m = deref(m)
-	if m == nil || m.Kind != yaml.MappingNode || depth > maxDepth {
+	if m == nil || m.Kind != yaml.MappingNode || seen[m] {
 		return nil
 	}
+	seen[m] = true
 	if has(m, key) {
-		return m
+		out = append(out, m)
 	}
 	for i := 0; i+1 < len(m.Content); i += 2 {
 		if m.Content[i].Value != "<<" {
 			continue
 		}
 		for _, x := range items(m.Content[i+1]) {
-			if depth > 8 {
-				return nil
-			}
-			if o := mergeOwner(x, key, depth+1); o != nil {
-				return o
-			}
+			out = append(out, mergeOwners(x, key, seen)...)
 		}
 	}
-	return nil
+	return out
 }
 
 // unmerge takes a mapping out of those that m merges, which then has nothing of it. ok is
@@ -234,7 +240,7 @@ func (c *config) unmerge(d *document, m, owner *yaml.Node) (out change, ok bool)
 	list := items(k.value)
 	i := slices.IndexFunc(list, func(n *yaml.Node) bool { return deref(n) == owner })
 	for n, x := range list {
-		if i < 0 || n != i && mergeOwner(x, owner.Content[0].Value, 0) != nil {
+		if i < 0 || n != i && mergeOwner(x, owner.Content[0].Value) != nil {
 			return out, false
 		}
 	}
