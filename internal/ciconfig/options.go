@@ -13,7 +13,7 @@ import (
 // case says which option each is:
 //
 //	while [ $# -gt 0 ]; do
-//	  case "$1" in
+//	  case "$1" in    (or of a variable that holds it)
 //	    --image=*) IMAGE="${1#*=}" ;;
 //	  esac
 //	  shift
@@ -43,7 +43,7 @@ func (sh *shell) options(ch *chunk, c *syntax.WhileClause) bool {
 // option goes the way that case takes for a known argument, if it is sure for all that it
 // may be. The other ways are looked at, too, by somebody who knows no argument.
 func (sh *shell) option(ch *chunk, c *syntax.CaseClause, vals []text) bool {
-	if !sh.known || len(vals) == 0 || !positional(c.Word) {
+	if !sh.known || len(vals) == 0 || !positional(c.Word) && !(sh.taking && variableOf(c.Word) != "") { // key="$1"
 		return false
 	}
 	taken := -1
