@@ -108,7 +108,7 @@ func (r *run) uniqueFor(g *movings, siblings []*use) string {
 					return false
 				}
 				kinds := r.sameCommit(p, j)
-				return r.scheduledToo(j) || kinds == forMerges || kinds == forTags && !r.keepsGitTag(g, unique) ||
+				return r.scheduledToo(j) || slices.Contains(kinds, forMerges) || slices.Contains(kinds, forTags) && !r.keepsGitTag(g, unique) ||
 					slices.ContainsFunc(pushers(g.pushes), func(k *job) bool { return r.pair(j, k) != "" })
 			})
 		})

@@ -392,7 +392,7 @@ func (c *cutting) gone(s *syntax.Stmt) bool {
 		return c.calls[x]
 	case *syntax.BinaryCmd:
 		if x.Op == syntax.OrStmt {
-			return c.gone(x.X)
+			return c.gone(x.X) && (c.gone(x.Y) || onFailure(x.Y))
 		}
 		return x.Op == syntax.AndStmt && c.gone(x.Y) && (c.gone(x.X) || onlyAsks(x.X))
 	case *syntax.ForClause:
@@ -405,6 +405,34 @@ func (c *cutting) gone(s *syntax.Stmt) bool {
 		return all(x.Then) && (x.Else == nil || len(x.Else.Cond) == 0 && all(x.Else.Then))
 	}
 	return false
+}
+
+// failureWords are commands that say that something has failed, or that it does not matter.
+var failureWords = map[string]bool{"true": true, ":": true, "echo": true, "printf": true, "exit": true, "return": true, "false": true, "sleep": true}
+
+// onFailure says whether a statement behind || does no more than that. Any other goes on, such
+// as the build of an image that could not be pulled.
+func onFailure(s *syntax.Stmt) bool {
+	all := func(list []*syntax.Stmt) bool {
+		return !slices.ContainsFunc(list, func(x *syntax.Stmt) bool { return !onFailure(x) })
+	}
+	switch x := s.Cmd.(type) {
+	case *syntax.CallExpr:
+		return len(x.Args) > 0 && failureWords[x.Args[0].Lit()]
+	case *syntax.BinaryCmd:
+		return onFailure(x.X) && onFailure(x.Y)
+	case *syntax.Block:
+		return all(x.Stmts)
+	case *syntax.Subshell:
+		return all(x.Stmts)
+	}
+	return false
+}
+
+// onlyPulls says whether a statement is a pull, which fails where the image is not there.
+func onlyPulls(s *syntax.Stmt) bool {
+	x, ok := s.Cmd.(*syntax.CallExpr)
+	return ok && slices.ContainsFunc(x.Args, func(w *syntax.Word) bool { return w.Lit() == "pull" })
 }
 
 // onlyAsks says whether a statement only asks something.
@@ -466,7 +494,7 @@ func (c *cutting) inside(ch *chunk, s *syntax.Stmt) {
 			a, b := ch.span(int(x.X.Pos().Offset()), int(x.X.End().Offset())), ch.span(int(x.Y.Pos().Offset()), int(x.Y.End().Offset()))
 			c.changes = append(c.changes, change{span: span{a.src, a.end, b.end}})
 			c.inside(ch, x.X)
-		case x.Op == syntax.AndStmt && c.gone(x.X):
+		case x.Op == syntax.AndStmt && c.gone(x.X), x.Op == syntax.OrStmt && c.gone(x.X) && onlyPulls(x.X):
 			a, b := ch.span(int(x.X.Pos().Offset()), int(x.X.End().Offset())), ch.span(int(x.Y.Pos().Offset()), int(x.Y.End().Offset()))
 			c.changes = append(c.changes, change{span: span{a.src, a.start, b.start}})
 			c.inside(ch, x.Y)

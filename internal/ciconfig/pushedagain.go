@@ -41,13 +41,13 @@ func (r *run) pushedAgain() {
 					"put $CI_PIPELINE_ID behind the commit, there and where the image is used")
 			}
 			switch kinds := r.sameCommit(u, j); {
-			case kinds == "" || !u.ofTheCommit(kinds == forMerges) || u.optionalTag():
-			case kinds == forMerges:
-				report(u, j.name+" is in pipelines for "+kinds+", which are of one commit",
-					"put $CI_PIPELINE_ID in place of the commit, or start no pipeline for a branch with an open merge request")
-			case !r.keptGitTag(u):
-				report(u, j.name+" is in pipelines for "+kinds+", which may be of one commit",
+			case u.optionalTag():
+			case slices.Contains(kinds, forTags) && u.ofTheCommit(false) && !r.keptGitTag(u):
+				report(u, j.name+" is in pipelines for "+forTags+", which may be of one commit",
 					"in a pipeline for a git tag push that one in place of the commit: ${CI_COMMIT_TAG:-$CI_COMMIT_SHA} in a script")
+			case slices.Contains(kinds, forMerges) && u.ofTheCommit(true):
+				report(u, j.name+" is in pipelines for "+forMerges+", which are of one commit",
+					"put $CI_PIPELINE_ID in place of the commit, or start no pipeline for a branch with an open merge request")
 			}
 			if !u.ofTheCommit(true) || u.optionalTag() {
 				continue
@@ -68,17 +68,20 @@ func (r *run) pushedAgain() {
 			}
 			ofCommit[u.target()] = append(ofCommit[u.target()], j)
 		}
-		if u.ref.colon < 0 || u.retagged != "" && !u.gitTagged {
+		if u.ref.colon < 0 {
 			continue
 		}
 		to := u.target()
 		if u.gitTagged {
 			to = strings.TrimSuffix(to, u.retagged) + "${CI_COMMIT_TAG}"
 		}
+		if u.retagged != "" && !u.gitTagged {
+			to += " for " + tagOf(u) // what takes the place of different tags is compared by itself
+		}
 		if u.released() { // one tag by two names
 			to = strings.ReplaceAll(to, "${CI_COMMIT_REF_NAME}", "${CI_COMMIT_TAG}")
 		}
-		if strings.Contains(to, "$(") || ofTheJob.MatchString(to) || u.stability() == movingTag && !u.gitTagged || u.optionalTag() {
+		if strings.Contains(to, "$(") || ofTheJob.MatchString(to) || u.stability() == movingTag && u.retagged == "" || u.optionalTag() {
 			continue
 		}
 		for _, j := range u.jobs() {

@@ -31,17 +31,16 @@ func (r *run) surely(j *job, kind Project) bool {
 	return p.plainly(j)
 }
 
-// sameCommit says for what the two pipelines are in which a job makes a use, "" where it
-// is one. Rules may give the use another tag for git tags.
-func (r *run) sameCommit(u *use, j *job) string {
-	home := r.surely(j, Project{})
-	switch {
-	case home && !r.otherwiseReleased(u) && j.in != nil && r.releases(j.in) && r.surely(j, Project{tag: unnamed}):
-		return forTags
-	case r.surely(j, ofBranch) && r.surely(j, ofMerge):
-		return forMerges
+// sameCommit says for what the two pipelines of one commit are in which a job makes a use.
+// Rules may give the use another tag for git tags.
+func (r *run) sameCommit(u *use, j *job) (kinds []string) {
+	if r.surely(j, Project{}) && !r.otherwiseReleased(u) && j.in != nil && r.releases(j.in) && r.surely(j, Project{tag: unnamed}) {
+		kinds = append(kinds, forTags)
 	}
-	return ""
+	if r.surely(j, ofBranch) && r.surely(j, ofMerge) {
+		kinds = append(kinds, forMerges)
+	}
+	return kinds
 }
 
 // pair says of which two pipelines of one commit the one has job a and the other job b, "" for
@@ -207,7 +206,7 @@ func (r *run) scheduledToo(j *job) bool {
 		return false
 	}
 	p := r.in.Project
-	p.source = "schedule"
+	p.source, p.all = "schedule", true
 	return p.plainly(j)
 }
 
