@@ -54,7 +54,10 @@ type maker struct {
 	rule   string   // that many of the jobs share
 	forms  []string // of tags
 	jobs   []string
-	handed bool // a job hands its image on in a dotenv report
+	handed bool   // a job hands its image on in a dotenv report
+	arches string // what jobs have built for each platform
+	saved  string // and saved into a file
+	noted  string // the image whose tag is in one
 }
 
 func pick[T any](m *maker, list []T) T { return list[m.IntN(len(list))] }
@@ -117,6 +120,7 @@ func madeUp(r *rand.Rand, habits string) *maker {
 	}
 	m.files["Dockerfile"] = "FROM alpine:3\n"
 	m.shared()
+	m.laid()
 	if m.chance(25) {
 		m.template()
 	}

@@ -8,13 +8,13 @@ import (
 // kinds are what a job may be about.
 func (m *maker) kinds() []string {
 	kinds := []string{"build", "build", "promote", "use", "deploy", "inside", "mixed"}
-	if m.has["matrix"] {
-		kinds = append(kinds, "matrix", "matrix")
-	}
-	for _, h := range []string{"compose", "manifests", "values", "bases"} {
+	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside"} {
 		if m.has[h] {
 			kinds = append(kinds, h, h)
 		}
+	}
+	if m.has["reference"] {
+		kinds = append(kinds, "referring")
 	}
 	if m.has["compose"] {
 		kinds = append(kinds, "up")
@@ -25,13 +25,23 @@ func (m *maker) kinds() []string {
 // stageOf is the stage of most jobs of a kind.
 func (m *maker) stageOf(kind string) string {
 	switch kind {
-	case "build", "variants", "hands", "matrix", "bases", "arches", "compose":
+	case "build", "variants", "hands", "matrix", "bases", "compose", "referring":
 		return "build"
+	case "arches":
+		if m.arches == "" {
+			return "build"
+		}
+		return "test"
 	case "promote":
 		return pick(m, []string{"test", "deploy"})
 	case "use", "inside":
 		return "test"
-	case "mixed", "digests", "save", "artifacts", "child":
+	case "save", "artifacts":
+		if kind == "save" && m.saved != "" || kind == "artifacts" && m.noted != "" {
+			return pick(m, []string{"test", "deploy"})
+		}
+		return "build"
+	case "mixed", "digests", "child":
 		return pick(m, []string{"build", "test", "deploy"})
 	}
 	return "deploy"
@@ -45,9 +55,19 @@ func (m *maker) job(name, kind string) {
 	}
 	m.line("%s:\n  stage: %s", name, stage)
 	image := pick(m, madeNames)
-	m.surroundings(kind, image)
-	script := m.script(kind, image)
-	if script != nil {
+	switch kind {
+	case "child":
+		m.child(name)
+	case "referring":
+		m.referring()
+	case "inside":
+		m.list("script", m.inside(image))
+	default:
+		m.surroundings(kind, image)
+		script := m.special(kind, image)
+		if script == nil {
+			script = m.script(kind, image)
+		}
 		if m.chance(40) {
 			script = m.moved(name, image, script)
 		}
@@ -86,9 +106,10 @@ func (m *maker) surroundings(kind, image string) {
 		m.line("  parallel:\n    matrix:\n      - VARIANT: [slim, full]")
 	case "hands":
 		m.line("  artifacts:\n    reports:\n      dotenv: build.env")
-	case "inside":
-		ref, _, _ := strings.Cut(m.ref(image), ":${") // GitLab knows no defaults
-		m.line("  image: %s", ref)
+	}
+	m.specialKeys(kind)
+	if m.may("extends", 40) && kind != "variants" {
+		m.line("  extends: %s", pick(m, []string{".base", ".both", "[.tagged, .base]"}))
 	}
 	if m.may("override", 40) {
 		m.line("  variables:\n    TAG: %s", pick(m, []string{"$CI_COMMIT_SHORT_SHA", "latest", "$CI_COMMIT_SHA", "$CI_COMMIT_REF_SLUG", "v1", "test-$CI_PIPELINE_ID"}))
@@ -176,14 +197,6 @@ func (m *maker) script(kind, name string) (out []string) {
 		} else {
 			add("kubectl set image deploy/%s %[1]s=%s", name, m.ref(name))
 		}
-	case "inside":
-		add("make check")
-	case "compose", "up":
-		return m.composeLines(kind)
-	case "manifests", "values":
-		return m.deployed(kind, name)
-	case "bases":
-		return m.based(name)
 	}
 	if m.may("notify", 40) {
 		add(`notify "%s"`, pick(m, []string{"done with $TAG", "$CI_COMMIT_REF_NAME", "deployed $TAG of " + name, "built $CI_COMMIT_SHORT_SHA"}))

@@ -32,6 +32,28 @@ func keptTags(cluster []*movings) {
 			g.kept, g.tail = meet, tail
 		}
 	}
+	spreadKept(cluster)
+}
+
+// spreadKept keeps the tags, too, that are written by the same words as kept ones: a matrix
+// may push one image under several tags, and another under one of them.
+func spreadKept(cluster []*movings) {
+	words := map[span]*movings{}
+	for more := true; more; {
+		more = false
+		for _, g := range cluster {
+			for _, u := range g.all {
+				switch k := words[u.at]; {
+				case g.kept && k == nil:
+					words[u.at], more = g, true
+				case k != nil && !g.kept:
+					g.kept, g.tail, more = true, k.tail && g.tailVariable() == k.tailVariable(), true
+				case k != nil && k.tail != g.tail:
+					k.tail, g.tail, more = false, false, true
+				}
+			}
+		}
+	}
 }
 
 // tailVariable is the moving variable at the end of a tag, where all uses write it out

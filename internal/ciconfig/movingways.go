@@ -168,6 +168,9 @@ func (r *run) pushedTwice(g *movings) bool {
 			if j == nil || slices.Contains(jobs, j) {
 				continue
 			}
+			if r.repeated(p, j) {
+				return true
+			}
 			for _, other := range jobs {
 				if j.in == other.in && !j.hidden && !other.hidden && (sameRules(j, other) || r.in.Project.plainlyTogether(j, other)) {
 					return true

@@ -91,6 +91,9 @@ func (r *run) pushedAgain() {
 			if slices.Contains(pushes[to], j) {
 				continue
 			}
+			if r.repeated(u, j) {
+				report(u, j.name+" is several jobs by parallel:, which push one tag", "give the tags of these jobs what tells them from one another, such as a variable of the matrix")
+			}
 			if i := slices.IndexFunc(pushes[to], func(k *job) bool {
 				if first, same := byWay[pushedBy{to, k}]; same && first == u.at {
 					return false // the script asks by which of its jobs it was started

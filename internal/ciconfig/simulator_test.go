@@ -100,6 +100,7 @@ func simulate(t *testing.T, files map[string]string, text, base string, immutabl
 
 // outcome is what a job leaves to those after it.
 type outcome struct {
+	job     string
 	stage   int
 	reports map[string]string // variables of its dotenv report
 	files   map[string]string // its artifacts
@@ -109,7 +110,7 @@ type outcome struct {
 func (s *simulator) pipeline(t *testing.T, p simulated, file string, handed map[string]string, parent string) {
 	t.Helper()
 	c := s.configuration(t, file)
-	done := map[string][]outcome{}
+	var done []outcome
 	for _, j := range c.jobs(p, s.files) {
 		env := maps.Clone(p.env)
 		env["CI_REGISTRY_IMAGE"], env["CI_REGISTRY"], env["CI_JOB_NAME"] = s.base, path.Dir(path.Dir(s.base)), j.name
@@ -119,12 +120,10 @@ func (s *simulator) pipeline(t *testing.T, p simulated, file string, handed map[
 		maps.Copy(env, j.matrix)
 		addVariables(env, j.rule)
 		files := maps.Clone(s.files)
-		for name, all := range done {
-			for _, o := range all {
-				if j.takesFrom(name, o.stage) {
-					maps.Copy(env, o.reports)
-					maps.Copy(files, o.files)
-				}
+		for _, o := range done {
+			if j.takesFrom(o.job, o.stage) {
+				maps.Copy(env, o.reports)
+				maps.Copy(files, o.files)
 			}
 		}
 		maps.Copy(env, handed)
@@ -139,7 +138,7 @@ func (s *simulator) pipeline(t *testing.T, p simulated, file string, handed map[
 		}
 		d := &machine{simulator: s, place: where, env: env, local: map[string]string{}, files: files, built: map[string]int{}, containers: map[string]string{}}
 		d.job(t, j)
-		done[j.name] = append(done[j.name], d.leaves(j))
+		done = append(done, d.leaves(j))
 	}
 }
 
@@ -216,7 +215,7 @@ func imageName(v any) string {
 
 // leaves is what a job that is done leaves to others.
 func (d *machine) leaves(j simulatedJob) outcome {
-	o := outcome{stage: j.stage, reports: map[string]string{}, files: map[string]string{}}
+	o := outcome{job: j.name, stage: j.stage, reports: map[string]string{}, files: map[string]string{}}
 	artifacts, _ := j.keys["artifacts"].(map[string]any)
 	for _, name := range list(artifacts["paths"]) {
 		if text, ok := d.files[name]; ok {

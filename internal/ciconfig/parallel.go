@@ -1,0 +1,80 @@
+package ciconfig
+
+import (
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// One job of a CI file may be several in a pipeline: those of parallel:matrix, or as many as
+// parallel: says. What does not have their values in its tag, all of them push.
+// https://docs.gitlab.com/ci/yaml/#parallel
+
+// repeated says whether several of the jobs that parallel: makes of one push the same. Where a
+// script has conditions, they may say which of them does.
+func (r *run) repeated(u *use, j *job) bool {
+	if len(u.arms) > 0 || ofTheJob.MatchString(u.ref.String()) || u.open() {
+		return false
+	}
+	t := j.tree.kid("parallel")
+	if t.kid("matrix") == nil {
+		n := t.value()
+		return n != "" && n != "1" && digits(n)
+	}
+	rows := items(t.kid("matrix").node)
+	var by []*choice // an empty value has no part in a reference, but others of the same word have
+	for _, v := range append(r.usesAt(u.at), u) {
+		if v.push && slices.Contains(v.jobs(), j) {
+			by = append(by, v.chosenBy()...)
+		}
+	}
+	several := len(rows)
+	for _, row := range rows {
+		if row = deref(row); row == nil || row.Kind != yaml.MappingNode {
+			return false
+		}
+		if slices.ContainsFunc(by, func(c *choice) bool { return c.one == any(row) }) {
+			several = 1
+		}
+	}
+	if several > 1 { // no value of an entry is a part of it
+		return true
+	}
+	for _, row := range rows {
+		row = deref(row)
+		if len(rows) > 1 && !slices.ContainsFunc(by, func(c *choice) bool { return c.one == any(row) }) {
+			continue
+		}
+		for _, x := range entries(row, 0) {
+			if len(items(x.value)) > 1 && !slices.ContainsFunc(by, func(c *choice) bool { return c.one == any(row) && c.name == x.key.Value }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// open says whether a part of the use's reference is not known: it may differ from job to job.
+func (u *use) open() bool {
+	return slices.ContainsFunc(u.pieces(), func(p piece) bool { return p.hole == unknown })
+}
+
+// pieces are those of a use's reference.
+func (u *use) pieces() (out []piece) {
+	for i := u.ref.start; i < max(u.ref.end, u.ref.tagEnd); i++ {
+		if k := u.ref.f.piece[i]; len(out) == 0 || k != u.ref.f.piece[i-1] {
+			out = append(out, u.ref.f.t[k])
+		}
+	}
+	return out
+}
+
+// chosenBy are the alternatives that a use's reference is a part of.
+func (u *use) chosenBy() (out []*choice) {
+	for _, p := range u.pieces() {
+		if p.by != nil {
+			out = append(out, p.by)
+		}
+	}
+	return out
+}
