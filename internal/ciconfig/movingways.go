@@ -172,7 +172,7 @@ func (r *run) pushedTwice(g *movings) bool {
 				return true
 			}
 			for _, other := range jobs {
-				if j.in == other.in && !j.hidden && !other.hidden && (sameRules(j, other) || r.in.Project.plainlyTogether(j, other)) {
+				if onePlace(j, other, "") && !j.hidden && !other.hidden && (sameRules(j, other) || r.in.Project.plainlyTogether(j, other)) {
 					return true
 				}
 			}

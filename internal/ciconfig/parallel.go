@@ -78,3 +78,13 @@ func (u *use) chosenBy() (out []*choice) {
 	}
 	return out
 }
+
+// chosenAbove says whether a matrix that is not the job's own has given a part of a use's
+// reference: that of the job that starts its pipeline.
+func (u *use) chosenAbove(j *job) bool {
+	var own any
+	if t := j.tree.kid("parallel").kid("matrix"); t != nil {
+		own = t.node
+	}
+	return slices.ContainsFunc(u.chosenBy(), func(c *choice) bool { return c.name != "" && !c.way() && c.among != own })
+}

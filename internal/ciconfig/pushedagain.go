@@ -21,6 +21,7 @@ func (r *run) pushedAgain() {
 	// One line of a template may push for many jobs: one finding names the first of them.
 	whys := map[pushedPlace]string{}
 	byWay := map[pushedBy]span{}
+	chosen := map[pushedBy]bool{} // by a matrix, which may be that of the job that starts a child
 	report := func(u *use, why, remedy string) {
 		at := pushedPlace{u.place(), remedy}
 		if whys[at] == "" {
@@ -98,17 +99,23 @@ func (r *run) pushedAgain() {
 				if first, same := byWay[pushedBy{to, k}]; same && first == u.at {
 					return false // the script asks by which of its jobs it was started
 				}
-				return k.in == j.in && !(selects(k) && selects(j)) && all.plainlyTogether(k, j) && (!strings.Contains(to, "${CI_COMMIT_TAG}") || r.bothReleased(k, j))
+				return (k.in == j.in || !chosen[pushedBy{to, k}] && !u.chosenAbove(j) && onePlace(k, j, to)) && !(selects(k) && selects(j)) && all.plainlyTogether(k, j) && (!strings.Contains(to, "${CI_COMMIT_TAG}") || r.bothReleased(k, j))
 			}); i >= 0 {
 				report(u, pushes[to][i].name+" and "+j.name+" are in one pipeline",
 					"give the tags of the two jobs different ends, such as -amd64 for the image that an index lists")
 			}
 			pushes[to] = append(pushes[to], j)
+			chosen[pushedBy{to, j}] = u.chosenAbove(j)
 			if u.onOneWay() {
 				byWay[pushedBy{to, j}] = u.at
 			}
 		}
 	}
+}
+
+// onePlace says whether a tag means the same to two jobs: each child pipeline has an ID of its own.
+func onePlace(a, b *job, tag string) bool {
+	return a.in == b.in || a.in != nil && b.in != nil && !strings.Contains(tag, "CI_PIPELINE_")
 }
 
 // bothReleased says whether it is known that a pipeline for a git tag may have both jobs.
@@ -162,6 +169,12 @@ var gitVariable = regexp.MustCompile(`^CI_(COMMIT_(BRANCH|TAG|REF_NAME|REF_PROTE
 func (p Project) plainly(j *job) bool {
 	if !p.runs(j) {
 		return false
+	}
+	if j.in != nil && j.in.trigger != nil {
+		if !p.plainly(j.in.trigger) {
+			return false
+		}
+		p.source = "parent_pipeline"
 	}
 	for _, k := range []string{"only", "except"} {
 		if t := j.tree.kid(k); t != nil {

@@ -46,7 +46,7 @@ func (r *run) sameCommit(u *use, j *job) (kinds []string) {
 // pair says of which two pipelines of one commit the one has job a and the other job b, "" for
 // none: those for a branch and a git tag, or for a branch and its merge request.
 func (r *run) pair(a, b *job) string {
-	if a == b || a.in != b.in || b.in == nil {
+	if a == b || a.in == nil || b.in == nil {
 		return ""
 	}
 	release := r.in.Project
@@ -71,8 +71,10 @@ func (r *run) otherwiseReleased(u *use) bool {
 // releases says whether there are pipelines for git tags too: the rules of jobs ask for them,
 // or scripts do, as ${CI_COMMIT_TAG:-latest} does.
 func (r *run) releases(c *config) bool {
-	if c.releases() {
-		return true
+	for above := c; above != nil; above = above.parent {
+		if above.releases() {
+			return true
+		}
 	}
 	if r.gitTags == maybe {
 		r.gitTags = no
@@ -202,7 +204,11 @@ func (r *run) scheduledToo(j *job) bool {
 	if asksForSchedules(j) {
 		return true
 	}
-	if j.in == nil || j.in.trigger != nil || !j.in.schedules() {
+	above := j.in
+	for above != nil && !above.schedules() {
+		above = above.parent // whose pipelines start the job's
+	}
+	if above == nil {
 		return false
 	}
 	p := r.in.Project
