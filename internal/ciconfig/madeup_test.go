@@ -130,7 +130,10 @@ func madeUp(r *rand.Rand, habits string) *maker {
 		if i == 0 {
 			kind = pick(m, []string{"build", "build", "build", "variants", "hands"})
 		}
-		if m.b = root; i > 0 && m.may("include", 50) {
+		if i == 1 && m.has["reference"] {
+			kind = "referring" // what it takes is there for somebody
+		}
+		if m.b = root; i > 0 && kind != "referring" && m.may("include", 50) {
 			m.b = &strings.Builder{}
 		}
 		m.job(fmt.Sprint(kind, i), kind)

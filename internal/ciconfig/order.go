@@ -80,13 +80,21 @@ func (j *job) place(depth int) *order {
 			continue
 		}
 		m := j.in.jobs()[i]
+		if o.over[m] = true; need.optional && m.ruled() && !sameRules(m, j) {
+			continue // without it, nothing has to be over that it waits for
+		}
 		before := m.place(depth + 1)
-		o.over[m], o.open, o.stage = true, o.open || before.open, max(o.stage, before.stage)
+		o.open, o.stage = o.open || before.open, max(o.stage, before.stage)
 		for k := range before.over {
 			o.over[k] = true
 		}
 	}
 	return o
+}
+
+// ruled says whether a job says anything of the pipelines that it is in.
+func (j *job) ruled() bool {
+	return j.tree.kid("rules") != nil || j.tree.kid("only") != nil || j.tree.kid("except") != nil
 }
 
 // stage is the place of a job's stage in the row of all; it is not known where a template

@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -54,9 +55,10 @@ func (r *run) repeated(u *use, j *job) bool {
 	return false
 }
 
-// open says whether a part of the use's reference is not known: it may differ from job to job.
+// open says whether a part of the use's reference is neither known nor one of GitLab's
+// variables: it may differ from job to job.
 func (u *use) open() bool {
-	return slices.ContainsFunc(u.pieces(), func(p piece) bool { return p.hole == unknown })
+	return slices.ContainsFunc(u.pieces(), func(p piece) bool { return p.hole != "" && !strings.HasPrefix(p.hole, "CI_") })
 }
 
 // pieces are those of a use's reference.
