@@ -69,16 +69,6 @@ func words(t *tree) []string {
 	return out
 }
 
-// shellEntry says whether the entrypoint is none, or a shell, which the
-// container gets anyway.
-func (s imageSpec) shellEntry() bool {
-	switch e := strings.Join(s.entrypoint, " "); e {
-	case "", "sh", "bash", "/bin/sh", "/bin/bash", "/bin/sh -c", "/bin/bash -c", "sh -c", "bash -c", "/usr/bin/env bash", "/usr/bin/env":
-		return true
-	}
-	return false
-}
-
 // contain writes a job anew so that its script runs in a container that the
 // job starts. why says what stands in the way.
 func (r *run) contain(s *site) (out []change, why string) {
@@ -129,6 +119,9 @@ func (r *run) contain(s *site) (out []change, why string) {
 	}
 	if s.image.name == "" || s.image.odd != "" {
 		return nil, "image: is not understood"
+	}
+	if why := s.image.entryOdd(); why != "" {
+		return nil, why
 	}
 	run := r.dockerRun(s)
 	if why := r.handDaemon(s, cmp.Or(tool, cleaner), append(slices.Clone(script), after...), &run); why != "" {
@@ -338,6 +331,7 @@ type container struct {
 	ofImage []string // those that say which image, and as whom
 	image   string
 	entry   []string // words of the entrypoint that go before the command
+	logsIn  bool     // the shell reads the profile first
 	name    string   // of a container that stays for after_script
 	before  []string // lines of the job before the container starts
 	first   []string // lines in the container before the job's own
@@ -346,6 +340,7 @@ type container struct {
 func (r *run) dockerRun(s *site) container {
 	c := container{image: `"` + s.image.name + `"`, ofImage: s.image.dockerFlags()}
 	c.flags, c.entry = s.image.entry()
+	_, c.logsIn = s.image.logsIn()
 	c.flags = append(c.flags, c.ofImage...)
 	return c
 }
@@ -359,22 +354,6 @@ const kept = "job"
 // its container, after_script takes the image as it is.
 func (c container) commit() string {
 	return "docker commit " + kept + " " + c.image + " || true"
-}
-
-// entry is the flag of docker run for the entrypoint, and the words of it that go
-// before the command. The runner gives its shell to an entrypoint as the command, so
-// one that is a shell is none.
-func (s imageSpec) entry() (flags, rest []string) {
-	switch {
-	case !s.hasEntry:
-		return nil, nil
-	case s.shellEntry():
-		return []string{`--entrypoint ""`}, nil
-	}
-	for _, w := range s.entrypoint[1:] {
-		rest = append(rest, quote(w))
-	}
-	return []string{"--entrypoint " + quote(s.entrypoint[0])}, rest
 }
 
 // dockerFlags are the flags of docker run for image:docker.

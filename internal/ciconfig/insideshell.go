@@ -35,14 +35,18 @@ const (
 
 // started is the command that starts the shell with a script, which follows -c directly,
 // as readers of docker run expect it, and the line of the script that comes first.
-func (k shellKind) started() (command, first string) {
+func (k shellKind) started(c container) (command, first string) {
+	flags := " -ec"
+	if c.logsIn {
+		flags = " -lec"
+	}
 	switch k {
 	case bashShell:
-		return "/bin/bash -ec", "set -o pipefail"
+		return "/bin/bash" + flags, "set -o pipefail"
 	case findShell:
-		return "$" + jobShell + " -ec", "if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi"
+		return "$" + jobShell + flags, "if (set -o pipefail) 2>/dev/null; then set -o pipefail; fi"
 	}
-	return "/bin/sh -ec", ""
+	return "/bin/sh" + flags, ""
 }
 
 // jobShell is the variable that has the shell of an image.

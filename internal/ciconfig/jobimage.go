@@ -200,7 +200,7 @@ func (r *run) ownImage(j *job) *site {
 	if !r.cfg.dockerSays("image", j.own, 0) {
 		check(j.tree.kid("image"))
 	}
-	s.image = r.spec(j.tree.kid("image"))
+	s.image = r.spec(j.tree.kid("image")).withEntry(r.entries[j.name])
 	if sv := j.tree.kid("services"); sv != nil && !r.cfg.dockerSays("services", j.own, 0) {
 		for _, n := range items(sv.node) {
 			if n = deref(n); n != nil {

@@ -49,6 +49,7 @@ func Rewrite(in Input) (*Result, error) {
 		return nil, err
 	}
 
+	names.entries = names.imageEntries()
 	images := names.next(files, changes)
 	if unfolded := images.unfold(); len(unfolded) > 0 {
 		if files, err = images.apply(unfolded); err != nil {
@@ -92,6 +93,7 @@ func (r *run) next(files []File, changes []change) *run {
 	in := *r.in
 	in.Files = files
 	n := newRun(&in, r)
+	n.entries = r.entries
 	for s := range r.quiet { // no change is made in them
 		if n.quiet == nil {
 			n.quiet = map[*source]bool{}

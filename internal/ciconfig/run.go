@@ -91,13 +91,14 @@ type run struct {
 	helmfiles        bool     // a job calls helmfile
 	chartKeys        []string // values that the templates of charts put in
 	bakeCalls        []bakeCall
-	expressions      int             // of HCL, evaluated so far
-	got              map[span][]text // see values
-	tagPuts          map[span]bool   // see readBeside
-	beside           map[string]bool // see readBeside
-	baseValues       map[span]bool   // see definesBase
-	slugged          *bool           // see slugs
-	gitTags          answer          // see releases
+	expressions      int                 // of HCL, evaluated so far
+	got              map[span][]text     // see values
+	tagPuts          map[span]bool       // see readBeside
+	beside           map[string]bool     // see readBeside
+	baseValues       map[span]bool       // see definesBase
+	slugged          *bool               // see slugs
+	gitTags          answer              // see releases
+	entries          map[string][]string // see imageEntries
 }
 
 type declared struct {

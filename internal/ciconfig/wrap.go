@@ -12,7 +12,10 @@ import (
 // script as a docker run.
 func (r *run) layout(s *site, c container, script, after []string) (out []change, why string) {
 	d, m := s.job.own.doc, s.job.own.node
-	kind := shellFor(append(append([]string{}, script...), after...))
+	kind := shellFor(slices.Concat(script, after))
+	if shell, ok := s.image.logsIn(); ok && shell == "bash" {
+		kind = bashShell
+	}
 	r.report("settings-not-passed", s.at, s.job.name).cause = "settings"
 	for _, j := range append([]*job{s.job}, s.users...) {
 		if name := lostWith(j); name != "" {
@@ -100,7 +103,7 @@ const maxLine = 104
 // started is the docker run of some commands, with the flags for their variables.
 func (c container) started(variables []string, kind shellKind, cmds []string) string {
 	flags := append(slices.Clone(c.flags), variables...)
-	shell, first := kind.started()
+	shell, first := kind.started(c)
 	line := "docker run --rm -i"
 	if c.name != "" {
 		line = "docker run --name " + c.name + " -i"
