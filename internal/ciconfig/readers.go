@@ -184,6 +184,22 @@ func variablesOf(text []byte) map[string]bool {
 
 func wordByte(c byte) bool { return nameByte(c) && c != '.' && c != '-' || c == '_' }
 
+// inHiddenList says whether the text ends in a list under a hidden key of a CI file. That is no
+// template, and what a job takes from it, by an alias or !reference, has been evaluated.
+func inHiddenList(text string) bool {
+	keys := topKey.FindAllStringIndex(text, -1)
+	if len(keys) == 0 {
+		return false
+	}
+	key := text[keys[len(keys)-1][0]:]
+	return hiddenList.MatchString(key)
+}
+
+var (
+	topKey     = regexp.MustCompile(`(?m)^[^\s#-]`)
+	hiddenList = regexp.MustCompile(`^\.[^:\n]+:([ \t]*&\S+)?[ \t]*(#.*)?\r?\n(\s*(#.*)?\n)*[ \t]*- `)
+)
+
 // reader looks at one place that names such a variable.
 func (r *run) reader(s *source, text string, i, end int, name string) {
 	from, to := s.line(i)
@@ -200,7 +216,7 @@ func (r *run) reader(s *source, text string, i, end int, name string) {
 		}
 		if !s.marked(at) && taggedBehind.MatchString(text[end:to]) {
 			severity := Warning
-			if r.visited[s.path] {
+			if r.visited[s.path] && !(isYAML(s.path) && inHiddenList(text[:at])) {
 				severity = Blocking
 			}
 			r.reportAs(severity, "text-left", span{s, at, from + len(strings.TrimRight(text[from:to], "\r\n"))}, "")
