@@ -124,6 +124,9 @@ func (r *run) contain(s *site) (out []change, why string) {
 		return nil, why
 	}
 	run := r.dockerRun(s)
+	if r.needsPrivileges(slices.Concat(script, after), 0) {
+		run.flags = append(run.flags, "--privileged")
+	}
 	if why := r.handDaemon(s, cmp.Or(tool, cleaner), append(slices.Clone(script), after...), &run); why != "" {
 		return nil, why
 	}
@@ -381,16 +384,14 @@ func predefinedLine(others []string) string {
 // givenByName finds the variables that $predefined holds.
 var givenByName = regexp.MustCompile(`^(CI|GITLAB|KUBE)[A-Z0-9_]*$`)
 
-// steering says whether a variable steers the runner or docker itself, not the
-// commands of a job. What docker in the container needs is in handDaemon.
-func steering(name string) bool {
-	for _, p := range []string{"GIT_", "DOCKER_", "FF_", "ARTIFACT_", "CACHE_", "TRANSFER_METER"} {
-		if strings.HasPrefix(name, p) {
-			return true
-		}
-	}
-	return false
-}
+// steering are variables for the runner or docker itself, not for the commands of a job. What
+// docker in the container needs is in handDaemon.
+// https://docs.gitlab.com/ci/runners/configure_runners/#configure-runner-behavior-with-variables
+// https://docs.docker.com/reference/cli/docker/#environment-variables
+var steering = regexp.MustCompile(`^(GIT_(STRATEGY|DEPTH|CHECKOUT|CLEAN_FLAGS|CLONE_PATH|CLONE_EXTRA_FLAGS|FETCH_EXTRA_FLAGS|SUBMODULE_[A-Z_]+)|` +
+	`DOCKER_(HOST|DRIVER|TLS_CERTDIR|TLS_VERIFY|TLS|CERT_PATH|AUTH_CONFIG|BUILDKIT|CONFIG|CONTEXT)|` +
+	`FF_(NETWORK_PER_BUILD|TIMESTAMPS|SCRIPT_SECTIONS|(USE|KUBERNETES|DISABLE|ENABLE|CMD)_[A-Z_]+)|` +
+	`CACHE_(COMPRESSION_LEVEL|COMPRESSION_FORMAT|FALLBACK_KEY|REQUEST_TIMEOUT)|ARTIFACT_(COMPRESSION_LEVEL|[A-Z_]*TIMEOUT)|TRANSFER_METER_FREQUENCY)$`)
 
 // environment are the -e flags for all other variables, which the pipeline and the known
 // settings define. maybe are those that the job may have or not: the ones of dotenv
@@ -400,7 +401,7 @@ func (r *run) environment(s *site, script []string) (flags, maybe []string) {
 	want, named := map[string]bool{}, r.named(script, 0)
 	put := func(names ...string) {
 		for _, n := range names {
-			if !steering(n) || slices.Contains(named, n) {
+			if !steering.MatchString(n) || slices.Contains(named, n) {
 				want[n] = true
 			}
 		}

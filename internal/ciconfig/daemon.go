@@ -153,7 +153,7 @@ func (r *run) takesOver(j *job) string {
 		return ""
 	}
 	for _, name := range vars.keys {
-		if was := had.kid(name); was != nil && own.kid(name) == nil && !steering(name) && was.value() != vars.kids[name].value() {
+		if was := had.kid(name); was != nil && own.kid(name) == nil && !steering.MatchString(name) && was.value() != vars.kids[name].value() {
 			return "its variable " + name
 		}
 	}

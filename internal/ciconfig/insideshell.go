@@ -221,3 +221,37 @@ func (r *run) named(script []string, depth int) []string {
 	}
 	return out
 }
+
+// privileges are commands that a container may only run with all rights: a job that has run
+// them had those, as the jobs of a runner for docker-in-docker do.
+// https://docs.docker.com/engine/containers/run/#runtime-privilege-and-linux-capabilities
+var privileges = map[string]bool{"mount": true, "umount": true, "losetup": true, "kpartx": true, "modprobe": true, "insmod": true, "sysctl": true, "swapon": true,
+	"iptables": true, "ip6tables": true, "nft": true, "unshare": true, "nsenter": true, "debootstrap": true, "mmdebstrap": true, "bwrap": true}
+
+// needsPrivileges says whether a script, or one of the repository that it runs, has such a
+// command.
+func (r *run) needsPrivileges(script []string, depth int) bool {
+	f, found := parseText(script), false
+	if f == nil {
+		return false
+	}
+	syntax.Walk(f, func(n syntax.Node) bool {
+		c, ok := n.(*syntax.CallExpr)
+		if !ok || len(c.Args) == 0 || found {
+			return !found
+		}
+		name := c.Args[0].Lit()
+		for _, a := range c.Args[1:] {
+			if name != "sudo" || strings.HasPrefix(a.Lit(), "-") {
+				break
+			}
+			name = a.Lit()
+		}
+		found = privileges[name]
+		for _, s := range r.calledScripts(c, depth) {
+			found = found || r.needsPrivileges(strings.Split(string(s.data), "\n"), depth+1)
+		}
+		return !found
+	})
+	return found
+}
