@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -77,7 +78,7 @@ func (d *machine) runIn(t *testing.T, dir, script string, env map[string]string,
 	}
 	r.Dir = dir
 	err = r.Run(t.Context(), f)
-	if _, ok := interp.IsExitStatus(err); err != nil && !ok {
+	if status := interp.ExitStatus(0); err != nil && !errors.As(err, &status) {
 		d.fault("script", err.Error())
 	}
 	return err
