@@ -280,7 +280,7 @@ func (c contained) read(project, dir string) (before, script, after []string, en
 			})
 		}
 	}
-	return linesIn(job["before_script"]), linesIn(job["script"]), linesIn(job["after_script"]), env
+	return list(job["before_script"]), list(job["script"]), list(job["after_script"]), env
 }
 
 // extended is a job with what its templates give it.
@@ -294,19 +294,6 @@ func extended(root map[string]any, name string) map[string]any {
 		maps.Copy(out, extended(root, p.(string)))
 	}
 	maps.Copy(out, own)
-	return out
-}
-
-// linesIn are the lines of a script, which may be lists of lists.
-func linesIn(script any) (out []string) {
-	switch s := script.(type) {
-	case string:
-		return []string{s}
-	case []any:
-		for _, x := range s {
-			out = append(out, linesIn(x)...)
-		}
-	}
 	return out
 }
 

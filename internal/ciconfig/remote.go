@@ -39,7 +39,7 @@ func (sh *shell) fedFile(c *command, i int) bool {
 
 // recordCopies remembers the files and folders that go to another machine.
 func (r *run) recordCopies(lits []string) {
-	if r.now == nil || lits[0] != "scp" && lits[0] != "rsync" {
+	if r.now == nil || len(lits) < 2 || lits[0] != "scp" && lits[0] != "rsync" {
 		return
 	}
 	for _, l := range lits[1 : len(lits)-1] {
