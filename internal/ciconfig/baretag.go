@@ -52,8 +52,12 @@ func bareTags(lits []string) (image int, tags []int) {
 	return 0, nil
 }
 
-// bareTagAt records a tag in one argument of a command for the image in another.
+// bareTagAt records a tag in one argument of a command for the image in another. An empty one,
+// of a variable that is not set, is none.
 func (r *run) bareTagAt(c *command, lits []string, image, arg int, tag text) {
+	if tag.String() == "" {
+		return
+	}
 	for _, ref := range r.references(c.args[image]) {
 		if !ref.own || ref.host || ref.joined || ref.start > 0 && ref.f.s[:ref.start] != "oci://" && !jibImage(lits, ref.f.s) {
 			continue
