@@ -93,7 +93,11 @@ func withKey(p string, content []byte) []byte {
 	if !isYAML(p) || !keyless(content) {
 		return content
 	}
-	return append(bytes.Clone(content), ".dropped: {}\n"...)
+	out := bytes.Clone(content)
+	if len(out) > 0 && lineBreak(out[len(out)-1:]) == 0 { // it would be a part of the comment there
+		out = append(out, '\n')
+	}
+	return append(out, ".dropped: {}\n"...)
 }
 
 // keyless says whether a file has nothing but blank lines and comments.
