@@ -157,6 +157,42 @@ func (c *cutting) empty() {
 		c.changes = append(kept, change{span: span{d.src, from, end}})
 		c.jobs = append(c.jobs, j)
 	}
+	c.hiddenKeys()
+}
+
+// hiddenKey is a hidden key in a file of which all jobs go.
+const hiddenKey = ".dropped"
+
+// hiddenKeys puts one in the place of the last job of each such file: GitLab makes no pipeline
+// of files of which an included one is empty, or no more than comments.
+func (c *cutting) hiddenKeys() {
+	for _, j := range c.jobs {
+		s := j.own.doc.src
+		left, last := bytes.Clone(s.data), -1
+		for i, x := range c.changes {
+			if x.src != s {
+				continue
+			}
+			copy(left[x.start:x.end], bytes.Repeat([]byte{'\n'}, x.end-x.start))
+			left = append(left, x.with...)
+			if last < 0 || x.start > c.changes[last].start {
+				last = i
+			}
+		}
+		if last >= 0 && keyless(left) {
+			c.changes[last].with = hiddenKey + ": {}" + s.eol()
+		}
+	}
+}
+
+// keyless says whether a file has nothing but blank lines and comments.
+func keyless(content []byte) bool {
+	for line := range bytes.Lines(content) {
+		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' && string(line) != "---" {
+			return false
+		}
+	}
+	return true
 }
 
 // idle says whether the entries that are left of a script only log in to a

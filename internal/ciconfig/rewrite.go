@@ -72,7 +72,7 @@ func Rewrite(in Input) (*Result, error) {
 		files = in.Files // half a rewrite helps nobody
 	}
 	for i, f := range in.Files {
-		if after := withKey(f.Path, files[i].Content); !bytes.Equal(files[i].Content, f.Content) {
+		if after := files[i].Content; !bytes.Equal(after, f.Content) {
 			res.Edits = append(res.Edits, Edit{Path: f.Path, Before: f.Content, After: after})
 		}
 	}
@@ -85,29 +85,6 @@ func Rewrite(in Input) (*Result, error) {
 	})
 	res.Findings = gathered(res.Findings)
 	return res, nil
-}
-
-// withKey is a file of YAML with a hidden key where all its jobs are gone: GitLab makes no pipeline
-// of files of which an included one is empty, or no more than comments.
-func withKey(p string, content []byte) []byte {
-	if !isYAML(p) || !keyless(content) {
-		return content
-	}
-	out := bytes.Clone(content)
-	if len(out) > 0 && lineBreak(out[len(out)-1:]) == 0 { // it would be a part of the comment there
-		out = append(out, '\n')
-	}
-	return append(out, ".dropped: {}\n"...)
-}
-
-// keyless says whether a file has nothing but blank lines and comments.
-func keyless(content []byte) bool {
-	for line := range bytes.Lines(content) {
-		if line = bytes.TrimSpace(line); len(line) > 0 && line[0] != '#' && string(line) != "---" {
-			return false
-		}
-	}
-	return true
 }
 
 // next is a run on what changes have made of the files. Where nothing changed it
