@@ -48,6 +48,10 @@ func (r *run) definitions() {
 				}
 				for _, ref := range r.references(val) {
 					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "variable " + name, role: textRole, expands: true, job: j}
+					if ref.own && ref.colon >= 0 {
+						colon, ok := ref.f.at(ref.colon)
+						u.unread = !ok || !covered[colon]
+					}
 					if name == applicationRepository && ref.own && ref.sep >= 0 && ref.colon < 0 && r.readsApplication() {
 						r.application(e, ch, val, j)
 						continue

@@ -305,7 +305,7 @@ func (c *cutting) flag(u *use) bool {
 func (u *use) flagOf() int {
 	name, _, joined := strings.Cut(u.lits[u.arg], "=")
 	switch prev := u.lits[max(u.arg-1, 0)]; {
-	case joined && (name == "--cache-from" || name == "--cache-to" || name == "--tag" || name == "--destination"):
+	case joined && (name == "-d" && u.lits[0] == "executor" || name == "--cache-from" || name == "--cache-to" || name == "--tag" || name == "--destination"):
 		return u.arg
 	case prev == "--cache-from" || prev == "--cache-to" || prev == "-t" || prev == "--tag" || prev == "--destination", prev == "-d" && u.lits[0] == "executor":
 		return u.arg - 1

@@ -192,7 +192,7 @@ func (r *run) mayBePushed(cluster []*movings) {
 	for _, g := range cluster {
 		for _, u := range g.all {
 			by := u.unseenBy()
-			if by == "" || !u.toPush && slices.ContainsFunc(r.uses, func(v *use) bool { return v.push && v.ref.own && v.ref.name() == g.name }) {
+			if by == "" {
 				continue
 			}
 			why := "no job is seen to push it, and " + by + " may"
@@ -208,6 +208,8 @@ func (r *run) mayBePushed(cluster []*movings) {
 // template or a component that could not be read; "" for none.
 func (u *use) unseenBy() string {
 	switch {
+	case u.unread && !scanned(u.command):
+		return "what reads the " + u.command + ", which was not seen,"
 	case u.role != unclearRole || u.document || buildArg(u):
 	case u.cmd != nil:
 		return u.lits[0]
@@ -217,6 +219,12 @@ func (u *use) unseenBy() string {
 		return "what is included, which could not be read,"
 	}
 	return ""
+}
+
+// scanned says whether a variable names an image for one of GitLab's own scanners.
+// https://docs.gitlab.com/user/application_security/container_scanning/
+func scanned(variable string) bool {
+	return variable == "variable CS_IMAGE" || variable == "variable DOCKER_IMAGE"
 }
 
 // asTheyWere forgets what an attempt would have made of a cluster's tags.

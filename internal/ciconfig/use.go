@@ -42,6 +42,7 @@ type use struct {
 	applied   []applying // the commands that are going to do that
 	value     string     // in a file of YAML, the keys that lead to it: image.tag
 	overruled bool       // what stands there is replaced: a default by each reader seen, an image by kubectl
+	unread    bool       // a variable that nothing visible reads
 	settled   bool       // handled elsewhere, no change of its own
 	bad       Code       // why it stays as it is
 }
@@ -70,6 +71,9 @@ func (u *use) place() span {
 
 // commandUses records the references in the words of a command.
 func (r *run) commandUses(sh *shell, c *command, name string) {
+	if same, ok := sameTools[name]; ok {
+		name = same
+	}
 	lits := c.lits
 	if len(lits) == 0 || lits[0] != name {
 		lits = append([]string{name}, lits[min(1, len(lits)):]...)
@@ -307,15 +311,6 @@ func isLogin(lits []string) bool {
 	return false
 }
 
-// imageTools are commands whose arguments are image references.
-var imageTools = map[string]bool{
-	"docker": true, "podman": true, "buildah": true, "nerdctl": true, "skopeo": true, "crane": true, "regctl": true,
-	"executor": true, "kubectl": true, "oc": true, "trivy": true, "grype": true, "syft": true, "cosign": true, "dive": true,
-	"docker-compose": true, "kustomize": true, "container-structure-test": true, "hadolint": true, "notation": true, "img": true,
-	"build-push": true, "snyk": true, "k3d": true, "kind": true, "buildctl": true, "buildctl-daemonless.sh": true, "deploy": true, "dockle": true, "manifest-tool": true,
-	"oras": true, "flux": true, "pack": true,
-}
-
 var textTools = map[string]bool{
 	"echo": true, "printf": true, "sed": true, "grep": true, "cat": true, "tee": true, "curl": true, "jq": true, "yq": true, "test": true, "[": true, ":": true,
 }
@@ -373,106 +368,6 @@ func listsImages(lits []string) bool {
 	case "docker", "podman", "nerdctl", "buildah":
 		words := strings.Fields(verb(lits))
 		return len(words) > 1 && words[1] == "images" || len(words) > 2 && words[1] == "image" && (words[2] == "ls" || words[2] == "list")
-	}
-	return false
-}
-
-// pushes says whether the argument names an image that the command pushes.
-func pushes(lits []string, i int, arg, all string) bool {
-	prev := lits[max(i-1, 0)]
-	switch lits[0] {
-	case "docker", "podman", "nerdctl", "img", "buildah":
-		if len(lits) < 2 {
-			return false
-		}
-		if strings.Contains(all, " push ") && !strings.Contains(all, " build ") && !strings.Contains(all, " bake ") {
-			source, ok := pushSource(lits)
-			return !ok || i != source
-		}
-		if strings.Contains(all, " imagetools create ") {
-			return prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag=")
-		}
-		if strings.Contains(all, " --push ") || strings.Contains(all, "push=true") || outputs(lits) {
-			if key, _, _ := strings.Cut(strings.TrimPrefix(arg, "--set="), "="); prev == "--set" || strings.HasPrefix(arg, "--set=") {
-				return strings.HasSuffix(key, ".tags") // of a target of bake
-			}
-			for _, other := range []string{"--build-arg", "--cache-from", "--cache-to", "--build-context", "--label"} {
-				if prev == other || strings.HasPrefix(arg, other) {
-					return false
-				}
-			}
-			return true // a tag, perhaps together with its flag out of a variable
-		}
-	case "buildctl", "buildctl-daemonless.sh":
-		return strings.Contains(arg, "push=true") && cacheOf(arg, prev) == ""
-	case "mvn", "mvnw", "gradle", "gradlew":
-		return jibImage(lits, arg) && !strings.Contains(all, "dockerBuild")
-	case "executor":
-		if strings.Contains(all, " --no-push ") || strings.Contains(all, " --no-push=true ") {
-			return false
-		}
-		return prev == "--destination" || prev == "-d" || strings.HasPrefix(arg, "--destination=")
-	case "skopeo":
-		return strings.Contains(all, " copy ") && i == len(lits)-1
-	case "crane":
-		switch {
-		case len(lits) < 3:
-			return false
-		case lits[1] == "push", lits[1] == "copy", lits[1] == "cp":
-			return i == 3
-		case lits[1] == "append", lits[1] == "mutate", lits[1] == "rebase", lits[1] == "flatten", lits[1] == "index":
-			return prev == "-t" || prev == "--tag" || prev == "--new_tag" || strings.HasPrefix(arg, "--tag=") || strings.HasPrefix(arg, "--new_tag=")
-		}
-	case "regctl":
-		return strings.Contains(all, " copy ") && i == len(lits)-1
-	case "oras", "flux":
-		return len(lits) > 2 && lits[1] == "push" && !strings.HasPrefix(prev, "--")
-	case "pack":
-		return strings.Contains(all, " --publish ") && (i == 2 || prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag="))
-	}
-	return copiesOut(lits) && strings.HasPrefix(arg, "docker://")
-}
-
-// copiesOut says whether a command is the program by which nix2container copies the image
-// that it has built to a registry.
-// https://github.com/nlewo/nix2container#nix2containerbuildimage
-func copiesOut(lits []string) bool {
-	return len(lits) > 1 && (lits[0] == "copy-to" || lits[0] == "nix" && lits[1] == "run" && len(lits) > 2 && strings.HasSuffix(lits[2], ".copyTo"))
-}
-
-// pushSource is the place of the local image in a push that names where it goes, too:
-// buildah push IMAGE docker://DESTINATION.
-func pushSource(lits []string) (source int, ok bool) {
-	if lits[0] != "buildah" && lits[0] != "podman" {
-		return 0, false
-	}
-	var names []int
-	for i := slices.Index(lits, "push") + 1; i > 0 && i < len(lits); i++ {
-		switch l := lits[i]; {
-		case pushValues[l]:
-			i++
-		case !strings.HasPrefix(l, "-"):
-			names = append(names, i)
-		}
-	}
-	if len(names) != 2 {
-		return 0, false
-	}
-	return names[0], true
-}
-
-// pushValues are the flags of buildah push and podman push that take a value.
-// https://github.com/containers/buildah/blob/main/docs/buildah-push.1.md
-var pushValues = map[string]bool{"--authfile": true, "--cert-dir": true, "--compression-format": true, "--compression-level": true, "--creds": true, "--digestfile": true,
-	"--encrypt-layer": true, "--encryption-key": true, "--format": true, "-f": true, "--retry": true, "--retry-delay": true, "--sign-by": true, "--sign-passphrase-file": true}
-
-// outputs says whether a build's output is the registry, other than its cache.
-func outputs(lits []string) bool {
-	for i, l := range lits {
-		flag, _, joined := strings.Cut(l, "=")
-		if (flag == "-o" || flag == "--output") && (joined && strings.Contains(l, "type=registry") || !joined && i+1 < len(lits) && strings.Contains(lits[i+1], "type=registry")) {
-			return true
-		}
 	}
 	return false
 }
