@@ -190,9 +190,10 @@ func pushesOf(cluster []*movings) (pushes []*use) {
 // is not understood, or was not seen, gets them.
 func (r *run) mayBePushed(cluster []*movings) {
 	for _, g := range cluster {
+		prints := slices.ContainsFunc(g.all, func(u *use) bool { return u.toPush })
 		for _, u := range g.all {
 			by := u.unseenBy()
-			if by == "" {
+			if by == "" || prints && !u.toPush || u.unread && r.pushesName(g.name) { // or nobody needs the variable any more
 				continue
 			}
 			why := "no job is seen to push it, and " + by + " may"
@@ -202,6 +203,11 @@ func (r *run) mayBePushed(cluster []*movings) {
 			r.reportWhy(Warning, "moving-tag", u.place(), u.ref.String(), why)
 		}
 	}
+}
+
+// pushesName says whether something pushes an image, under whatever tag.
+func (r *run) pushesName(name string) bool {
+	return slices.ContainsFunc(r.uses, func(u *use) bool { return u.push && u.ref.own && u.ref.name() == name })
 }
 
 // unseenBy is what gets an image and may push it, as nobody knows what it does: a program, a
