@@ -39,6 +39,7 @@ func (r *run) definitions() {
 				continue
 			}
 			for _, val := range e.expand(ch, v.doc) {
+				r.quarkusGroup(name, ch.span(0, len(ch.text)), val)
 				if j != nil && outside(j.tree.kid("trigger")) {
 					r.handedOut(ch.span(0, len(ch.text)), []text{val}, "trigger")
 					r.handTag(ch.span(0, len(ch.text)), append(text{{text: name + "="}}, val...), true)

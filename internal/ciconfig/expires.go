@@ -274,7 +274,7 @@ func cacheFlag(u *use) string {
 func cacheOf(arg, before string) string {
 	for _, l := range []string{arg, before} {
 		flag, _, _ := strings.Cut(l, "=")
-		if flag == "--cache-from" || flag == "--cache-to" || flag == "--import-cache" || flag == "--export-cache" {
+		if flag == "--cache-from" || flag == "--cache-to" || flag == "--import-cache" || flag == "--export-cache" || flag == "--cache-image" {
 			return flag
 		}
 	}

@@ -239,6 +239,12 @@ func (r *run) baseChange(u *use) bool {
 	for i := ref.start; i < ref.base; i++ {
 		literal = literal || f.off[i] >= 0 && f.s[i] != '/'
 	}
+	if u.threefold {
+		if literal || !r.namedByPath() {
+			u.bad = "base-composed"
+		}
+		return u.bad == ""
+	}
 	from, to := first.at, last.at
 	if f.off[ref.start] >= 0 {
 		from, _ = f.at(ref.start)

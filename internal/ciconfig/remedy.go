@@ -17,6 +17,9 @@ func (r *run) isManifest(p string) bool {
 // byHand is what to write where a manifest, or a chart's values, hold an image that no job
 // sets, or "".
 func (r *run) byHand(u *use) string {
+	if u.threefold && u.bad == "base-composed" {
+		return "write $CI_REGISTRY for the registry and $CI_PROJECT_PATH for the path, with what stands behind it as a prefix of the tag: name-tag"
+	}
 	terraform := u.command == "file" && path.Ext(u.at.path()) == ".tf"
 	if u.bad != "literal-in-file" || u.command != "manifest" && u.command != "values" && !terraform || u.overruled {
 		return ""

@@ -42,6 +42,7 @@ type use struct {
 	applied   []applying // the commands that are going to do that
 	value     string     // in a file of YAML, the keys that lead to it: image.tag
 	overruled bool       // what stands there is replaced: a default by each reader seen, an image by kubectl
+	threefold bool       // three values that it joins: registry, repository and tag
 	unread    bool       // a variable that nothing visible reads
 	settled   bool       // handled elsewhere, no change of its own
 	bad       Code       // why it stays as it is
@@ -105,6 +106,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	}
 	r.recordAutoDeploy(c, lits)
 	r.ko(sh, c, lits)
+	r.registriesApart(sh, c, lits)
 	r.foreign(c, lits)
 	if !slices.ContainsFunc(c.args, r.mentions) {
 		return
