@@ -153,10 +153,18 @@ func (r *run) look() {
 		}
 		for _, hands := range []bool{true, false} { // what a job hands on is known to those behind it
 			for _, j := range jobs {
-				if hands == r.cfg.handsOver(j) && (!j.hidden || !used[j.own.node]) {
+				if !j.hidden && hands == r.cfg.handsOver(j) {
 					r.job(j)
 					r.handOn(j)
 				}
+			}
+		}
+	})
+	r.each(func() {
+		for _, j := range r.cfg.jobs() {
+			if j.hidden && !used[j.own.node] && !r.referenced(j) {
+				r.job(j)
+				r.handOn(j)
 			}
 		}
 	})
@@ -201,6 +209,16 @@ func (r *run) overridden(j *job) bool {
 		}
 	}
 	return false
+}
+
+// referenced says whether jobs have all of the image and the scripts of a template: what they
+// take by !reference has been looked at with their own variables.
+func (r *run) referenced(j *job) bool {
+	has := j.own.kid("image") != nil
+	for _, key := range []string{"before_script", "script", "after_script"} {
+		has = has || len(r.cfg.lines(j.own.kid(key))) > 0
+	}
+	return has && !r.overridden(j)
 }
 
 // job evaluates all that a job says about images.
