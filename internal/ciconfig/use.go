@@ -151,7 +151,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			case written:
 				r.half(u)
 			}
-			if sed && r.searched(u) {
+			if sed && r.searched(u) || namesFile(run, at, c.lit(i)) {
 				continue
 			}
 			r.inColumns(sh, u)
@@ -360,6 +360,25 @@ func argRole(lits []string, i int, arg, all string) role {
 		return imageRole
 	}
 	return unclearRole
+}
+
+// fileFlags are those of image tools behind which a file stands.
+var fileFlags = map[string]bool{
+	"-o": true, "--output": true, "--input": true, "--iidfile": true, "--metadata-file": true,
+	"--digest-file": true, "--digestfile": true, "--tar-path": true, "--tarPath": true,
+}
+
+// namesFile says whether an argument of an image tool is a file, such as the archive of an
+// image, which may be named like one.
+func namesFile(lits []string, i int, arg string) bool {
+	flag, value, joined := strings.Cut(arg, "=")
+	if !strings.HasPrefix(arg, "-") || !joined {
+		if i == 0 {
+			return false
+		}
+		flag, value = lits[i-1], arg
+	}
+	return imageTools[lits[0]] && fileFlags[flag] && !strings.Contains(value, "=") // type=image,name=
 }
 
 // listsImages says whether a command lists the images that the machine has. Their
