@@ -25,6 +25,14 @@ func Rewrite(in Input) (*Result, error) {
 		names = again
 		names.look()
 	}
+	if len(names.sedSlashes) > 0 {
+		files, err := names.apply(names.sedSlashes)
+		if err != nil {
+			return nil, err
+		}
+		names = names.next(files, names.sedSlashes)
+		names.look()
+	}
 	changes := names.plan()
 	names.judge(changes)
 	names.readers()
@@ -152,6 +160,9 @@ func (r *run) judge(changes []change) {
 		case ref.host && r.beginsImages(u):
 			r.reportWhy(Blocking, "base-composed", u.place(), "", "sed puts the old registry where images begin, which the pipeline pushes to ECR").
 				Remedy = "put $CI_REGISTRY there, with the part of the path that stands behind it now"
+		case ref.host && r.behindBackslashes(ref):
+			r.reportWhy(Blocking, "text-left", u.place(), "", "its slashes stand behind backslashes").
+				Remedy = "let the command have another delimiter, as in s|…|…|, and write $CI_REGISTRY_IMAGE:name-tag"
 		case ref.host:
 			r.report("old-host", u.place(), "")
 		case !ref.own && strings.ContainsRune(ref.f.s[ref.start:ref.nameEnd], gap):

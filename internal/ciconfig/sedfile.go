@@ -122,6 +122,7 @@ func (r *run) filesNamed(sh *shell, word string) (out []*source) {
 // sedSubstitution is one command s of sed.
 type sedSubstitution struct {
 	from, to int    // what it looks for, in the script
+	last     int    // the delimiter behind what it puts in
 	word     string // the same, where it is a plain word
 	pattern  *regexp.Regexp
 	value    text
@@ -163,7 +164,7 @@ func sedScript(f *flat, extended bool) (out []sedSubstitution, ok bool) {
 		if last < 0 || from == to || slices.ContainsFunc(f.off[from:to], func(off int32) bool { return off < 0 }) {
 			return nil, false
 		}
-		sub := sedSubstitution{from: from, to: to, value: f.cut(to+1, last)}
+		sub := sedSubstitution{from: from, to: to, last: last, value: f.cut(to+1, last)}
 		if sub.pattern, sub.word, ok = sedPattern(s[from:to], delimiter, extended); !ok {
 			return nil, false
 		}

@@ -86,6 +86,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordSetTags(c, lits)
 	r.recordSetImage(lits)
 	r.recordApplied(sh, c, lits)
+	r.recordSedSlashes(c, lits)
 	r.recordSedRun(sh, c, lits)
 	r.recordSedElsewhere(sh, c, lits)
 	sed := r.recordSed(sh, c, lits)
