@@ -185,7 +185,7 @@ func styled(in Input, style restyle) (out Input, ok bool) {
 		if !isYAML(f.Path) {
 			continue
 		}
-		docs, err := parseYAML(f.Content)
+		docs, err := libraryYAML(f.Content) // with its comments
 		if err != nil || len(docs) == 0 {
 			return out, false
 		}
