@@ -15,6 +15,7 @@ import (
 func (r *run) documents() {
 	e := r.everyone()
 	baked := r.bakes(e)
+	var idle map[*source]bool // scripts that nobody runs, and that say nothing of images
 	for _, f := range r.in.Files {
 		s := r.files[f.Path]
 		mark := len(r.uses)
@@ -33,6 +34,12 @@ func (r *run) documents() {
 		case isShell(s) && len(s.data) > maxFile:
 			r.report("file-too-large", span{s, 0, 0}, "")
 		case isShell(s):
+			if idle == nil {
+				idle = r.quiets(toolWords)
+			}
+			if idle[s] {
+				continue
+			}
 			newShell(r, e).script(s.whole())
 		case !otherPipeline(f.Path) && isYAML(untemplated(f.Path)) && r.manifest(s, e):
 		default:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -12,86 +13,119 @@ import (
 // variable that leads to it, nor a tool that handles images or fills in files, and
 // that run no other script of the repository which does.
 
-// loudWords are what a script says that has to do with images or with what is
-// deployed.
-var loudWords = regexp.MustCompile(`(?i)registry|image|docker|podman|buildah|nerdctl|skopeo|crane|regctl|kaniko|executor|buildctl|compose|\bbake\b|helm|kubectl|kustomize|\boc\b|envsubst|deploy|trivy|grype|syft|cosign|dotenv|\.env\b|GITLAB_ENV`)
+// toolWords are what a script says, in small letters, that handles images or fills in files.
+// One that no job runs, and that says nothing of these, of the registry or of a variable that
+// leads to it, says nothing of images.
+var toolWords = []string{"registry", "docker", "podman", "buildah", "nerdctl", "skopeo", "crane", "regctl", "kaniko", "buildctl", "compose", "helm",
+	"kubectl", "kustomize", "envsubst", "trivy", "grype", "syft", "cosign", ".env", "dotenv", "gitlab_env"}
+
+// loudWords are what a script of a job says that has to do with images or with what is deployed.
+var loudWords = append([]string{"image", "executor", "bake", "deploy"}, toolWords...)
+
+// says says whether a text has one of the words, or calls oc.
+func says(text string, words []string) bool {
+	text = strings.ToLower(text)
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) }) || callsOC.MatchString(text)
+}
+
+var callsOC = regexp.MustCompile(`\boc\b`)
 
 // runsFile is a script that is named with a variable in it: "ci-${1}.sh".
 var runsFile = regexp.MustCompile(`[\w./${}"'@*:-]*\$[\w./${}"'@*:-]*`)
 
 // runsVariable is a script whose name is not to be told.
-var runsVariable = regexp.MustCompile("(?m)(^|[\\s;&|(`])(\\.|source|bash|sh|exec)\\s+[\"']?\\$\\{?(\\w+)\\}?[\"']?(\\s|;|$)")
+var runsVariable = regexp.MustCompile("(^|[\\s;&|(`])(\\.|source|bash|sh|exec)\\s+[\"']?\\$\\{?(\\w+)\\}?[\"']?(\\s|;|$)")
+
+// loopsOver are the variables of loops over scripts that are named.
+var loopsOver = regexp.MustCompile(`\bfor\s+(\w+)\s+in\s[^;\n]*\.(sh|bash)\b`)
 
 var anyVariable = regexp.MustCompile(`\$\{[^}]*\}|\$[\w@*]`)
 
-// quiets finds the shell files that say nothing of images.
-func (r *run) quiets() map[*source]bool {
+// quiets finds the shell files that say nothing of images, by the words of those that do.
+func (r *run) quiets(words []string) map[*source]bool {
 	loud := map[*source]bool{}
-	var shells []*source
+	quiet := map[*source]*caller{}
 	tainted := r.tainted()
 	for _, f := range r.in.Files {
 		s := r.files[f.Path]
 		if s == nil || !isShell(s) {
 			continue
 		}
-		shells = append(shells, s)
 		text := string(s.data)
-		loud[s] = len(s.data) > maxFile || loudWords.MatchString(text) || strings.Contains(text, r.in.Project.OldHost)
-		for _, name := range tainted {
-			loud[s] = loud[s] || strings.Contains(text, name)
+		if len(s.data) > maxFile || says(text, words) || strings.Contains(text, r.in.Project.OldHost) ||
+			slices.ContainsFunc(tainted, func(name string) bool { return strings.Contains(text, name) }) {
+			loud[s] = true
+		} else {
+			quiet[s] = newCaller(text)
 		}
 	}
-	for grown := true; grown; {
+	for grown := len(loud) > 0; grown; {
 		grown = false
-		for _, s := range shells {
-			if !loud[s] && reaches(s, loud) {
+		for s, c := range quiet {
+			if c.reaches(loud) {
+				delete(quiet, s)
 				loud[s], grown = true, true
 			}
 		}
 	}
 	out := map[*source]bool{}
-	for _, s := range shells {
-		if !loud[s] {
-			out[s] = true
-		}
+	for s := range quiet {
+		out[s] = true
 	}
 	return out
 }
 
-// reaches says whether a script may run one of the others: it names it, or names a
-// script by a variable that may be it.
-func reaches(s *source, others map[*source]bool) bool {
-	text := string(s.data)
-	words := map[string]bool{}
+// caller is what a script says of others that it may run.
+type caller struct {
+	words    map[string]bool
+	patterns []string // names with variables in them
+	open     bool     // one of which nothing is known
+}
+
+func newCaller(text string) *caller {
+	c := &caller{words: map[string]bool{}}
 	for _, word := range strings.FieldsFunc(text, func(c rune) bool { return strings.ContainsRune(" \t\r\n\"'`=();&|<>{}$", c) }) {
-		words[word] = true
+		c.words[word] = true
 		if i := strings.LastIndexByte(word, '/'); i >= 0 {
-			words[word[i:]] = true
+			c.words[word[i:]] = true
 		}
 	}
-	open := false
-	for _, m := range runsVariable.FindAllStringSubmatch(text, -1) { // unless it goes through files that are named
-		open = open || !regexp.MustCompile(`\bfor\s+`+m[3]+`\s+in\s[^;\n]*\.(sh|bash)\b`).MatchString(text)
+	named := map[string]bool{}
+	for _, m := range loopsOver.FindAllStringSubmatch(text, -1) {
+		named[m[1]] = true
 	}
-	var patterns []string
-	for _, word := range runsFile.FindAllString(text, -1) {
-		word = anyVariable.ReplaceAllString(strings.NewReplacer(`"`, "", "'", "").Replace(word), "*")
-		if strings.HasSuffix(word, ".sh") || strings.HasSuffix(word, ".bash") {
-			patterns = append(patterns, known(word))
-		}
-	}
-	for o, is := range others {
-		if !is || o == s {
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, "$") {
 			continue
 		}
-		if open {
-			return true
+		for _, m := range runsVariable.FindAllStringSubmatch(line, -1) { // unless it goes through files that are named
+			c.open = c.open || !named[m[3]]
 		}
+		if !strings.Contains(line, ".sh") && !strings.Contains(line, ".bash") {
+			continue
+		}
+		for _, word := range runsFile.FindAllString(line, -1) {
+			word = strings.NewReplacer(`"`, "", "'", "").Replace(word)
+			if strings.HasSuffix(word, ".sh") || strings.HasSuffix(word, ".bash") {
+				c.patterns = append(c.patterns, known(anyVariable.ReplaceAllString(word, "*")))
+			}
+		}
+	}
+	return c
+}
+
+// reaches says whether the script may run one of the others: it names it, or names a
+// script by a variable that may be it.
+func (c *caller) reaches(others map[*source]bool) bool {
+	if c.open {
+		return true
+	}
+	for o := range others {
 		base := path.Base(o.path)
-		if words["/"+base] || strings.Contains(base, ".") && words[base] {
+		if c.words["/"+base] || strings.Contains(base, ".") && c.words[base] {
 			return true
 		}
-		for _, p := range patterns {
+		for _, p := range c.patterns {
 			parts := strings.Split(o.path, "/")
 			last := parts[max(0, len(parts)-1-strings.Count(p, "/")):]
 			if ok, err := path.Match(p, strings.Join(last, "/")); ok || err != nil {
@@ -154,7 +188,7 @@ func (sh *shell) silent(src *source, c *command, i int) bool {
 		return false
 	}
 	for k := i + 1; k < len(c.args); k++ {
-		if s := c.lit(k); sh.run.mentions(c.args[k]) || loudWords.MatchString(s) || strings.HasSuffix(s, ".sh") {
+		if s := c.lit(k); sh.run.mentions(c.args[k]) || says(s, loudWords) || strings.HasSuffix(s, ".sh") {
 			return false
 		}
 	}

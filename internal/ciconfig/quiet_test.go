@@ -31,6 +31,7 @@ func TestQuiet(t *testing.T) {
 		"runs a script by a variable":    {map[string]string{"noise.sh": noise("sh $1"), "push.sh": "docker push $CI_REGISTRY_IMAGE/web:1\n"}, true},
 		"runs a script by a part":        {map[string]string{"noise.sh": noise("./pu${1}h.sh"), "push.sh": "docker push $CI_REGISTRY_IMAGE/web:1\n"}, true},
 		"runs scripts of another folder": {map[string]string{"noise.sh": noise("./tests/${1}.sh"), "ci/push.sh": "docker push $CI_REGISTRY_IMAGE/web:1\n"}, false},
+		"is run by nobody":               {map[string]string{"noise.sh": "true\n", "m4/ltmain.sh": noise("echo DEPLOY the image")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

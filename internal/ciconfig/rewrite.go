@@ -21,7 +21,7 @@ func Rewrite(in Input) (*Result, error) {
 	names.look()
 	if names.truncated {
 		again := newRun(&in, names)
-		again.quiet = names.quiets()
+		again.quiet = names.quiets(loudWords)
 		names = again
 		names.look()
 	}
