@@ -85,14 +85,14 @@ func (r *run) tagsAlone() {
 		if !u.ref.own || u.ref.sep < 0 || u.ref.colon < 0 || u.bad != "" || u.settled {
 			continue
 		}
-		for i := u.ref.colon + 1; i < u.ref.tagEnd; i++ {
+		for i := u.ref.colon + 1; i < u.ref.tagEnd && (u.job == nil || u.document || u.away); i++ {
 			for _, s := range u.ref.f.via(i) {
 				read[expandedName(s)] = true
 			}
 			read[u.ref.f.t[u.ref.f.piece[i]].hole] = true
 		}
 		reported[tagOf(u)] = reported[tagOf(u)] || known[u.ref.name()]
-		if tag := tagOf(u); u.push && u.style != thirdStyle && strings.Contains(tag, "${") && eachTime.MatchString(tag) && !slices.Contains(images[tag], u.ref.String()) {
+		if tag := tagOf(u); u.push && u.style != thirdStyle && strings.Contains(tag, "${") && (eachTime.MatchString(tag) || r.gitTag(u)) && !slices.Contains(images[tag], u.ref.String()) {
 			images[tag] = append(images[tag], u.ref.String())
 		}
 	}
@@ -107,6 +107,9 @@ func (r *run) tagsAlone() {
 		if slices.ContainsFunc(r.after, func(c change) bool { return c.within(h.at) }) {
 			continue // the flag sets the repository too
 		}
+		if r.readBack(h.at) {
+			continue
+		}
 		for _, tag := range sortedKeys(images) {
 			if !reported[tag] && r.alone(h, tag, read) {
 				for _, image := range images[tag] {
@@ -117,8 +120,46 @@ func (r *run) tagsAlone() {
 	}
 }
 
+// readBack says whether an image has its tag from a place: a job reads the file that one
+// has written there.
+func (r *run) readBack(at span) bool {
+	in := func(s span) bool { return s.src == at.src && at.start <= s.start && s.end <= at.end }
+	return slices.ContainsFunc(r.uses, func(u *use) bool {
+		for i := u.ref.colon + 1; u.ref.own && u.ref.colon >= 0 && i < u.ref.tagEnd; i++ {
+			if !in(u.at) && (in(u.ref.f.t[u.ref.f.piece[i]].at) || slices.ContainsFunc(u.ref.f.via(i), in)) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// recordComposedElsewhere remembers the tags that a job has for a file of compose which is
+// not in the repository.
+func (r *run) recordComposedElsewhere(sh *shell, c *command, lits []string) {
+	files := composeFiles(lits)
+	if r.now == nil || sh.away || files == nil || !slices.ContainsFunc(lits, func(l string) bool { return l == "up" || l == "run" || l == "deploy" }) {
+		return
+	}
+	for _, f := range r.in.Files {
+		if slices.ContainsFunc(files, func(name string) bool {
+			return strings.Contains(name, "$") || f.Path == name || strings.HasSuffix(f.Path, "/"+name) || strings.HasSuffix(name, "/"+f.Path)
+		}) {
+			return
+		}
+	}
+	for _, name := range slices.Concat(sortedKeys(sh.vars.above(nil)), sortedKeys(sh.env.defs)) {
+		vals, _ := sh.lookup(name)
+		for _, v := range vals {
+			if strings.HasSuffix(strings.ToUpper(name), "TAG") {
+				r.handTag(c.at, append(text{{text: name + "="}}, v...), true)
+			}
+		}
+	}
+}
+
 // alone says whether a text hands on a tag alone; read are the variables that own
-// references in the files take their tags from.
+// references in files which no job runs take their tags from.
 func (r *run) alone(h handedTag, tag string, read map[string]bool) bool {
 	for at := 0; ; {
 		i := strings.Index(h.text[at:], tag)
