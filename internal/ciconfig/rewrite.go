@@ -39,6 +39,7 @@ func Rewrite(in Input) (*Result, error) {
 	names.newVariables(changes)
 	names.sedMisses(changes)
 	names.sedWrites()
+	names.namesBehind()
 	names.tagsAlone()
 	names.otherCase()
 	names.loginsKept(changes)

@@ -78,6 +78,7 @@ type run struct {
 	patterns         map[string]bool // how words of scripts begin that are patterns
 	applied          []applying      // what kubectl applies
 	sedEdits         []sedEdit
+	sedComputed      []sedComputed
 	sedSlashes       []change // that give scripts of sed another delimiter
 	sedRuns          []sedRun
 	sedsElsewhere    []sedElsewhere

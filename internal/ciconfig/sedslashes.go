@@ -18,7 +18,11 @@ func (r *run) recordSedSlashes(c *command, lits []string) {
 		return
 	}
 	for _, a := range c.args {
-		if f := r.flatten(a); strings.Contains(f.s, r.in.Project.OldHost+`\/`) {
+		f := r.flatten(a)
+		if strings.Contains(f.s, string(gap)+`\/`) {
+			r.sedComputed = append(r.sedComputed, sedComputed{c.at, f})
+		}
+		if r.slashed(f.s) {
 			for _, ch := range r.withoutSlashes(f) {
 				if !slices.Contains(r.sedSlashes, ch) {
 					r.sedSlashes = append(r.sedSlashes, ch)
@@ -26,6 +30,13 @@ func (r *run) recordSedSlashes(c *command, lits []string) {
 			}
 		}
 	}
+}
+
+// slashed says whether the old registry, or the project's path in it, is written with
+// backslashes before its slashes.
+func (r *run) slashed(s string) bool {
+	p := r.in.Project
+	return strings.Contains(s, p.OldHost+`\/`) || strings.Contains(s, strings.ReplaceAll(p.Path, "/", `\/`))
 }
 
 // withoutSlashes gives the substitutions of a script that name the old registry another
@@ -46,7 +57,7 @@ func (r *run) withoutSlashes(f *flat) (out []change) {
 	for _, sub := range subs {
 		all := f.s[sub.from:sub.last]
 		free := strings.IndexFunc("|#,", func(c rune) bool { return !strings.ContainsRune(all, c) })
-		if f.s[sub.to] != '/' || free < 0 || !strings.Contains(all, r.in.Project.OldHost+`\/`) {
+		if f.s[sub.to] != '/' || free < 0 || !r.slashed(all) {
 			continue
 		}
 		for _, i := range []int{sub.from - 1, sub.to, sub.last} {
@@ -75,4 +86,28 @@ func (r *run) behindBackslashes(ref *reference) bool {
 	path := strings.ReplaceAll(ref.f.s[ref.start:], `\/`, "/")
 	return strings.HasPrefix(ref.f.s[ref.end:], `\/`) && strings.HasPrefix(path, p.OldHost+"/"+p.Path) &&
 		slices.ContainsFunc(r.uses, func(u *use) bool { return u.push && u.ref.own })
+}
+
+// sedComputed is a script of sed with text that a command has computed, before a slash
+// behind a backslash.
+type sedComputed struct {
+	at span
+	f  *flat
+}
+
+// namesBehind reports where the name of an image stands behind such text, which may be
+// $CI_REGISTRY_IMAGE with backslashes in it:
+//
+//	s/IMAGE/$(echo $CI_REGISTRY_IMAGE | sed 's|/|\\/|g')\/api:$T/
+func (r *run) namesBehind() {
+	for _, c := range r.sedComputed {
+		script := strings.ReplaceAll(c.f.s, `\/`, "/")
+		if slices.ContainsFunc(r.uses, func(u *use) bool {
+			ref := u.ref
+			return u.push && ref.own && ref.sep >= 0 && ref.colon >= 0 && strings.Contains(script, string(gap)+"/"+ref.f.s[ref.sep+1:ref.colon+1])
+		}) {
+			r.reportWhy(Blocking, "text-left", c.at, "", "a command puts backslashes into $CI_REGISTRY_IMAGE for sed").
+				Remedy = "let sed have another delimiter, as in s|…|…|, and write $CI_REGISTRY_IMAGE:name-tag"
+		}
+	}
 }
