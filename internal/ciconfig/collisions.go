@@ -85,6 +85,8 @@ func (u *use) target() string {
 func (r *run) successor(g *movings, siblings []*use) string {
 	unique, literal := r.uniqueFor(g, siblings), g.literal()
 	switch {
+	case literal != "" && r.takenBy(g, unique, siblings): // and pipelines with children have several numbers
+		return literal + "-" + unique
 	case g.tail:
 		return g.tag[:strings.LastIndexByte(g.tag, '$')] + unique
 	case g.kept:
@@ -100,8 +102,7 @@ func (r *run) successor(g *movings, siblings []*use) string {
 // takes its place.
 func (r *run) uniqueFor(g *movings, siblings []*use) string {
 	unique := r.uniqueName()
-	taken := func(s *use) bool { return s.ref.name() == g.name && tagOf(s) == braces(unique) }
-	again := slices.ContainsFunc(siblings, taken) || slices.ContainsFunc(r.composePushes(), taken) ||
+	again := r.takenBy(g, unique, siblings) ||
 		ofACommit.MatchString(unique) && slices.ContainsFunc(g.pushes, func(p *use) bool {
 			return slices.ContainsFunc(p.jobs(), func(j *job) bool {
 				if j == nil || j.hidden {
@@ -116,6 +117,12 @@ func (r *run) uniqueFor(g *movings, siblings []*use) string {
 		return "$CI_PIPELINE_ID"
 	}
 	return unique
+}
+
+// takenBy says whether an image with a moving tag is pushed under another tag, too.
+func (r *run) takenBy(g *movings, tag string, siblings []*use) bool {
+	taken := func(s *use) bool { return s.ref.name() == g.name && tagOf(s) == braces(tag) }
+	return slices.ContainsFunc(siblings, taken) || slices.ContainsFunc(r.composePushes(), taken)
 }
 
 // pushers are the jobs that make some pushes.
