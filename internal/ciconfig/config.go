@@ -388,6 +388,8 @@ func (c *config) expand(s string) string {
 			return path.Dir(p.Path)
 		case "CI_DEFAULT_BRANCH", "CI_COMMIT_BRANCH", "CI_COMMIT_REF_NAME":
 			return p.defaultBranch()
+		case "CI_PROJECT_DIR": // jobs have one
+			return ""
 		}
 		if v, ok := p.Variables[name]; ok {
 			return v
