@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -95,6 +96,18 @@ func (t text) has(c byte) bool {
 func (t text) uncertain() bool {
 	return slices.ContainsFunc(t, func(p piece) bool { return p.hole == unknown })
 }
+
+// mayBeEmpty says whether nothing may be left of a text: all of it is the output of a command,
+// a variable that not every pipeline has, or what a string operation leaves of one.
+func (t text) mayBeEmpty() bool {
+	return len(t) > 0 && !slices.ContainsFunc(t, func(p piece) bool {
+		return p.hole == "" || alwaysSet.MatchString(p.hole) || p.hole == unknown && p.at.src != nil && alwaysSet.MatchString(strings.TrimLeft(p.at.text(), "\"${"))
+	})
+}
+
+// alwaysSet are variables of GitLab's that every pipeline has.
+// https://docs.gitlab.com/ci/variables/predefined_variables/
+var alwaysSet = regexp.MustCompile(`^CI_(COMMIT_(SHA|SHORT_SHA|REF_NAME|REF_SLUG|TIMESTAMP|TITLE)|PIPELINE_|PROJECT_|JOB_|SERVER|REGISTRY|DEFAULT_BRANCH|BUILD)`)
 
 // chunk is a text that stands in a file as it is, but for the indentation of its
 // lines. It is nil for any other: one with a hole, without its escapes or put

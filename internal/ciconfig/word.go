@@ -200,6 +200,9 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 			return expanded(nil, name, at, split)
 		}
 		if ok && !empty(vals) {
+			if p.Exp.Op != syntax.DefaultUnset && p.Exp.Op != syntax.AssignUnset && slices.ContainsFunc(vals, text.mayBeEmpty) {
+				return union(expanded(vals, name, at, split), word)
+			}
 			return expanded(vals, name, at, split)
 		}
 		if sh.known && len(name) == 1 && name[0] >= '1' && name[0] <= '9' {
