@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"bytes"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -112,7 +113,7 @@ func (r *run) composePushes() (out []*use) {
 			if c.services != nil && !slices.Contains(c.services, s.name) || !c.reads(s.doc.src.path) {
 				continue
 			}
-			for _, v := range r.environmentOf(c.sh, s.ch).interpolate(s.ch, s.doc) {
+			for _, v := range r.environmentOf(c.sh, variablesOf([]byte(s.ch.text))).interpolate(s.ch, s.doc) {
 				for _, ref := range r.references(v) {
 					if ref.own && !ref.host && !ref.joined {
 						out = append(out, &use{ref: ref, at: s.ch.span(0, len(s.ch.text)), command: "manifest", job: c.job, push: true, document: true, composed: true, role: imageRole})
@@ -124,11 +125,26 @@ func (r *run) composePushes() (out []*use) {
 	return out
 }
 
-// environmentOf are the variables that a text asks for as a script has them, or else a file of
+// composedWith are the environments in which the scripts that run compose read a text, each
+// once: most of them have the same variables.
+func (r *run) composedWith(ch *chunk) (out []*env) {
+	if len(r.composing) == 0 {
+		return nil
+	}
+	names := variablesOf([]byte(ch.text))
+	for _, sh := range r.composing {
+		if e := r.environmentOf(sh, names); !slices.ContainsFunc(out, func(o *env) bool { return maps.EqualFunc(o.cache, e.cache, identical) }) {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// environmentOf are the variables of these names as a script has them, or else a file of
 // variables that one has written.
-func (r *run) environmentOf(sh *shell, ch *chunk) *env {
+func (r *run) environmentOf(sh *shell, names map[string]bool) *env {
 	e := &env{cfg: r.cfg, settings: r.in.Project.Variables, cache: map[string][]text{}}
-	for name := range variablesOf([]byte(ch.text)) {
+	for name := range names {
 		values, known := sh.lookup(name)
 		if !known && strings.HasPrefix(name, "CI_") {
 			values, known = []text{{piece{hole: name}}}, true

@@ -194,8 +194,8 @@ func (r *run) manifest(s *source, e *env) bool {
 			}
 			values := e.interpolate(ch, d)
 			if compose {
-				for _, sh := range r.composing {
-					values = union(values, r.environmentOf(sh, ch).interpolate(ch, d))
+				for _, env := range r.composedWith(ch) {
+					values = union(values, env.interpolate(ch, d))
 				}
 			}
 			service, built := builds[n]

@@ -302,6 +302,19 @@ func (t text) same(u text) bool {
 	return true
 }
 
+// identical says whether two lists of values are the same in all that pieces tell.
+func identical(a, b []text) bool {
+	if len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0]) {
+		return true
+	}
+	return slices.EqualFunc(a, b, func(t, u text) bool {
+		return slices.EqualFunc(t, u, func(p, q piece) bool {
+			return p.text == q.text && p.hole == q.hole && p.at == q.at && p.by == q.by && p.split == q.split && p.single == q.single &&
+				p.untagged == q.untagged && p.cut == q.cut && p.colon == q.colon && slices.Equal(p.via, q.via)
+		})
+	})
+}
+
 // splits says whether there is white space of an unquoted expansion in a text.
 func (t text) splits() bool {
 	for i := range t {
