@@ -43,6 +43,9 @@ func (c *command) lit(i int) string {
 	if i >= len(c.args) {
 		return ""
 	}
+	if c.alt[i] == 0 { // as nearly all
+		return c.lits[c.pos[i]]
+	}
 	return c.args[i].String()
 }
 

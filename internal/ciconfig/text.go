@@ -47,6 +47,11 @@ func (t text) String() string {
 		return t[0].text
 	}
 	var b strings.Builder
+	n := 0
+	for i := range t {
+		n += len(t[i].text) + len(t[i].hole) + len("${}")
+	}
+	b.Grow(n + len("$(…)"))
 	for i := range t {
 		switch p := &t[i]; {
 		case p.hole == unknown:
