@@ -147,7 +147,7 @@ type config struct {
 	stages    map[string]int    // see stageRow
 	dotenvs   map[string]bool   // see reported
 	handed    map[string][]text // variables out of dotenv reports, of the topmost pipeline
-	readFiles map[string]bool   // files that substitutions in scripts read
+	readFiles []string          // files that substitutions in scripts read
 	envs      map[*tree]*env    // see env
 	deep      bool              // see tooDeep
 }

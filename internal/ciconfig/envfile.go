@@ -216,27 +216,35 @@ func (c *config) handsOver(j *job) bool {
 		return true
 	}
 	if c.readFiles == nil {
-		c.readFiles = map[string]bool{}
+		c.readFiles = []string{}
 		for _, o := range c.jobs() {
 			for _, l := range c.scriptOf(o) {
+				if !strings.Contains(l.node.Value, "$(") {
+					continue
+				}
 				for _, m := range readWhole.FindAllStringSubmatch(l.node.Value, -1) {
-					c.readFiles[path.Base(m[1])] = true
+					if file := path.Base(m[1]); !slices.Contains(c.readFiles, file) {
+						c.readFiles = append(c.readFiles, file)
+					}
 				}
 			}
 		}
 	}
-	return slices.ContainsFunc(c.scriptOf(j), func(l line) bool {
+	return len(c.readFiles) > 0 && slices.ContainsFunc(c.scriptOf(j), func(l line) bool {
 		_, behind, writes := strings.Cut(l.node.Value, ">")
-		return writes && slices.ContainsFunc(sortedKeys(c.readFiles), func(file string) bool { return strings.Contains(behind, file) })
+		return writes && slices.ContainsFunc(c.readFiles, func(file string) bool { return strings.Contains(behind, file) })
 	})
 }
 
 // scriptOf are the lines of a job's scripts.
-func (c *config) scriptOf(j *job) (out []line) {
-	for _, key := range []string{"before_script", "script", "after_script"} {
-		out = append(out, c.lines(j.tree.kid(key))...)
+func (c *config) scriptOf(j *job) []line {
+	if j.script == nil {
+		j.script = []line{}
+		for _, key := range []string{"before_script", "script", "after_script"} {
+			j.script = append(j.script, c.lines(j.tree.kid(key))...)
+		}
 	}
-	return out
+	return j.script
 }
 
 // handOn gives the jobs behind one what it has written into a dotenv report.

@@ -18,6 +18,7 @@ type job struct {
 	gone   []string           // templates that it extends and that cannot be seen
 	in     *config            // its pipeline
 	may    map[[3]string]bool // see Project.runs
+	script []line             // see scriptOf
 
 	ordered *order // see place
 }

@@ -197,8 +197,33 @@ func (p Project) condition(expr string) answer {
 	return out
 }
 
-// pattern is a regular expression or a string inside a condition.
-var pattern = regexp.MustCompile(`[=!]~\s*/(\\.|[^/\\])*/i?|"[^"]*"|'[^']*'`)
+// covered is the length of the regular expression, with its operator, or of the string that
+// a part of a condition begins with, 0 without one.
+func covered(s string) int {
+	switch quote := s[0]; {
+	case quote == '"' || quote == '\'':
+		if end := strings.IndexByte(s[1:], quote); end >= 0 {
+			return end + 2
+		}
+	case strings.HasPrefix(s, "=~") || strings.HasPrefix(s, "!~"):
+		at := len(s) - len(strings.TrimLeft(s[2:], " \t\n\f\r"))
+		if at == len(s) || s[at] != '/' {
+			return 0
+		}
+		for at++; at < len(s) && s[at] != '/'; at++ {
+			if s[at] == '\\' {
+				if at++; at < len(s) && s[at] == '\n' {
+					return 0
+				}
+			}
+		}
+		if at >= len(s) {
+			return 0
+		}
+		return len(s) - len(strings.TrimPrefix(s[at+1:], "i"))
+	}
+	return 0
+}
 
 // alternatives parts a condition at an operator that stands outside of patterns and
 // parentheses.
@@ -208,10 +233,9 @@ func alternatives(expr, operator string) []string {
 	}
 	var out []string
 	last, depth := 0, 0
-	covered := pattern.FindAllStringIndex(expr, -1)
 	for i := 0; i+1 < len(expr); i++ {
-		if len(covered) > 0 && i >= covered[0][0] {
-			i, covered = covered[0][1]-1, covered[1:]
+		if n := covered(expr[i:]); n > 0 {
+			i += n - 1
 			continue
 		}
 		switch {

@@ -193,6 +193,8 @@ func valued(n *yaml.Node, value string, style yaml.Style) *yaml.Node {
 		n.Tag = "!!str"
 	case value == "<<":
 		n.Tag = "!!merge"
+	case value != "" && strings.IndexByte("+-.0123456789yYnNtTfFoO~", value[0]) < 0:
+		n.Tag = "!!str" // no number, truth value or null begins so
 	default:
 		n.Tag = n.ShortTag()
 	}

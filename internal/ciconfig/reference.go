@@ -298,7 +298,11 @@ func (ref *reference) String() string {
 
 // show is a part of the text with its holes as variables.
 func (f *flat) show(i, j int) string {
+	if strings.IndexByte(f.s[i:j], gap) < 0 {
+		return f.s[i:j]
+	}
 	var b strings.Builder
+	b.Grow(j - i + 32) // most have one variable
 	for k := i; k < j; k++ {
 		if f.s[k] != gap {
 			b.WriteByte(f.s[k])

@@ -46,10 +46,13 @@ func (r *run) recordSedRun(sh *shell, c *command, lits []string) {
 			run.files = append(run.files, r.filesNamed(sh, l)...)
 		}
 	}
+	if len(run.files) == 0 {
+		return
+	}
 	for _, i := range scripts {
 		run.looks = append(run.looks, sedLooks(r.flatten(c.args[i]).s, extended)...)
 	}
-	if len(run.files) > 0 && len(run.looks) > 0 {
+	if len(run.looks) > 0 {
 		r.sedRuns = append(r.sedRuns, run)
 	}
 }

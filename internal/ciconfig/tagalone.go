@@ -49,6 +49,9 @@ func (r *run) recordTags(sh *shell, c *command, lits []string) {
 	for i, a := range c.args[1:] {
 		at := c.argSpan(i + 1)
 		r.handTag(at, a, true)
+		if !a.has('(') {
+			continue
+		}
 		for _, m := range takesEnv.FindAllStringSubmatch(a.String(), -1) {
 			vals, _ := sh.lookup(m[1])
 			for _, v := range expanded(vals, m[1], at, false) {

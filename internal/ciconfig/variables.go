@@ -51,6 +51,9 @@ func (c *config) gather(j *tree) *env {
 		e.take(c.root.kid("variables"), nil)
 		e.rules(c.root.kid("workflow").kid("rules"))
 		return e
+	case inherit == nil && !j.varies():
+		e.defs = c.env(nil).defs
+		return e
 	case inherit == nil:
 		e.defs = maps.Clone(c.env(nil).defs)
 	case inherit.value() != "false":
@@ -61,6 +64,11 @@ func (c *config) gather(j *tree) *env {
 	e.rules(j.kid("rules"))
 	e.matrix(j.kid("parallel").kid("matrix"))
 	return e
+}
+
+// varies says whether a job may have variables that the pipeline has not.
+func (t *tree) varies() bool {
+	return t.kid("variables") != nil || t.kid("rules") != nil || t.kid("parallel") != nil
 }
 
 // take sets the variables of a mapping; those of an alternative add to the values so
@@ -114,8 +122,8 @@ func (e *env) rules(t *tree) {
 	if t == nil {
 		return
 	}
-	base, given := maps.Clone(e.defs), map[string]int{}
-	rules := e.ruleValues(t, given)
+	base, given := map[string][]definition{}, map[string]int{}
+	rules := e.ruleValues(t, base, given)
 	for name, n := range given {
 		for i, d := range base[name] {
 			if n == rules && d.by == nil {
@@ -125,8 +133,9 @@ func (e *env) rules(t *tree) {
 	}
 }
 
-// ruleValues adds them, and counts the rules, and for each variable those that give it one.
-func (e *env) ruleValues(t *tree, given map[string]int) (rules int) {
+// ruleValues adds them, and counts the rules, and for each variable those that give it one,
+// and keeps what was there before.
+func (e *env) ruleValues(t *tree, base map[string][]definition, given map[string]int) (rules int) {
 	if t == nil {
 		return 1 // that are not seen
 	}
@@ -135,7 +144,7 @@ func (e *env) ruleValues(t *tree, given map[string]int) (rules int) {
 			continue
 		}
 		if n.Tag == "!reference" {
-			rules += e.ruleValues(e.cfg.reference(n), given)
+			rules += e.ruleValues(e.cfg.reference(n), base, given)
 			continue
 		}
 		if w := child(n, "when"); w != nil && w.Value == "never" {
@@ -144,10 +153,12 @@ func (e *env) ruleValues(t *tree, given map[string]int) (rules int) {
 		rules++
 		if v := child(n, "variables"); v != nil {
 			vars := e.cfg.grow(t.doc, v, 0)
-			e.take(vars, &choice{among: t.node, one: n})
 			for _, name := range vars.keys {
-				given[name]++
+				if given[name]++; given[name] == 1 {
+					base[name] = e.defs[name]
+				}
 			}
+			e.take(vars, &choice{among: t.node, one: n})
 		}
 	}
 	return rules
