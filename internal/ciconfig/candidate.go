@@ -50,7 +50,7 @@ func namesImages(p string) bool {
 		return true
 	}
 	switch base {
-	case "makefile", "gnumakefile", "justfile", "taskfile", "procfile", "tiltfile", "earthfile",
+	case "makefile", "gnumakefile", "justfile", ".justfile", "taskfile", "procfile", "tiltfile", "earthfile",
 		"package.json", ".releaserc", ".releaserc.json", "pom.xml": // commands and images in the settings of builds
 		return true
 	}
@@ -64,6 +64,13 @@ func program(p string) bool {
 		return true
 	}
 	return false
+}
+
+// tasks says whether a file's name shows one of a task runner, which has variables of its own:
+// Task, just or Earthly.
+func tasks(p string) bool {
+	base, _, _ := strings.Cut(strings.TrimPrefix(strings.ToLower(path.Base(p)), "."), ".")
+	return base == "taskfile" || base == "justfile" || base == "earthfile"
 }
 
 // settings says whether a file's name shows settings of some tool.

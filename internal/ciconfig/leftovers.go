@@ -75,7 +75,7 @@ func (r *run) leftovers(names *run, changed bool) {
 			text := uncommented(string(s.data[from:end]))
 			hit := r.leftIn(s, from, text)
 			code := Code("text-left")
-			if m := bareBase.FindStringIndex(text); hit < 0 && m != nil && program(f.Path) {
+			if m := bareBase.FindStringIndex(text); hit < 0 && m != nil && (program(f.Path) || tasks(f.Path)) {
 				hit, code = m[0], "base-handed-on"
 			}
 			if hit < 0 {
