@@ -19,6 +19,7 @@ var leftover = []struct {
 }{
 	{"CI_REGISTRY_IMAGE", regexp.MustCompile("CI_REGISTRY_IMAGE[\"'\\])}\\\\%]{0,5}(\\s*\\+\\s*[\"'`\\\\]+)?/[\"'\\\\]*[\\w${(%]")},
 	{"CI_REGISTRY_IMAGE", regexp.MustCompile(`\$CI_REGISTRY_IMAGE["'\\]*-[\w$]|\$\{CI_REGISTRY_IMAGE\}["'\\]*-[\w$]`)},
+	{"CI_REGISTRY_IMAGE", regexp.MustCompile(`CI_REGISTRY_IMAGE["'}]*%2[Ff][\w${]`)}, // in an address
 	{"CI_PROJECT_PATH", regexp.MustCompile(`(?i)(image|registry|repository).*CI_PROJECT_PATH["'\])}\\]{0,4}/["'\\]*[\w$]`)},
 	{"CI_REGISTRY_IMAGE", regexp.MustCompile(`CI_REGISTRY_IMAGE\b[^{}]{0,40}\}\}["'\\]*[/-]["'\\]*[\w${(]`)}, // {{ env "CI_REGISTRY_IMAGE" }}/api
 	{"%S", regexp.MustCompile(`["'][^"'%]*%s[/-][^"']*["'][^|;]*CI_REGISTRY_IMAGE["'\]})]*(\s|$)`)},
