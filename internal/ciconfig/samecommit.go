@@ -93,7 +93,7 @@ func (r *run) releases(c *config) bool {
 }
 
 // asksForTag is how a script asks whether its pipeline is for a git tag.
-var asksForTag = regexp.MustCompile(`\$\{CI_COMMIT_TAG:?[-+]|-[nz] +["']?\$\{?CI_COMMIT_TAG\b`)
+var asksForTag = regexp.MustCompile(`\$\{CI_COMMIT_TAG(:?[-+]|[#%/])|-[nz] +["']?\$\{?CI_COMMIT_TAG\b`)
 
 // releases says whether the pipelines are for git tags too: the workflow, or the rules or
 // only: of a job, ask for them, or except: leaves them out.
