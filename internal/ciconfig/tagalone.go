@@ -99,8 +99,9 @@ func (r *run) tagsAlone() {
 			images[tag] = append(images[tag], u.ref.String())
 		}
 	}
+	tags := sortedKeys(images)
 	for _, e := range r.sedsElsewhere {
-		for _, tag := range sortedKeys(images) {
+		for _, tag := range tags {
 			if !reported[tag] && r.keeps(e) {
 				e.tagAlone(r, tag, images[tag])
 			}
@@ -110,11 +111,8 @@ func (r *run) tagsAlone() {
 		if slices.ContainsFunc(r.after, func(c change) bool { return c.within(h.at) }) {
 			continue // the flag sets the repository too
 		}
-		if r.readBack(h.at) {
-			continue
-		}
-		for _, tag := range sortedKeys(images) {
-			if !reported[tag] && r.alone(h, tag, read) {
+		for _, tag := range tags {
+			if !reported[tag] && r.alone(h, tag, read) && !r.readBack(h.at) {
 				for _, image := range images[tag] {
 					r.report("tag-handed-on", h.at, image)
 				}
