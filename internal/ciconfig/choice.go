@@ -92,6 +92,32 @@ func (u *use) spare() bool {
 	return false
 }
 
+// conditions tells uses from one another whose reference is made of the same text, but of values
+// that not every job with it has: a letter for each such piece.
+func (u *use) conditions() string {
+	var out []byte
+	for i := u.ref.start; i < u.ref.end; i++ {
+		k := u.ref.f.piece[i]
+		by := u.ref.f.t[k].by
+		if by == nil || i > u.ref.start && k == u.ref.f.piece[i-1] {
+			continue
+		}
+		letter := byte('a') // one of an alternative
+		switch {
+		case by.spare:
+			letter = 's'
+		case by.turn:
+			letter = 't'
+		case by.way():
+			letter = 'w'
+		case by.name == "": // what a variable has, or what stands in for it
+			letter = 'o'
+		}
+		out = append(out, 0, byte(k), letter)
+	}
+	return string(out)
+}
+
 // namesImage is the cheap test whether a scalar may hold an image of the registry.
 func (c *config) namesImage(n *yaml.Node) bool {
 	return n != nil && n.Kind == yaml.ScalarNode && (strings.Contains(n.Value, "$") || strings.Contains(n.Value, c.in.Project.OldHost))

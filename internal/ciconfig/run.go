@@ -312,9 +312,7 @@ func (r *run) add(u *use) {
 	if u.at.src != nil {
 		key += u.at.src.path
 	}
-	if u.spare() { // another job may take the same value by itself
-		key += "\x00spare"
-	}
+	key += u.conditions() // another job may take the same value by itself
 	if first := r.seen[key]; first != nil {
 		if u.job != first.job && !slices.Contains(first.also, u.job) {
 			first.also = append(first.also, u.job)
