@@ -140,7 +140,7 @@ func (sh *shell) command(c *command) {
 			sh.vars = sh.vars.without(c.lit(i))
 		}
 		return
-	case "local", "export", "readonly", "declare", "typeset":
+	case "local", "export", "readonly", "declare", "typeset", ":":
 		return
 	case "basename", "dirname":
 		sh.taken(c.args[1:], c.at)

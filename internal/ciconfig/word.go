@@ -195,23 +195,19 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 		word = []text{{}}
 	}
 	switch p.Exp.Op {
-	case syntax.DefaultUnset, syntax.DefaultUnsetOrNull, syntax.AssignUnset, syntax.AssignUnsetOrNull:
-		if predefined(name) && (!ok || slices.ContainsFunc(vals, text.uncertain)) {
-			return expanded(nil, name, at, split)
-		}
-		if ok && !empty(vals) {
-			if p.Exp.Op != syntax.DefaultUnset && p.Exp.Op != syntax.AssignUnset && slices.ContainsFunc(vals, text.mayBeEmpty) {
-				return union(expanded(vals, name, at, split), word)
+	case syntax.DefaultUnset, syntax.DefaultUnsetOrNull:
+		return sh.defaulted(p, vals, ok, word, at, split)
+	case syntax.AssignUnset, syntax.AssignUnsetOrNull: // : "${NAME:=value}"
+		out := sh.defaulted(p, vals, ok, word, at, split)
+		if isName.MatchString(name) && !predefined(name) && (!ok || empty(vals) || len(out) > len(vals)) {
+			given := slices.Clone(out)
+			for i := range given {
+				given[i] = unsplit(given[i])
 			}
-			return expanded(vals, name, at, split)
+			sh.set(name, given)
+			sh.run.assignment(sh, name, given, at)
 		}
-		if sh.known && len(name) == 1 && name[0] >= '1' && name[0] <= '9' {
-			return word // called without this argument
-		}
-		if strings.HasPrefix(name, "CI_") {
-			return union(expanded(nil, name, at, split), word)
-		}
-		return union(word, expanded(vals, name, at, split))
+		return out
 	case syntax.AlternateUnset, syntax.AlternateUnsetOrNull:
 		if void {
 			return union(word, []text{{}})
@@ -244,6 +240,33 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 		return expanded(v, name, at, split)
 	}
 	return sh.operated(vals, name, at, split)
+}
+
+// defaulted are the values of a variable with a default, or one that the expansion gives it.
+func (sh *shell) defaulted(p *syntax.ParamExp, vals []text, ok bool, word []text, at span, split bool) []text {
+	name := p.Param.Value
+	if predefined(name) && (!ok || slices.ContainsFunc(vals, text.uncertain)) {
+		return expanded(nil, name, at, split)
+	}
+	if ok && !empty(vals) {
+		if p.Exp.Op != syntax.DefaultUnset && p.Exp.Op != syntax.AssignUnset && slices.ContainsFunc(vals, text.mayBeEmpty) {
+			return union(expanded(vals, name, at, split), word)
+		}
+		out := expanded(vals, name, at, split)
+		for _, w := range word { // for use by hand, say: it has to stay what the pipeline gives
+			if sh.run.mentions(w) && slices.ContainsFunc(vals, func(v text) bool { return v.String() == w.String() }) {
+				out = union(out, []text{w})
+			}
+		}
+		return out
+	}
+	if sh.known && len(name) == 1 && name[0] >= '1' && name[0] <= '9' {
+		return word // called without this argument
+	}
+	if strings.HasPrefix(name, "CI_") {
+		return union(expanded(nil, name, at, split), word)
+	}
+	return union(word, expanded(vals, name, at, split))
 }
 
 func empty(vals []text) bool {
