@@ -125,6 +125,8 @@ func (sh *shell) command(c *command) {
 		n := 1
 		if i, err := strconv.Atoi(c.lit(1)); err == nil {
 			n = max(i, 0)
+		} else if len(c.args) > 1 && strings.Contains(c.argSpan(1).text(), "OPTIND") {
+			n = sh.optind
 		}
 		sh.args = sh.args[min(n, len(sh.args)):]
 		return

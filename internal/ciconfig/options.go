@@ -18,9 +18,15 @@ import (
 //	  esac
 //	  shift
 //	done
+//
+// or lets getopts do so.
 
 // options follows such a loop once for each argument.
 func (sh *shell) options(ch *chunk, c *syntax.WhileClause) bool {
+	if call := getoptsOf(c); call != nil && sh.known && len(sh.args) > 0 {
+		sh.getopts(ch, call, c.Do)
+		return true
+	}
 	if !sh.known || c.Until || len(c.Cond) == 0 || len(sh.args) == 0 {
 		return false
 	}
@@ -38,6 +44,80 @@ func (sh *shell) options(ch *chunk, c *syntax.WhileClause) bool {
 		}
 	}
 	return true
+}
+
+// getoptsOf is the call in the condition of such a loop: while getopts r:t: option; do.
+func getoptsOf(c *syntax.WhileClause) *syntax.CallExpr {
+	if c.Until || len(c.Cond) != 1 {
+		return nil
+	}
+	call, ok := c.Cond[0].Cmd.(*syntax.CallExpr)
+	if !ok || len(call.Args) < 3 || call.Args[0].Lit() != "getopts" || !isName.MatchString(call.Args[2].Lit()) {
+		return nil
+	}
+	return call
+}
+
+// getopts follows the loop once for each option among the arguments. Where nobody knows
+// which they are, each may be the value of any.
+func (sh *shell) getopts(ch *chunk, call *syntax.CallExpr, do []*syntax.Stmt) {
+	spec, name := plainWord(call.Args[1]), call.Args[2].Lit()
+	sh.taking = true
+	defer func() { sh.taking = false }()
+	sh.optind = 0
+	for sh.optind < len(sh.args) {
+		vals := sh.args[sh.optind]
+		begin, whole := "", false
+		if len(vals) == 1 {
+			begin, whole = sh.run.beginning(vals[0])
+		}
+		switch {
+		case len(vals) != 1 || spec == "" || len(call.Args) > 3 || begin == "-" && !whole || begin == "" && !noDash.MatchString(holeOf(vals[0])):
+			var all []text
+			for _, a := range sh.args {
+				all = union(all, slices.DeleteFunc(slices.Clone(a), func(v text) bool { return bareOption.MatchString(v.String()) }))
+			}
+			sh.vars = sh.vars.with("OPTARG", all).without(name)
+			sh.maybe(func(b *shell) {
+				b.args, b.known = nil, false
+				b.stmts(ch, do)
+			})
+			sh.args, sh.known = nil, false
+			return
+		case begin == "--":
+			sh.optind++
+			return
+		case len(begin) < 2 || begin[0] != '-':
+			return
+		}
+		sh.optind++
+		for i := 1; i < len(begin); i++ {
+			given := []text{{}}
+			takes := strings.Contains(spec, begin[i:i+1]+":")
+			switch {
+			case takes && (i+1 < len(begin) || !whole):
+				given = []text{vals[0].after(i + 1)}
+			case takes && sh.optind < len(sh.args):
+				given = sh.args[sh.optind]
+				sh.optind++
+			}
+			sh.vars = sh.vars.with(name, []text{{{text: begin[i : i+1]}}}).with("OPTARG", given)
+			sh.stmts(ch, do)
+			if takes {
+				break
+			}
+		}
+	}
+}
+
+var bareOption = regexp.MustCompile(`^-\w$`)
+
+// holeOf is the variable that a text begins with.
+func holeOf(t text) string {
+	if len(t) == 0 {
+		return ""
+	}
+	return t[0].hole
 }
 
 // option goes the way that case takes for a known argument, if it is sure for all that it
@@ -69,6 +149,7 @@ func (sh *shell) option(ch *chunk, c *syntax.CaseClause, vals []text) bool {
 		if i != taken {
 			other := sh.clone()
 			other.args, other.known = nil, false
+			other.vars = other.vars.without("OPTARG")
 			other.stmts(ch, it.Stmts)
 		}
 	}

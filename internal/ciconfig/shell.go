@@ -24,6 +24,7 @@ type shell struct {
 	dir    string    // what cd has gone to, "" for the checkout or a place that is not known
 	making *makeCall // whose recipe it runs
 	taking bool      // in the loop that takes known arguments
+	optind int       // how many of them getopts has taken
 	away   bool      // on another machine, which does not have the job's variables
 	local  bool      // the text is expanded here, before it goes there
 	print  *[]text   // what echo prints, inside a command substitution
