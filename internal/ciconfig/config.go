@@ -63,12 +63,15 @@ func (c *config) grow(d *document, n *yaml.Node, depth int) *tree {
 	if n == nil {
 		return nil
 	}
+	if n.Kind != yaml.MappingNode {
+		return c.tree(n, d)
+	}
 	if t, ok := c.grown[n]; ok {
 		return t
 	}
-	t := &tree{node: n, doc: d}
+	t := c.tree(n, d)
 	c.grown[n] = t
-	if n.Kind == yaml.MappingNode && depth < maxDepth {
+	if depth < maxDepth {
 		list := entries(n, 0)
 		t.kids, t.keys = make(map[string]*tree, len(list)), make([]string, 0, len(list))
 		for _, e := range list {
@@ -77,6 +80,17 @@ func (c *config) grow(d *document, n *yaml.Node, depth int) *tree {
 			}
 		}
 	}
+	return t
+}
+
+// tree is a new tree without anything below it.
+func (c *config) tree(n *yaml.Node, d *document) *tree {
+	if len(c.room) == 0 {
+		c.room = make([]tree, 64)
+	}
+	t := &c.room[0]
+	c.room = c.room[1:]
+	t.node, t.doc = n, d
 	return t
 }
 
@@ -126,7 +140,8 @@ type config struct {
 	root     *tree
 	docs     []*document
 	byPath   map[string]*document
-	grown    map[*yaml.Node]*tree
+	grown    map[*yaml.Node]*tree // of mappings
+	room     []tree               // for the next ones
 	unplaced map[*yaml.Node]bool // scalars whose bytes were not found
 	missing  []Include
 	unread   map[string]string // extends or include that cannot be seen -> why

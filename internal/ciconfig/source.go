@@ -49,7 +49,7 @@ func newSource(path string, data []byte, editable bool) *source {
 	if bytes.HasPrefix(data, bom) {
 		first = len(bom)
 	}
-	s.starts = append(s.starts, first)
+	s.starts = append(make([]int, 0, 2+bytes.Count(data, []byte("\n"))), first)
 	if len(data) > maxFile { // refused where it is read; its lines are nobody's business
 		return s
 	}

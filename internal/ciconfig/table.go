@@ -14,7 +14,7 @@ type table[V any] struct {
 // maxLayers is how many tables may lie over one another before they become one.
 const maxLayers = 8
 
-func newTable[V any]() *table[V] { return &table[V]{values: map[string]V{}} }
+func newTable[V any]() *table[V] { return &table[V]{} }
 
 func (t *table[V]) get(name string) (v V, ok bool) {
 	for ; t != nil; t = t.under {
@@ -37,7 +37,7 @@ func (t *table[V]) own() *table[V] {
 	case !t.shared:
 		return t
 	case t.layers < maxLayers:
-		return &table[V]{values: map[string]V{}, under: t, layers: t.layers + 1}
+		return &table[V]{under: t, layers: t.layers + 1}
 	}
 	return &table[V]{values: t.above(nil)}
 }
@@ -55,7 +55,9 @@ func (t *table[V]) above(other *table[V]) map[string]V {
 
 // with is the table with a value set, in the place of t.
 func (t *table[V]) with(name string, v V) *table[V] {
-	t = t.own()
+	if t = t.own(); t.values == nil {
+		t.values = map[string]V{}
+	}
 	t.values[name] = v
 	return t
 }

@@ -111,6 +111,9 @@ var escapedSlash = regexp.MustCompile(`(?s)\\.`)
 // parser handles in time that grows faster than the input. None begins right behind
 // a word, as brackets do that colour the output: \e[0K.
 func nesting(data []byte) (deepest int) {
+	if n := bytes.Count(data, []byte("[")) + bytes.Count(data, []byte("{")); n <= maxDepth {
+		return n
+	}
 	depth := 0
 	for i, c := range data {
 		switch c {
@@ -151,6 +154,9 @@ func entries(n *yaml.Node, depth int) []entry {
 	if n == nil || n.Kind != yaml.MappingNode || depth > maxDepth {
 		return nil
 	}
+	if keysOnce(n.Content) { // as nearly all
+		return plainEntries(n)
+	}
 	return mergedEntries(n, depth, map[*yaml.Node][]entry{})
 }
 
@@ -163,6 +169,9 @@ func mergedEntries(n *yaml.Node, depth int, memo map[*yaml.Node][]entry) []entry
 	}
 	if got, ok := memo[n]; ok {
 		return got
+	}
+	if keysOnce(n.Content) {
+		return plainEntries(n)
 	}
 	memo[n] = nil // a mapping that merges itself
 	var out []entry
@@ -190,6 +199,33 @@ func mergedEntries(n *yaml.Node, depth int, memo map[*yaml.Node][]entry) []entry
 	}
 	memo[n] = out
 	return out
+}
+
+// plainEntries are the keys of a mapping as they stand there.
+func plainEntries(n *yaml.Node) []entry {
+	out := make([]entry, 0, len(n.Content)/2)
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		out = append(out, entry{n.Content[i], n.Content[i+1]})
+	}
+	return out
+}
+
+// keysOnce says whether a mapping is small and has no key twice and none that merges.
+func keysOnce(content []*yaml.Node) bool {
+	if len(content) > 40 {
+		return false
+	}
+	for i := 0; i+1 < len(content); i += 2 {
+		for k := 0; k < i; k += 2 {
+			if content[k].Value == content[i].Value {
+				return false
+			}
+		}
+		if merges(content[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // child is the value of a key in a mapping, nil when it is not there.
