@@ -231,8 +231,8 @@ func (sh *shell) set(name string, vals []text) {
 		vals = []text{{piece{hole: name}}}
 	}
 	sh.vars = sh.vars.with(name, vals)
-	if sh.run.assigned != nil {
-		sh.run.assigned[name] = union(sh.run.assigned[name], vals)
+	if all := sh.run.assigned[name]; len(all) != 1 || len(vals) != 1 || !all[0].same(vals[0]) {
+		sh.run.assigned[name] = union(all, vals)
 	}
 }
 
@@ -352,7 +352,7 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 		}
 		outside := scope.pushes
 		scope.pushes = outside || cmd.pushes()
-		vals := scope.word(ch, w)
+		vals, _ := scope.values(ch, w)
 		scope.pushes = outside
 		if first && len(vals) > 1 {
 			vals = vals[:1]

@@ -1,6 +1,9 @@
 package ciconfig
 
-import "maps"
+import (
+	"iter"
+	"maps"
+)
 
 // table holds a shell's variables or functions. Subshells share it until one of
 // them changes something: most only read. What is changed then lies over the rest.
@@ -71,9 +74,14 @@ func (t *table[V]) without(name string) *table[V] {
 
 // beside are the values to compare with those of another table: those that were set
 // since the two were one, where that is known, or else all.
-func (t *table[V]) beside(other *table[V]) map[string]V {
-	if t == other {
-		return nil
+func (t *table[V]) beside(other *table[V]) iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for layer := t; layer != nil && layer != other; layer = layer.under {
+			for name := range layer.values {
+				if v, _ := t.get(name); !yield(name, v) {
+					return
+				}
+			}
+		}
 	}
-	return t.above(other)
 }

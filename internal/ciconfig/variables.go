@@ -416,6 +416,11 @@ func expanded(vals []text, name string, at span, split bool) []text {
 	if len(vals) == 0 {
 		return lone(piece{hole: name, at: at, split: split})
 	}
+	if len(vals) == 1 && len(vals[0]) == 1 { // as nearly always
+		p := vals[0][0]
+		p.via, p.split, p.single = append([]span{at}, p.via...), split, false
+		return lone(p)
+	}
 	out := make([]text, len(vals))
 	for i, v := range vals {
 		out[i] = v.through(at, split)

@@ -11,21 +11,30 @@ import (
 
 // word gives the values of a shell word.
 func (sh *shell) word(ch *chunk, w *syntax.Word) []text {
-	if w == nil {
-		return nil
-	}
-	if vals, ok := ch.literals[w]; ok {
+	vals, shared := sh.values(ch, w)
+	if shared {
 		return slices.Clone(vals)
 	}
-	if ch.recipe || !isLiteral(w.Parts) || strings.Contains(ch.text[w.Pos().Offset():w.End().Offset()], "$[[") {
-		return sh.parts(ch, w.Parts, false, false)
+	return vals
+}
+
+// values gives the values of a shell word, to be looked at only where others have them, too.
+func (sh *shell) values(ch *chunk, w *syntax.Word) (vals []text, shared bool) {
+	if w == nil {
+		return nil, false
 	}
-	vals := sh.parts(ch, w.Parts, false, false)
+	if vals, ok := ch.literals[w]; ok {
+		return vals, true
+	}
+	if ch.recipe || !isLiteral(w.Parts) || strings.Contains(ch.text[w.Pos().Offset():w.End().Offset()], "$[[") {
+		return sh.parts(ch, w.Parts, false, false), false
+	}
+	vals = sh.parts(ch, w.Parts, false, false)
 	if ch.literals == nil {
 		ch.literals = map[*syntax.Word][]text{}
 	}
 	ch.literals[w] = vals
-	return slices.Clone(vals)
+	return vals, true
 }
 
 // isLiteral says whether parts of a word mean the same wherever they are evaluated.
