@@ -128,7 +128,24 @@ func (r *run) dashedHole(u *use, i int) {
 	if p := u.ref.f.t[u.ref.f.piece[i]]; strings.HasPrefix(at.text(), "$(echo ") || p.hole == unknown && slashless.MatchString(p.at.text()) {
 		return
 	}
-	u.change(change{span: at, with: "$(echo " + at.text() + " | tr / -)", soft: true})
+	from := "/"
+	if r.mayBringTag(u, i, at) {
+		from = ":/"
+	}
+	u.change(change{span: at, with: "$(echo " + at.text() + " | tr " + from + " -)", soft: true})
+}
+
+// mayBringTag says whether the output of a command at byte i ends a reference without a tag,
+// wherever it is put in there: it may have one, as the lines of a list of images to mirror.
+func (r *run) mayBringTag(u *use, i int, at span) bool {
+	ends := func(ref *reference) bool { return ref.colon < 0 && ref.digest < 0 && ref.nameEnd == ref.end }
+	if u.ref.f.t[u.ref.f.piece[i]].hole != unknown || i != u.ref.nameEnd-1 || !ends(u.ref) {
+		return false
+	}
+	return !slices.ContainsFunc(r.uses, func(v *use) bool {
+		brought, _ := v.brought(at)
+		return brought != "" && !ends(v.ref)
+	})
 }
 
 // slashless is a command whose output has no slash.

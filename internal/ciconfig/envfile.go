@@ -152,18 +152,24 @@ func (sh *shell) sourced(file string) bool {
 	return vars != nil
 }
 
-// exportsFile takes over the variables of export $(cat FILE).
+// exportsFile takes over the variables of export $(cat FILE), be it one that a script has
+// written or one of the repository. Nothing is put into the latter, so that one which names
+// the registry has to stay.
 func (sh *shell) exportsFile(w *syntax.Word) {
-	if len(sh.run.written) == 0 {
-		return
-	}
 	syntax.Walk(w, func(n syntax.Node) bool {
-		if w, ok := n.(*syntax.Word); ok && w.Lit() != "" {
-			sh.sourced(w.Lit())
+		if w, ok := n.(*syntax.Word); ok && w.Lit() != "" && !sh.sourced(w.Lit()) && envName.MatchString(path.Base(w.Lit())) {
+			src := sh.run.find(w.Lit())
+			if src != nil && len(src.data) <= maxFile && !strings.Contains(string(src.data), "$") && !strings.Contains(string(src.data), sh.run.in.Project.OldHost) {
+				sh.run.visited[src.path] = true
+				sh.script(src.whole())
+			}
 		}
 		return true
 	})
 }
+
+// envName is how files of variables are called.
+var envName = regexp.MustCompile(`^\.?env(\..+)?$|\.env$`)
 
 // cleanTarget is one name for a file, however a script calls it.
 func cleanTarget(name string) string {

@@ -181,7 +181,11 @@ func (r *run) judge(changes []change) {
 		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && strings.HasPrefix(u.command, "variable TF_VAR_") && r.movesNames():
 			r.report("base-handed-on", u.at, "terraform")
 		case ref.sep >= 0 && u.role != textRole && !open[ref.name()] && unknownName(ref) && !(u.settled && r.knownName(ref)):
-			r.report("name-open", u.place(), ref.String())
+			if ref.colon < 0 && ref.digest < 0 && ref.f.s[ref.nameEnd-1] == gap {
+				r.reportWhy(Warning, "name-open", u.place(), ref.String(), "and so would a tag that it brings").Remedy = "see that its values hold no slash and no tag"
+			} else {
+				r.report("name-open", u.place(), ref.String())
+			}
 			open[ref.name()] = true
 		}
 	}
