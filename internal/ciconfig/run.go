@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -313,7 +314,15 @@ func (r *run) add(u *use) {
 		key += u.at.src.path
 	}
 	key += u.conditions() // another job may take the same value by itself
-	if first := r.seen[key]; first != nil {
+	first := r.seen[key]
+	if first != nil && first.job != u.job && !slices.Equal(first.arms, u.arms) { // it gets there on another way
+		for _, a := range u.arms {
+			key += fmt.Sprintf("\x00%p%p%s", a.among, a.one, a.asked)
+		}
+		key += "\x00"
+		first = r.seen[key]
+	}
+	if first != nil {
 		if u.job != first.job && !slices.Contains(first.also, u.job) {
 			first.also = append(first.also, u.job)
 		}
