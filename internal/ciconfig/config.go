@@ -142,7 +142,7 @@ type config struct {
 	byPath   map[string]*document
 	grown    map[*yaml.Node]*tree // of mappings
 	room     []tree               // for the next ones
-	unplaced map[*yaml.Node]bool // scalars whose bytes were not found
+	unplaced map[*yaml.Node]bool  // scalars whose bytes were not found
 	missing  []Include
 	unread   map[string]string // extends or include that cannot be seen -> why
 	problems []problem
