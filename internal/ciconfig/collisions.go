@@ -11,24 +11,48 @@ import (
 // other, or its push refused, and nothing would tell them apart.
 func (r *run) collisions() {
 	gone := r.gone()
-	same := map[string][]*use{}
-	for _, u := range r.uses {
+	same := map[string][]*oldImage{}
+	for n, u := range r.uses {
 		if !u.ref.own || u.ref.host || u.ref.joined || gone[u] || !u.push && !(u.cmd != nil && u.tags()) || u.role == repositoryRole {
 			continue
 		}
-		to := u.target()
-		for _, v := range same[to] {
-			if r.meet(u, v) {
-				r.report("tag-collision", u.at, fmt.Sprintf("%s and %s would both be $CI_REGISTRY_IMAGE:%s", v.ref, u.ref, to))
-				break
+		to, name, tag := u.target(), u.ref.name(), tagOf(u)
+		var mine *oldImage
+		first := n
+		for _, o := range same[to] {
+			if o.name == name && o.tag == tag {
+				mine = o
+			} else if i := slices.IndexFunc(o.uses, func(v int) bool { return r.meet(u, r.uses[v]) }); i >= 0 {
+				first = min(first, o.uses[i])
 			}
 		}
-		if !slices.ContainsFunc(same[to], func(v *use) bool {
-			return u.ref.name() == v.ref.name() && tagOf(u) == tagOf(v) && u.cluster == v.cluster && u.push == v.push && u.job == v.job
-		}) {
-			same[to] = append(same[to], u)
+		if first < n {
+			r.report("tag-collision", u.at, fmt.Sprintf("%s and %s would both be $CI_REGISTRY_IMAGE:%s", r.uses[first].ref, u.ref, to))
+		}
+		if mine == nil {
+			mine = &oldImage{name: name, tag: tag, seen: map[oldUse]bool{}}
+			same[to] = append(same[to], mine)
+		}
+		if like := (oldUse{u.cluster, u.push, u.job}); !mine.seen[like] {
+			mine.seen[like] = true
+			mine.uses = append(mine.uses, n)
 		}
 	}
+}
+
+// oldImage is an image under its old name and tag, with its uses by their place in the list of
+// all, of those that are alike the first.
+type oldImage struct {
+	name, tag string
+	uses      []int
+	seen      map[oldUse]bool
+}
+
+// oldUse is what tells the uses of an image from one another.
+type oldUse struct {
+	cluster int
+	push    bool
+	job     *job
 }
 
 // gone are the uses that are taken out.
@@ -110,7 +134,7 @@ func (r *run) uniqueFor(g *movings, siblings []*use) string {
 				}
 				kinds := r.sameCommit(p, j)
 				return r.scheduledToo(j) || slices.Contains(kinds, forMerges) || slices.Contains(kinds, forTags) && !r.keepsGitTag(g, unique) ||
-					slices.ContainsFunc(pushers(g.pushes), func(k *job) bool { return r.pair(j, k) != "" })
+					slices.ContainsFunc(pushers(g.pushes), func(k *job) bool { return k != j && pair(r.pipelines(j), r.pipelines(k)) != "" })
 			})
 		})
 	if again && len(r.cfg.kids) == 0 {

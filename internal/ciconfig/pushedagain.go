@@ -17,7 +17,7 @@ func (r *run) pushedAgain() {
 	gone, all := r.gone(), r.in.Project
 	all.all = true
 	pushes := map[string][]*job{}
-	ofCommit := map[string][]*job{}
+	ofCommit := map[string][]inPipelines{}
 	// One line of a template may push for many jobs: one finding names the first of them.
 	whys := map[pushedPlace]string{}
 	byWay := map[pushedBy]span{}
@@ -53,12 +53,16 @@ func (r *run) pushedAgain() {
 			if !u.ofTheCommit(true) || u.optionalTag() {
 				continue
 			}
-			for _, k := range ofCommit[u.target()] {
-				first, second := k, j
-				if r.pair(j, k) != "" {
-					first, second = j, k
+			to, mine := u.target(), inPipelines{j, r.pipelines(j)}
+			for _, k := range ofCommit[to] {
+				if k.job == j || k.pipelines == mine.pipelines {
+					continue
 				}
-				switch kinds := r.pair(first, second); {
+				first, second := k, mine
+				if pair(mine.pipelines, k.pipelines) != "" {
+					first, second = mine, k
+				}
+				switch kinds := pair(first.pipelines, second.pipelines); {
 				case kinds == forTags && u.ofTheCommit(false):
 					report(u, first.name+" is in pipelines for the default branch and "+second.name+" in those for git tags, which may be of one commit",
 						"let "+second.name+" push the git tag alone, or put $CI_PIPELINE_ID in place of the commit")
@@ -67,7 +71,7 @@ func (r *run) pushedAgain() {
 						"put $CI_PIPELINE_ID in place of the commit, or start no pipeline for a branch with an open merge request")
 				}
 			}
-			ofCommit[u.target()] = append(ofCommit[u.target()], j)
+			ofCommit[to] = append(ofCommit[to], mine)
 		}
 		if u.ref.colon < 0 {
 			continue
@@ -111,6 +115,12 @@ func (r *run) pushedAgain() {
 			}
 		}
 	}
+}
+
+// inPipelines is a job with the pipelines that may have it.
+type inPipelines struct {
+	*job
+	pipelines
 }
 
 // onePlace says whether a tag means the same to two jobs: each child pipeline has an ID of its own.

@@ -45,19 +45,33 @@ func (r *run) sameCommit(u *use, j *job) (kinds []string) {
 
 // pair says of which two pipelines of one commit the one has job a and the other job b, "" for
 // none: those for a branch and a git tag, or for a branch and its merge request.
-func (r *run) pair(a, b *job) string {
-	if a == b || a.in == nil || b.in == nil {
-		return ""
-	}
-	release := r.in.Project
-	release.tag = unnamed
+func pair(a, b pipelines) string {
 	switch {
-	case r.releases(b.in) && r.in.Project.runs(a) && !release.runs(a) && release.runs(b) && !r.in.Project.runs(b):
+	case !a.known || !b.known:
+	case b.releases && a.standard && !a.release && b.release && !b.standard:
 		return forTags
-	case r.surely(a, ofBranch) && !r.surely(b, ofBranch) && r.surely(b, ofMerge) && !r.surely(a, ofMerge):
+	case a.branch && !b.branch && b.merge && !a.merge:
 		return forMerges
 	}
 	return ""
+}
+
+// pipelines are those that may have a job, of the kinds that may be of one commit: for the
+// default branch and a git tag; and, where that is known, for a branch with an open merge
+// request and that.
+type pipelines struct {
+	known, releases   bool
+	standard, release bool
+	branch, merge     bool
+}
+
+func (r *run) pipelines(j *job) pipelines {
+	if j.in == nil {
+		return pipelines{}
+	}
+	release := r.in.Project
+	release.tag = unnamed
+	return pipelines{true, r.releases(j.in), r.in.Project.runs(j), release.runs(j), r.surely(j, ofBranch), r.surely(j, ofMerge)}
 }
 
 // otherwiseReleased says whether rules of its job give a use another tag in pipelines for git
