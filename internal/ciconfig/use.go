@@ -213,7 +213,7 @@ func (r *run) foreign(c *command, lits []string) {
 		return
 	}
 	for i, a := range c.args[1:] {
-		if len(a) < 2 || len(a[0].via) == 0 || r.mentions(a) {
+		if len(a) < 2 || len(a[0].via) == 0 || r.mentions(a) || r.unset(c, i+1) {
 			continue
 		}
 		s := a.String()
@@ -227,6 +227,24 @@ func (r *run) foreign(c *command, lits []string) {
 		}
 	}
 }
+
+// unset says whether an argument begins with a variable that nobody gives a value, so that
+// the default beside it holds, which names an own image: ${REPO:-$CI_REGISTRY_IMAGE}.
+func (r *run) unset(c *command, i int) bool {
+	p := c.args[i][0]
+	m := ownDefault.FindStringSubmatch(p.at.text())
+	if m == nil || m[1] != p.hole || r.defined(p.hole) || slices.Contains(r.in.Project.Secrets, p.hole) {
+		return false
+	}
+	for k, w := range c.words {
+		if w == c.words[i] && r.mentions(c.args[k]) {
+			return true
+		}
+	}
+	return false
+}
+
+var ownDefault = regexp.MustCompile(`^\$\{(\w+):?[-=]`)
 
 // elsewhere remembers the other values of a word that names an own image: a
 // loop over two registries, of which only one is to be changed.
