@@ -41,7 +41,7 @@ var whenForms = []string{
 
 // allHabits are what some projects do and others do not.
 var allHabits = []string{"scripts", "shared-script", "make", "compose", "manifests", "values", "bases", "include", "default", "extends", "reference", "override",
-	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify"}
+	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common"}
 
 // maker makes a project up.
 type maker struct {
@@ -58,6 +58,7 @@ type maker struct {
 	arches string // what jobs have built for each platform
 	saved  string // and saved into a file
 	noted  string // the image whose tag is in one
+	kept   string // how jobs have commands in common
 }
 
 func pick[T any](m *maker, list []T) T { return list[m.IntN(len(list))] }
@@ -121,6 +122,7 @@ func madeUp(r *rand.Rand, habits string) *maker {
 	m.files["Dockerfile"] = "FROM alpine:3\n"
 	m.shared()
 	m.laid()
+	m.common()
 	if m.chance(25) {
 		m.template()
 	}
@@ -133,7 +135,10 @@ func madeUp(r *rand.Rand, habits string) *maker {
 		if i == 1 && m.has["reference"] {
 			kind = "referring" // what it takes is there for somebody
 		}
-		if m.b = root; i > 0 && kind != "referring" && m.may("include", 50) {
+		if i < 2 && m.has["common"] {
+			kind = "common"
+		}
+		if m.b = root; i > 0 && kind != "referring" && kind != "common" && m.may("include", 50) {
 			m.b = &strings.Builder{}
 		}
 		m.job(fmt.Sprint(kind, i), kind)

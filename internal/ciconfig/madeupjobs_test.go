@@ -16,6 +16,9 @@ func (m *maker) kinds() []string {
 	if m.has["reference"] {
 		kinds = append(kinds, "referring")
 	}
+	if m.has["common"] {
+		kinds = append(kinds, "common")
+	}
 	if m.has["compose"] {
 		kinds = append(kinds, "up")
 	}
@@ -25,7 +28,7 @@ func (m *maker) kinds() []string {
 // stageOf is the stage of most jobs of a kind.
 func (m *maker) stageOf(kind string) string {
 	switch kind {
-	case "build", "variants", "hands", "matrix", "bases", "compose", "referring":
+	case "build", "variants", "hands", "matrix", "bases", "compose", "referring", "common":
 		return "build"
 	case "arches":
 		if m.arches == "" {
@@ -60,6 +63,8 @@ func (m *maker) job(name, kind string) {
 		m.child(name)
 	case "referring":
 		m.referring()
+	case "common":
+		m.commonly()
 	case "inside":
 		m.list("script", m.inside(image))
 	default:

@@ -92,11 +92,11 @@ func (r *run) before(g *movings, u *use) bool {
 		if v == u {
 			break
 		}
-		if (v.push || v.cmd != nil && v.tags()) && v.job == u.job && comesTo(u.arms, v.arms) {
+		if (v.push || v.cmd != nil && v.tags()) && v.sharesJob(u) && comesTo(u.arms, v.arms) {
 			return false
 		}
 	}
-	others := slices.DeleteFunc(slices.Clone(g.pushes), func(p *use) bool { return p.job == u.job })
+	others := slices.DeleteFunc(slices.Clone(g.pushes), func(p *use) bool { return p.sharesJob(u) })
 	return len(others) == 0 || r.missed(others, u)
 }
 

@@ -272,7 +272,7 @@ func braces(tag string) string {
 // buildsIn says whether a job builds an image.
 func (r *run) buildsIn(j *job, name string) bool {
 	for _, u := range r.uses {
-		if u.job != j || !u.ref.own || u.cmd == nil || u.ref.name() != name || !u.tags() && !u.push {
+		if !u.ref.own || u.cmd == nil || u.ref.name() != name || !slices.Contains(u.jobs(), j) || !u.tags() && !u.push {
 			continue
 		}
 		switch built := strings.Contains(u.command, " build") && !strings.Contains(u.command, " imagetools"); {
@@ -299,14 +299,14 @@ func (r *run) fromSame(u *use) bool {
 // never says whether a use is in the script of a job that pushes a moving tag, and on another
 // way through it: where the one is pushed, the other is not.
 func (r *run) never(g *movings, s *use) bool {
-	return slices.ContainsFunc(g.pushes, func(p *use) bool { return p.job == s.job && !comesTo(p.arms, s.arms) })
+	return slices.ContainsFunc(g.pushes, func(p *use) bool { return p.sharesJob(s) && !comesTo(p.arms, s.arms) })
 }
 
 // pushesUnique says whether the job that pushes a moving tag pushes the image under a tag of
 // the build, too.
 func (r *run) pushesUnique(p *use, g *movings) bool {
 	for _, u := range r.uses {
-		if u.job == p.job && comesTo(p.arms, u.arms) && u.ref.own && u.push && u.ref.name() == g.name && u.lasts(g) && sameImage(g, u) {
+		if u.sharesJob(p) && comesTo(p.arms, u.arms) && u.ref.own && u.push && u.ref.name() == g.name && u.lasts(g) && sameImage(g, u) {
 			return true
 		}
 	}

@@ -79,7 +79,7 @@ func tagRule(n *yaml.Node) bool {
 // released says whether only pipelines for git tags have the use: by its job, or by the
 // rule that gives it name and tag.
 func (u *use) released() bool {
-	return u.job != nil && onlyTags(u.job) || u.releasedByRule()
+	return u.releasedByRule() || !slices.ContainsFunc(u.jobs(), func(j *job) bool { return j == nil || !onlyTags(j) })
 }
 
 // releasedByRule says whether a rule for pipelines for git tags gives name and tag.

@@ -21,23 +21,21 @@ func (r *run) isCache(u *use) bool {
 	if !strings.HasSuffix(u.command, " pull") && !strings.Contains(u.command, " pull") {
 		return false
 	}
-	for _, v := range r.uses {
-		if v.job == u.job && v.lits != nil && strings.Contains(v.command, " build") && v.tags() && v.ref.name() == u.ref.name() {
-			return true
-		}
-	}
-	return false
+	return !slices.ContainsFunc(u.jobs(), func(j *job) bool { // a line that jobs share may be more in one of them
+		return !slices.ContainsFunc(r.uses, func(v *use) bool {
+			return v.lits != nil && strings.Contains(v.command, " build") && v.tags() && v.ref.name() == u.ref.name() && slices.Contains(v.jobs(), j)
+		})
+	})
 }
 
 // dependable says whether the pipeline that uses an image is sure to have
 // pushed it before.
 func (r *run) dependable(pushes []*use, u *use) bool {
-	for _, p := range pushes { // each job with a line that jobs share may be the one
-		if slices.ContainsFunc(p.jobs(), func(j *job) bool { return reliesOn(u.job, j) }) {
-			return true
-		}
-	}
-	return false
+	return !slices.ContainsFunc(u.jobs(), func(user *job) bool {
+		return !slices.ContainsFunc(pushes, func(p *use) bool { // each job with a line that jobs share may be the one
+			return slices.ContainsFunc(p.jobs(), func(j *job) bool { return reliesOn(user, j) })
+		})
+	})
 }
 
 // reliesOn says whether a job is sure to have another in its pipeline.
