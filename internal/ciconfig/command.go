@@ -151,7 +151,7 @@ func (sh *shell) command(c *command) {
 			return
 		}
 	case ".", "source":
-		if len(c.args) > 1 && (sh.file(c, 1, true) || sh.sourced(c.lit(1))) {
+		if len(c.args) > 1 && (sh.file(c, 1, true) || sh.sourced(c.lit(1)) || sh.sourcesOutput(c, 1)) {
 			return
 		}
 	case "sh", "bash", "ash", "dash":

@@ -152,6 +152,31 @@ func (sh *shell) sourced(file string) bool {
 	return vars != nil
 }
 
+// sourcesOutput takes over the variables that commands print: source <(echo IMAGE=$IMAGE).
+func (sh *shell) sourcesOutput(c *command, i int) bool {
+	if len(c.words[i].Parts) != 1 {
+		return false
+	}
+	p, ok := c.words[i].Parts[0].(*syntax.ProcSubst)
+	if !ok || p.Op != syntax.CmdIn {
+		return false
+	}
+	b := sh.clone()
+	var printed []text
+	b.print, b.target = &printed, ""
+	b.stmts(c.ch, p.Stmts)
+	for _, v := range printed {
+		for _, line := range v.cut("\n", longest) {
+			if name, value, ok := assigned(line.without("export ")); ok {
+				vals := []text{value.unquoted()}
+				sh.set(name, vals)
+				sh.run.assignment(sh, name, vals, c.argSpan(i))
+			}
+		}
+	}
+	return true
+}
+
 // exportsFile takes over the variables of export $(cat FILE), be it one that a script has
 // written or one of the repository. Nothing is put into the latter, so that one which names
 // the registry has to stay.
