@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
 	"mvdan.cc/sh/v3/syntax"
 )
 
@@ -12,12 +13,52 @@ import (
 
 // turns are values of which each turn of a loop takes one.
 func turns(vals []text) []text {
-	if len(vals) < 2 {
-		return vals
+	var list turnList
+	for _, v := range vals {
+		list.add([]text{v})
 	}
-	among, out := &choice{}, make([]text, 0, len(vals))
-	for i := range vals {
-		out = append(out, chosen(vals[i:i+1], &choice{among: among, one: i, turn: true})...)
+	return list.values()
+}
+
+// turnList are the values of the turns of a loop. A turn may have several, of which one counts.
+type turnList struct {
+	vals []text
+	turn []int // of each
+	all  int
+}
+
+// add adds the turns that a word stands for.
+func (l *turnList) add(word []text) {
+	first := l.all
+	for _, v := range word {
+		if len(v) == 0 { // an empty word is none
+			continue
+		}
+		for i, f := range v.fields() {
+			l.all = max(l.all, first+i+1)
+			switch n := len(l.vals); {
+			case slices.ContainsFunc(l.vals, f.same):
+			case n == most:
+				l.vals[n-1] = text{{hole: unknown}}
+				return
+			default:
+				l.vals, l.turn = append(l.vals, f), append(l.turn, first+i)
+			}
+		}
+	}
+}
+
+func (l *turnList) values() []text {
+	if l.all < 2 {
+		return l.vals
+	}
+	among, out := &choice{}, make([]text, 0, len(l.vals))
+	for i := range l.vals {
+		by := &choice{among: among, one: l.turn[i], turn: true}
+		if i > 0 && l.turn[i-1] == l.turn[i] || i+1 < len(l.turn) && l.turn[i+1] == l.turn[i] {
+			by.value = &yaml.Node{} // not beside another one of the turn
+		}
+		out = append(out, chosen(l.vals[i:i+1], by)...)
 	}
 	return out
 }
@@ -25,20 +66,16 @@ func turns(vals []text) []text {
 // loop follows for.
 func (sh *shell) loop(ch *chunk, c *syntax.ForClause) {
 	if it, ok := c.Loop.(*syntax.WordIter); ok {
-		var vals []text
+		var list turnList
 		if !it.InPos.IsValid() {
 			for _, a := range sh.args {
-				vals = union(vals, a)
+				list.add(a)
 			}
 		}
 		for _, w := range it.Items {
-			for _, v := range sh.word(ch, w) {
-				if len(v) > 0 { // an empty word is none
-					vals = union(vals, v.fields())
-				}
-			}
+			list.add(sh.word(ch, w))
 		}
-		vals = turns(vals)
+		vals := list.values()
 		for i, v := range vals {
 			if s, ok := v.literal(); ok && strings.ContainsAny(s, "*?{") {
 				sh.run.recordWide(sh, s)
