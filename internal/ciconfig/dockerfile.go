@@ -251,17 +251,20 @@ func (r *run) tagNow(b baseUse) (tag string, pushed bool) {
 		case gone[p]:
 			for _, s := range r.uses {
 				if with, ok := s.tagSource(); ok && !gone[s] && s.push && s.ref.own && s.ref.name() == b.ref.name() && (s.stability() == uniqueTag || s.retagged != "") && r.dependable([]*use{s}, &use{job: b.jobs[0]}) {
-					return with, true
+					return with, !slices.ContainsFunc(b.jobs, func(j *job) bool { return r.missed([]*use{s}, &use{ref: b.ref, job: j}) })
 				}
 			}
 		case p.gitTagged:
-			return "${CI_COMMIT_TAG:-" + p.retagged + "}", true
+			return "${CI_COMMIT_TAG:-" + p.retagged + "}", !slices.ContainsFunc(b.jobs, func(j *job) bool { return r.missed([]*use{p}, &use{ref: b.ref, job: j}) })
 		case p.retagged != "":
 			tag = p.retagged
 		}
 		pushes = append(pushes, p)
 	}
-	return tag, len(pushes) > 0 && !slices.ContainsFunc(b.jobs, func(j *job) bool { return !r.dependable(pushes, &use{job: j}) })
+	return tag, len(pushes) > 0 && !slices.ContainsFunc(b.jobs, func(j *job) bool {
+		u := &use{ref: b.ref, job: j}
+		return !r.dependable(pushes, u) || r.missed(pushes, u)
+	})
 }
 
 // insert puts text in at a place, behind what is put in there already.
