@@ -324,9 +324,13 @@ func onlyAsks(s *syntax.Stmt) bool {
 // script takes out what goes of a script; assignments without effect only if it can be
 // without them.
 func (c *cutting) script(ch *chunk, list []*syntax.Stmt) {
+	if len(c.useless[ch]) == 0 {
+		c.stmts(ch, list, true)
+		return
+	}
 	changes, emptied, items, bad := len(c.changes), maps.Clone(c.emptied), maps.Clone(c.items), c.bad
 	c.stmts(ch, list, true)
-	if c.bad && !bad && len(c.useless[ch]) > 0 {
+	if c.bad && !bad {
 		for _, call := range c.useless[ch] {
 			delete(c.calls, call)
 		}
