@@ -8,9 +8,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// plainYAML reads UTF-8 with YAML as people mostly write it, into the nodes that the library makes of
-// it but for the comments, in a tenth of the time. It is false for all that it is not sure
-// of: tabs, directives, keys with a question mark, quotes over several lines and the like,
+// plainYAML reads UTF-8 with YAML as people mostly write it, into the nodes that the library
+// makes of it but for the comments, in a quarter of the time. It is false for all that it is
+// not sure of: tabs, directives, keys with a question mark, quotes over several lines and the like,
 // and whatever is wrong. Then the library reads the file, and says what is wrong.
 func plainYAML(data []byte) (docs []*yaml.Node, ok bool) {
 	if !plainBytes(data) {
