@@ -24,6 +24,7 @@ type cutting struct {
 	jobs      []*job
 	variables []inVariable                  // the flags that are taken out of the values of variables
 	useless   map[*chunk][]*syntax.CallExpr // the assignments that change nothing without them
+	asked     map[*syntax.CallExpr]bool     // pulls that go, and for which an image was built only where they failed
 	bad       bool
 }
 
@@ -99,7 +100,7 @@ func (r *run) idlePulls(drops []*use) []*use {
 
 // cut works out how all the drops are taken out.
 func (r *run) cut(drops []*use) *cutting {
-	c := &cutting{run: r, calls: map[*syntax.CallExpr]bool{}, taken: map[span]bool{}, emptied: map[*yaml.Node]int{}, items: map[*yaml.Node]bool{}, useless: map[*chunk][]*syntax.CallExpr{}}
+	c := &cutting{run: r, calls: map[*syntax.CallExpr]bool{}, taken: map[span]bool{}, emptied: map[*yaml.Node]int{}, items: map[*yaml.Node]bool{}, useless: map[*chunk][]*syntax.CallExpr{}, asked: map[*syntax.CallExpr]bool{}}
 	in, chunks := map[*use]bool{}, map[*chunk]bool{}
 	for _, u := range drops {
 		in[u] = true
@@ -376,6 +377,9 @@ func (c *cutting) inside(ch *chunk, s *syntax.Stmt) {
 		case x.Op == syntax.AndStmt && c.gone(x.X), x.Op == syntax.OrStmt && c.gone(x.X) && onlyPulls(x.X):
 			a, b := ch.span(int(x.X.Pos().Offset()), int(x.X.End().Offset())), ch.span(int(x.Y.Pos().Offset()), int(x.Y.End().Offset()))
 			c.changes = append(c.changes, change{span: span{a.src, a.start, b.start}})
+			if pull, ok := x.X.Cmd.(*syntax.CallExpr); ok && x.Op == syntax.OrStmt {
+				c.asked[pull] = true
+			}
 			c.inside(ch, x.Y)
 		case c.gone(x.X) || c.gone(x.Y):
 			c.bad = true

@@ -64,7 +64,7 @@ func (r *run) setByFlags(s *source, n *yaml.Node) *yaml.Node {
 			return nil
 		}
 		for _, f := range places {
-			if f.fixed || !f.key.src.editable || f.joint() == "" {
+			if f.fixed || !f.key.src.editable {
 				return nil
 			}
 			for _, ref := range r.references(append(slices.Clone(written), f.tag...)) {
@@ -89,14 +89,11 @@ func (r *run) setByFlags(s *source, n *yaml.Node) *yaml.Node {
 }
 
 // joint is what comes between another value and this one: a second flag, or a comma in
-// a list and in quotes. It is empty where the comma would end a YAML scalar.
+// a list and in quotes.
 func (f flagPlace) joint() string {
 	src, at := f.key.src, f.key.start
-	switch {
-	case at > 0 && strings.IndexByte(" =", src.data[at-1]) >= 0:
+	if at > 0 && strings.IndexByte(" =", src.data[at-1]) >= 0 {
 		return " --set "
-	case src.flowing(at):
-		return ""
 	}
 	return ","
 }

@@ -123,6 +123,15 @@ func (m *maker) surroundings(kind, image string) {
 
 // list is a list of lines of a script.
 func (m *maker) list(key string, lines []string) {
+	if m.may("brackets", 70) && !strings.Contains(strings.Join(lines, ""), "\n") {
+		for i, l := range lines {
+			if lines[i] = yamlLine(l); lines[i] == l && strings.ContainsAny(l, "{}[],") {
+				lines[i] = "'" + strings.ReplaceAll(l, "'", "''") + "'"
+			}
+		}
+		m.line("  %s: [%s]", key, strings.Join(lines, ", "))
+		return
+	}
 	m.line("  %s:", key)
 	for _, l := range lines {
 		if strings.Contains(l, "\n") {

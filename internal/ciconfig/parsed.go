@@ -1,7 +1,6 @@
 package ciconfig
 
 import (
-	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -49,23 +48,6 @@ func (s *source) encoded(offset int, text string) string {
 		}
 	}
 	return text
-}
-
-// flowing says whether a place lies in a plain scalar of a list or map in brackets, which
-// a comma would end.
-func (s *source) flowing(offset int) bool {
-	docs, _ := s.documents()
-	return slices.ContainsFunc(docs, func(d *yaml.Node) bool { return s.flows(d, offset, false) })
-}
-
-func (s *source) flows(n *yaml.Node, offset int, flow bool) bool {
-	if n.Kind == yaml.ScalarNode {
-		ch := s.scalars[n]
-		return flow && n.Style == 0 && ch != nil && len(ch.segs) > 0 && offset >= ch.segs[0].start && offset <= ch.segs[len(ch.segs)-1].end
-	}
-	return slices.ContainsFunc(n.Content, func(k *yaml.Node) bool {
-		return s.flows(k, offset, flow || n.Style&yaml.FlowStyle != 0)
-	})
 }
 
 // endsPlain says whether a plain scalar of a YAML file ends at a place.

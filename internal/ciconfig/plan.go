@@ -98,6 +98,12 @@ func (r *run) collect() []change {
 	for _, j := range cut.jobs {
 		r.report("job-dropped", j.at(r.cfg), j.name)
 	}
+	for _, u := range r.cuts {
+		if u.cmd != nil && cut.asked[u.cmd.call] {
+			r.reportWhy(Warning, "tag-dropped", u.place(), u.ref.String(), "the image was built only where none was found under it, and is built in each pipeline now").
+				Remedy = "see that this is what you want; an image that few pipelines build can be kept in the GitLab Container Registry"
+		}
+	}
 	out = slices.DeleteFunc(out, func(c change) bool { // what stood behind text that goes, goes
 		return c.start == c.end && slices.ContainsFunc(cut.changes, func(k change) bool {
 			return k.src == c.src && k.with == "" && k.start < c.start && c.start <= k.end
@@ -111,7 +117,7 @@ func (r *run) collect() []change {
 			out[i].with = inMakefile(c.with)
 		}
 	}
-	return append(out, r.declarations(out)...)
+	return inQuotes(append(out, r.declarations(out)...))
 }
 
 // otherStyle moves the definitions of contradicting uses to their next style.
