@@ -185,7 +185,7 @@ func styled(in Input, style restyle) (out Input, ok bool) {
 		if !isYAML(f.Path) {
 			continue
 		}
-		docs, err := libraryYAML(f.Content) // with its comments
+		docs, err := parseYAML(f.Content)
 		if err != nil || len(docs) == 0 {
 			return out, false
 		}

@@ -45,13 +45,6 @@ func parseYAML(data []byte) (docs []*yaml.Node, err error) {
 }
 
 func decodeYAML(data []byte) (docs []*yaml.Node, err error) {
-	if docs, ok := plainYAML(data); ok {
-		return docs, nil
-	}
-	return libraryYAML(data)
-}
-
-func libraryYAML(data []byte) (docs []*yaml.Node, err error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	for {
 		var doc yaml.Node
