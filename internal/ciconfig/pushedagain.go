@@ -188,6 +188,9 @@ func (p Project) plainly(j *job) bool {
 	}
 	for _, k := range []string{"only", "except"} {
 		if t := j.tree.kid(k); t != nil {
+			if k == "only" && p.all && changesAlone(t) && p.source != mergeRequest {
+				continue
+			}
 			if refs, all := refsOf(t); !all || t.kids != nil && t.kid("refs") == nil || slices.ContainsFunc(refs, func(s string) bool { return strings.Contains(s, "/") }) {
 				return false
 			}
@@ -226,6 +229,13 @@ func (p Project) plainly(j *job) bool {
 		}
 	}
 	return false
+}
+
+// changesAlone says whether only: asks for nothing but changed files. The job is for branches
+// and git tags then, as one without only:, and for a git tag whatever has changed.
+// https://docs.gitlab.com/ci/yaml/deprecated_keywords/#onlychanges--exceptchanges
+func changesAlone(only *tree) bool {
+	return len(only.kids) == 1 && only.kid("changes") != nil
 }
 
 // selects says whether a job's rules ask for a pattern, which two of them may do so that
