@@ -168,7 +168,7 @@ func (r *run) parse(f *flat, start, hostEnd int) *reference {
 		end++
 	}
 	repoEnd := end
-	if repoEnd == hostEnd+1 { // https://$CI_REGISTRY/: an address, no image
+	if strings.Trim(s[hostEnd:repoEnd], "/") == "" { // https://$CI_REGISTRY/: an address, no image
 		ref.host = true
 		return ref
 	}
