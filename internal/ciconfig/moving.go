@@ -359,7 +359,7 @@ func deployed(cluster []*movings, push *use) bool {
 			switch u.lits[0] {
 			case "docker", "podman", "buildah", "crane", "gcrane", "skopeo", "regctl", "trivy", "grype", "syft", "cosign",
 				"buildctl", "buildctl-daemonless.sh", "executor", "img", "nerdctl", "build-push":
-				if strings.Contains(u.command, " run") || strings.Contains(u.command, " up") || strings.Contains(u.command, " deploy") {
+				if slices.ContainsFunc([]string{" run", " up", " deploy", " save"}, func(verb string) bool { return strings.Contains(u.command, verb) }) || u.leaves() {
 					return true
 				}
 			default:
@@ -368,6 +368,13 @@ func deployed(cluster []*movings, push *use) bool {
 		}
 	}
 	return false
+}
+
+// leaves says whether a command gives an image a name in another registry.
+func (u *use) leaves() bool {
+	own := u.ref.f.s[u.ref.start:u.ref.base]
+	return slices.ContainsFunc([]string{" tag", " copy", " cp"}, func(verb string) bool { return strings.Contains(u.command, verb) }) &&
+		slices.ContainsFunc(u.lits[min(u.arg+1, len(u.lits)):], func(l string) bool { return hosted(l) && !strings.Contains(l, own) })
 }
 
 // clusters puts the groups together that meet in a word of a script, such as
