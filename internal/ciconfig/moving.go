@@ -1,7 +1,6 @@
 package ciconfig
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -261,82 +260,6 @@ func byDefinition(all [][]*movings) [][]*movings {
 	return out
 }
 
-// reportMoved says what became of the tags of a cluster.
-func (r *run) reportMoved(cluster []*movings, cuts []*use) {
-	for _, p := range pushesOf(cluster) {
-		if slices.Contains(cuts, p) {
-			if r.gitTag(p) && !r.pushesGitTag(p.ref.name()) && slices.ContainsFunc(p.jobs(), func(j *job) bool { return j != nil && asksForTags(j) }) {
-				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "in the pipelines for git tags that the job is in it was the git tag").
-					Remedy = "if anything takes the image by its release, push $CI_COMMIT_TAG in a job for git tags alone"
-			} else if r.restarts && !deployed(cluster, p) {
-				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "a job only restarts what runs, by the tag that it has").
-					Remedy = "let that job give it the tag of the build: kubectl set image deployment/NAME CONTAINER=$CI_REGISTRY_IMAGE:name-tag"
-			} else if r.takesOwn(cluster, p) {
-				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "pipelines that did not push it took what an earlier one had left, and take the image of their own build now").
-					Remedy = "see that this is what the jobs of other branches are to take; if it is not, let only the pipelines that pushed the tag have them"
-			} else {
-				r.report("tag-dropped", p.place(), p.ref.String())
-			}
-		} else if p.retagged != "" && !deployed(cluster, p) {
-			why := ""
-			if r.gitTag(p) && !p.gitTagged {
-				why = "a pipeline for a git tag pushed it under that name, and now that of a commit which its branch may have pushed already"
-			}
-			r.reportWhy(Warning, "tag-replaced", p.place(), p.ref.String(), why)
-		}
-	}
-}
-
-// takesOwn says whether a pipeline without the push of a moving tag has a use that now gets
-// another tag, which it pushes itself.
-func (r *run) takesOwn(cluster []*movings, push *use) bool {
-	return slices.ContainsFunc(cluster, func(g *movings) bool {
-		return slices.Contains(g.pushes, push) && slices.ContainsFunc(g.all, func(u *use) bool {
-			return !u.push && u.retagged != "" && !u.document && !r.isCache(u) && !r.buildsIn(u.job, g.name) && r.missed(g.pushes, u)
-		})
-	})
-}
-
-// onlyRestarts finds a command that makes what runs pull its image again, without naming one;
-// another command may start it, such as xargs.
-var onlyRestarts = regexp.MustCompile(`\b(?:kubectl|oc)\s.*\brollout restart\b|\bdocker service update\s.*--force\b`)
-
-// restarts says whether a command is such a one.
-func restarts(lits []string) bool {
-	if !slices.ContainsFunc(lits, func(l string) bool { return strings.Contains(l, "restart") || strings.Contains(l, "--force") }) {
-		return false // as nearly all
-	}
-	line := strings.Join(lits, " ")
-	return onlyRestarts.MatchString(line) && !strings.Contains(line, "--image")
-}
-
-// gitTag says whether a tag that moves with the branch is the git tag in some pipelines.
-func (r *run) gitTag(u *use) bool {
-	if u.ref.colon < 0 {
-		return false
-	}
-	named := false
-	for i := u.ref.colon + 1; i < u.ref.tagEnd; i++ {
-		named = named || refVariables[u.ref.f.t[u.ref.f.piece[i]].hole]
-	}
-	return named && r.forGitTags(u)
-}
-
-// pushesGitTag says whether an image is pushed under the git tag by its own variable.
-func (r *run) pushesGitTag(name string) bool {
-	return slices.ContainsFunc(r.uses, func(u *use) bool {
-		if !u.push || !u.ref.own || u.ref.name() != name || u.ref.colon < 0 {
-			return false
-		}
-		for i := u.ref.colon + 1; i < u.ref.tagEnd; i++ {
-			if u.ref.f.t[u.ref.f.piece[i]].hole == "CI_COMMIT_TAG" {
-				return true
-			}
-		}
-		return false
-	})
-}
-
 // inPipeline says whether a job is seen to make a use. A script that none runs is for
 // hands: with a tag of the build it would push what no pipeline finds.
 func (u *use) inPipeline() bool { return u.job != nil || !u.document }
@@ -368,13 +291,6 @@ func deployed(cluster []*movings, push *use) bool {
 		}
 	}
 	return false
-}
-
-// leaves says whether a command gives an image a name in another registry.
-func (u *use) leaves() bool {
-	own := u.ref.f.s[u.ref.start:u.ref.base]
-	return slices.ContainsFunc([]string{" tag", " copy", " cp"}, func(verb string) bool { return strings.Contains(u.command, verb) }) &&
-		slices.ContainsFunc(u.lits[min(u.arg+1, len(u.lits)):], func(l string) bool { return hosted(l) && !strings.Contains(l, own) })
 }
 
 // clusters puts the groups together that meet in a word of a script, such as
