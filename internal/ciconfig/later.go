@@ -113,58 +113,19 @@ func (sh *shell) startsLater(s *syntax.Stmt, rest string) bool {
 	if !ok || sh.target == "" || len(c.Args) != 1 || c.Args[0].Lit() != "cat" {
 		return false
 	}
-	if startsNamed(rest, sh.target) {
-		return true
-	}
+	var lines []line
 	if j := sh.run.now; j != nil && j.in != nil {
-		return slices.ContainsFunc(j.in.scriptOf(j), func(l line) bool { return startsNamed(l.node.Value, sh.target) })
+		lines = j.in.scriptOf(j)
 	}
-	return false
+	if !strings.Contains(rest, sh.target) && !slices.ContainsFunc(lines, func(l line) bool { return strings.Contains(l.node.Value, sh.target) }) {
+		return false // no expression is made for it
+	}
+	for _, l := range lines {
+		rest += "\n" + l.node.Value
+	}
+	started, err := regexp.Compile(`(\b(sh|bash|ash|source)\s+(-\w+\s+)*|(^|[\s;&|(])\.\s+)(\./)?` + regexp.QuoteMeta(sh.target) + `\b|(^|[\s;&|("'])\./` + regexp.QuoteMeta(sh.target) + `\b`)
+	return err == nil && started.MatchString(rest)
 }
-
-// startsNamed says whether a script has a command that starts another one by its name:
-// bash -e ./NAME, . NAME or ./NAME.
-func startsNamed(script, name string) bool {
-	for from := 0; ; from++ {
-		n := strings.Index(script[from:], name)
-		if n < 0 {
-			return false
-		}
-		from += n
-		end := from + len(name)
-		if (end < len(script) && wordByte(script[end])) != wordByte(script[end-1]) && startsNext(script[:from]) {
-			return true
-		}
-	}
-}
-
-// startsNext says whether what comes behind a text is the name of a script that is started.
-func startsNext(text string) bool {
-	text, here := strings.CutSuffix(text, "./")
-	if here && (text == "" || strings.IndexByte(" \t\n\f\r;&|(\"'", text[len(text)-1]) >= 0) {
-		return true
-	}
-	for options := range 20 {
-		before := strings.TrimRight(text, " \t\n\f\r")
-		if before == text {
-			return false
-		}
-		word := before[strings.LastIndexAny(before, " \t\n\f\r;&|(")+1:]
-		if options == 0 && word == "." || shellStarts.MatchString(word) {
-			return true
-		}
-		if !shellOption.MatchString(word) {
-			return false
-		}
-		text = strings.TrimSuffix(before, word)
-	}
-	return false
-}
-
-var (
-	shellStarts = regexp.MustCompile(`\b(sh|bash|ash|source)$`)
-	shellOption = regexp.MustCompile(`^-\w+$`)
-)
 
 // inner is the script that an inner shell reads from the parts of a word, nil where
 // that is not to be told. What the outer shell expands stays as it is written: the
