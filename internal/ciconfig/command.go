@@ -23,6 +23,7 @@ type command struct {
 	at    span
 	reads []string // files that are redirected into it
 	input []text   // the here-string that is
+	item  string   // in whose place the command that starts it puts what it has found
 }
 
 // add appends a value of a word: the field at n of the value at k, with start words
@@ -133,6 +134,7 @@ func (sh *shell) command(c *command) {
 	case "set":
 		if c.lit(1) == "--" {
 			sh.args, sh.known = c.positional(1), true
+			return
 		}
 	case "read", "mapfile", "readarray":
 		sh.read(c)
@@ -165,7 +167,9 @@ func (sh *shell) command(c *command) {
 				return
 			}
 			if strings.HasPrefix(a, "-") && strings.Contains(a, "c") && i+1 < len(c.args) && !strings.HasPrefix(a, "--") {
-				if sh.nested(c, i+1) {
+				b := *sh
+				b.handedTo(c, i+1)
+				if b.nested(c, i+1) {
 					return
 				}
 				break
@@ -215,11 +219,7 @@ func (sh *shell) command(c *command) {
 		return
 	}
 	if i := c.wrapped(name); i > 0 {
-		inner := c.from(i)
-		if name == "xargs" {
-			inner.open(c.placeholder(i))
-		}
-		sh.command(inner)
+		sh.command(c.started(i).from(i))
 		return
 	}
 	if tool, i := c.nixRun(); i > 0 {
@@ -271,8 +271,12 @@ func (sh *shell) inner(c *command) (followed []*syntax.Word) {
 				}
 			case !strings.Contains(f, "c"):
 				continue
-			case k+1 < len(c.args) && sh.clone().nested(c, k+1):
-				followed = append(followed, c.words[k+1])
+			case k+1 < len(c.args):
+				b, started := sh.clone(), c.started(i)
+				b.handedTo(started, k+1)
+				if b.nested(started, k+1) {
+					followed = append(followed, c.words[k+1:]...)
+				}
 			}
 			break
 		}
@@ -309,6 +313,36 @@ func (sh *shell) passed(c *command, end int) {
 	}
 }
 
+// handedTo gives the script at i of sh -c the words behind it: the first is $0, the next
+// $1 and so on. A script that names arguments for the shell of here to expand keeps those.
+// https://pubs.opengroup.org/onlinepubs/9799919799/utilities/sh.html
+func (sh *shell) handedTo(c *command, i int) {
+	if namesArguments(c.words[i]) {
+		return
+	}
+	sh.args, sh.self = nil, nil
+	if args := c.positional(i); len(args) > 0 {
+		sh.self, sh.args = args[0], args[1:]
+	}
+	sh.known = !givesMore[path.Base(c.lit(0))]
+}
+
+// givesMore are commands that start others with arguments that only they know.
+var givesMore = map[string]bool{"xargs": true, "find": true, "parallel": true}
+
+// namesArguments says whether a word has $1, $@ or another argument outside of single quotes.
+func namesArguments(w *syntax.Word) bool {
+	found := false
+	syntax.Walk(w, func(n syntax.Node) bool {
+		p, ok := n.(*syntax.ParamExp)
+		found = found || ok && argument.MatchString(p.Param.Value)
+		return !found
+	})
+	return found
+}
+
+var argument = regexp.MustCompile(`^([0-9]|[@*#])$`)
+
 // nested follows a script that is one argument: written in quotes, or the value of
 // a variable, when all of it is known.
 func (sh *shell) nested(c *command, i int) bool {
@@ -325,7 +359,7 @@ func (sh *shell) nested(c *command, i int) bool {
 	b := *sh
 	b.depth++
 	b.local = !single
-	b.script(script)
+	b.script(script.open(c.item))
 	return true
 }
 

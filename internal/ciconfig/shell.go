@@ -16,6 +16,7 @@ type shell struct {
 	vars   *table[[]text]
 	args   [][]text // positional parameters, nil when unknown
 	known  bool     // args are known
+	self   []text   // $0, where it is one of the words behind sh -c
 	funcs  *table[function]
 	depth  int
 	piped  bool      // what is printed goes to a file or another command
@@ -313,6 +314,9 @@ func (sh *shell) lookup(name string) ([]text, bool) {
 			return sh.args[i], true
 		}
 		return nil, false
+	}
+	if name == "0" && sh.self != nil {
+		return sh.self, true
 	}
 	if name == "@" || name == "*" {
 		var all []text

@@ -21,6 +21,26 @@ func isArray(w *syntax.Word) bool {
 	return ok && (all.Lit() == "@" || all.Lit() == "*")
 }
 
+// joined is what "${ARRAY[*]}" and "$*" stand for where IFS is set to something else than
+// space: one word, with the first character of it between the elements. It is nil for
+// all else.
+// https://www.gnu.org/software/bash/manual/html_node/Special-Parameters.html
+func (sh *shell) joined(p *syntax.ParamExp, elements []text) []text {
+	all, _ := p.Index.(*syntax.Word)
+	if p.Param.Value != "*" && (all == nil || all.Lit() != "*") || len(elements) < 2 {
+		return nil
+	}
+	ifs, _ := sh.vars.get("IFS")
+	if len(ifs) != 1 || len(ifs[0]) == 0 || strings.TrimSpace(ifs[0][0].text) == "" {
+		return nil
+	}
+	out := strand{slices.Clip(elements[0])}
+	for _, e := range elements[1:] {
+		out = out.with(text{ifs[0][0].slice(0, 1)}).with(e)
+	}
+	return out
+}
+
 // isArguments says whether a word is all arguments of a function or a script, each as a word
 // of its own.
 func isArguments(w *syntax.Word) bool {

@@ -14,7 +14,7 @@ import (
 // is right for its old form only.
 var stringTools = map[string]bool{
 	"awk": true, "gawk": true, "basename": true, "cut": true, "dirname": true, "egrep": true, "expr": true, "fgrep": true,
-	"grep": true, "perl": true, "read": true, "rev": true, "sed": true, "tr": true,
+	"grep": true, "paste": true, "perl": true, "read": true, "rev": true, "sed": true, "tr": true,
 }
 
 // taken remembers the values that a string operation takes apart; it matters
@@ -291,18 +291,26 @@ func (t text) after(n int) text {
 }
 
 // patched reports the arguments of an image tool in which a name is joined to
-// what a string operation has left of the registry's.
+// what a string operation has left of the registry's, or in which that is all there is
+// of the name: the operation may have added one.
 func (r *run) patched(c *command, lits []string) {
 	if !imageTools[lits[0]] || isLogin(lits) {
 		return
 	}
 	for i, a := range c.args {
 		for k, p := range a {
-			if !p.cut || k+1 == len(a) {
+			if !p.cut {
 				continue
 			}
-			if next := a[k+1].text; a[k+1].hole != "" || next[0] == '/' || len(next) > 1 && next[0] == '-' && nameByte(next[1]) {
+			next := ":" // of the tag that is left out
+			if k+1 < len(a) {
+				next = a[k+1].text
+			}
+			switch {
+			case next == "" || next[0] == '/' || len(next) > 1 && next[0] == '-' && nameByte(next[1]):
 				r.report("string-operation", c.argSpan(i), a.String())
+			case k == 0 && p.rebuilt && next[0] == ':':
+				r.report("base-handed-on", c.argSpan(i), "a string operation")
 			}
 		}
 	}

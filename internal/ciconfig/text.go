@@ -18,6 +18,7 @@ type piece struct {
 	single   bool // written between single quotes: no expansion there
 	untagged bool // its tag was taken away, and another may be joined to it
 	cut      bool // a hole that a string operation has made of a text which names the registry
+	rebuilt  bool // such a hole, and a tool may have put something into it
 	colon    bool // a hole that a string operation has made of a text with a colon: it may bring a tag
 }
 
@@ -315,7 +316,7 @@ func identical(a, b []text) bool {
 	return slices.EqualFunc(a, b, func(t, u text) bool {
 		return slices.EqualFunc(t, u, func(p, q piece) bool {
 			return p.text == q.text && p.hole == q.hole && p.at == q.at && p.by == q.by && p.split == q.split && p.single == q.single &&
-				p.untagged == q.untagged && p.cut == q.cut && p.colon == q.colon && slices.Equal(p.via, q.via)
+				p.untagged == q.untagged && p.cut == q.cut && p.rebuilt == q.rebuilt && p.colon == q.colon && slices.Equal(p.via, q.via)
 		})
 	})
 }

@@ -186,6 +186,9 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 	case p.Slice != nil || p.Repl != nil || p.Names != 0:
 		return sh.operated(vals, name, at, split)
 	case p.Exp == nil:
+		if one := sh.joined(p, vals); one != nil && !split {
+			vals = one
+		}
 		return expanded(vals, name, at, split)
 	}
 	var word []text
@@ -383,7 +386,7 @@ func (sh *shell) substitution(ch *chunk, c *syntax.CmdSubst, split bool) []text 
 	}
 	out := expanded(printed, unknown, at, split)
 	if len(printed) == 0 && len(sh.run.operations) > before {
-		out[0][0].cut = true
+		out[0][0].cut, out[0][0].rebuilt = true, true
 	}
 	return out
 }

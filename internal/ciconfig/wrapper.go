@@ -68,9 +68,24 @@ func (c *command) nixRun() (tool string, i int) {
 	return "", 0
 }
 
-// placeholder is the word in whose place xargs puts each line that it reads, before the
-// command at i, or "".
+// started is the command that starts another one at i, with what it puts in there open.
+func (c *command) started(i int) *command {
+	out := *c
+	out.item = c.placeholder(i)
+	out.open(out.item)
+	return &out
+}
+
+// placeholder is the word in whose place xargs puts each line that it reads, and find each
+// file, before the command at i, or "".
 func (c *command) placeholder(i int) string {
+	switch path.Base(c.lit(0)) {
+	case "find", "parallel":
+		return "{}"
+	case "xargs":
+	default:
+		return ""
+	}
 	for k := 1; k < i; k++ {
 		switch l := c.lit(k); {
 		case l == "-I" || l == "--replace":
@@ -123,6 +138,32 @@ func (c *command) open(word string) {
 			c.lits[p] = c.args[k].String()
 		}
 	}
+}
+
+// open is the script with what is put in as a variable, _item.
+func (c *chunk) open(word string) *chunk {
+	if word == "" || !strings.Contains(c.text, word) {
+		return c
+	}
+	out := &chunk{src: c.src}
+	var b []byte
+	for at := 0; ; {
+		i := strings.Index(c.text[at:], word)
+		if i < 0 {
+			i = len(c.text) - at
+		}
+		for _, p := range c.pieces(at, at+i) {
+			out.add(&b, p.text, p.at.start, p.at.end)
+		}
+		if at += i; at == len(c.text) {
+			break
+		}
+		s := c.span(at, at+len(word))
+		out.add(&b, "${_item}", s.start, s.end)
+		at += len(word)
+	}
+	out.text = string(b)
+	return out
 }
 
 // subcommands tell a tool that is started from a word that is its name.
