@@ -249,14 +249,20 @@ func (r *run) manifest(s *source, e *env) bool {
 	return true
 }
 
-// composedImages finds the images of the services that a compose file builds. They may be
-// written elsewhere, behind an anchor.
+// composedImages finds the images of the services that a compose file builds, and the tags
+// beside them. They may be written elsewhere, behind an anchor.
+// https://docs.docker.com/reference/compose-file/build/#tags
 func composedImages(n *yaml.Node, service string, images map[*yaml.Node]string, depth int) {
 	if n == nil || depth > maxDepth {
 		return
 	}
 	if image := deref(child(n, "image")); image != nil && child(n, "build") != nil {
 		images[image] = service
+		if tags := deref(child(child(n, "build"), "tags")); tags != nil {
+			for _, t := range tags.Content {
+				images[deref(t)] = service
+			}
+		}
 	}
 	for i, c := range n.Content {
 		if n.Kind == yaml.MappingNode && i%2 == 1 {
