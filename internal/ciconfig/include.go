@@ -28,8 +28,11 @@ func (r *run) includeHelpers() ([]change, string) {
 	r.report("include-added", span{d.src, 0, 0}, "")
 	if !has(d.root, "include") {
 		first := d.root.Content[0]
-		from, _ := d.src.line(d.src.offset(first.Line, first.Column))
-		return []change{{span: span{d.src, from, from}, with: "include:" + eol + item("  ") + eol}}, ""
+		at := d.src.offset(first.Line, first.Column)
+		from, _ := d.src.line(at)
+		indent := string(d.src.data[from:at])
+		indent = indent[:len(indent)-len(strings.TrimLeft(indent, " "))] // a key behind a question mark has more
+		return []change{{span: span{d.src, from, from}, with: indent + "include:" + eol + item(indent+"  ") + eol}}, ""
 	}
 	k, ok := r.cfg.keyLines(d, d.root, "include")
 	if !ok {
@@ -78,7 +81,8 @@ func (r *run) extendInclude(d *document, k keyed, item func(indent string) strin
 		for from > 0 && src.data[from-1] == ' ' {
 			from--
 		}
-		return []change{{span: span{src, from, end}, with: eol + item("  ") + "  - " + string(src.data[at:end])}}
+		indent := strings.Repeat(" ", k.key.Column+1)
+		return []change{{span: span{src, from, end}, with: eol + item(indent) + indent + "- " + string(src.data[at:end])}}
 	case v.Kind == yaml.MappingNode && !flow:
 		from, next := src.line(at)
 		indent := string(src.data[from:at])

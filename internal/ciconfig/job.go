@@ -106,12 +106,14 @@ func (c *config) extended(t *tree, j *job, depth int) *tree {
 	return merged(base, t, 0)
 }
 
-// withDefaults adds what default: and the old global keys give every job.
+// withDefaults adds what default: and the old global keys give every job, also where the
+// job says null.
+// https://gitlab.com/gitlab-org/gitlab/-/blob/master/lib/gitlab/config/entry/factory.rb
 func (c *config) withDefaults(t *tree) *tree {
 	out := &tree{node: t.node, doc: t.doc, kids: maps.Clone(t.kids), keys: slices.Clone(t.keys)}
 	inherit := t.kid("inherit").kid("default")
 	for _, key := range inherited {
-		if out.kids[key] != nil {
+		if k := out.kids[key]; k != nil && (k.node == nil || !isNull(k.node)) {
 			continue
 		}
 		if inherit != nil && !inherits(inherit, key) {
@@ -177,6 +179,7 @@ func (c *config) lines(t *tree) []line {
 			for _, x := range n.Content {
 				walk(x, d, n, depth+1)
 			}
+		case isNull(n):
 		case n.Kind == yaml.ScalarNode, n.Kind == yaml.MappingNode: // a mapping is no text, which is reported
 			out = append(out, line{n, d, list})
 		}

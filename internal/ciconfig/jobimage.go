@@ -109,7 +109,7 @@ func (r *run) sites() []*site {
 	jobs := r.cfg.jobs()
 	affected := map[string]*site{}
 	for _, j := range jobs {
-		if !j.hidden && (j.tree.kid("script") != nil || j.tree.kid("run") != nil) {
+		if !j.hidden && (len(r.cfg.lines(j.tree.kid("script"))) > 0 || j.tree.kid("run") != nil) {
 			if s := r.ownImage(j); s != nil {
 				affected[j.name] = s
 			}

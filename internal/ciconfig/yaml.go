@@ -254,13 +254,16 @@ func merges(k *yaml.Node) bool {
 	return k.Value == "<<" && k.Kind == yaml.ScalarNode && !(k.Style&yaml.TaggedStyle != 0 && k.Tag == "!!str")
 }
 
-// items are the elements of a list; one scalar is a list of one.
+// items are the elements of a list; one scalar is a list of one, and null of none.
 func items(n *yaml.Node) []*yaml.Node {
 	switch n = deref(n); {
-	case n == nil:
+	case n == nil || isNull(n):
 		return nil
 	case n.Kind == yaml.SequenceNode:
 		return n.Content
 	}
 	return []*yaml.Node{n}
 }
+
+// isNull says whether a scalar is null, which stands for nothing at all.
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
