@@ -24,6 +24,7 @@ type command struct {
 	reads []string // files that are redirected into it
 	input []text   // the here-string that is
 	item  string   // in whose place the command that starts it puts what it has found
+	items []text   // what that is, nil where nobody knows
 }
 
 // add appends a value of a word: the field at n of the value at k, with start words
@@ -99,6 +100,14 @@ func (c *command) positional(i int) [][]text {
 func (sh *shell) command(c *command) {
 	name := path.Base(c.lit(0))
 	sh.spoils(c)
+	if name == "xargs" && sh.lines != nil {
+		items := sh.lines
+		sh.lines = nil
+		if each := c.each(items); each != nil {
+			sh.command(each)
+			return
+		}
+	}
 	switch name {
 	case "sudo", "exec", "command", "proxychains", "proxychains4", "xvfb-run", "time", "nohup", "env", "timeout", "retry", "nice":
 		i, scope := 1, sh
@@ -227,6 +236,9 @@ func (sh *shell) command(c *command) {
 		return
 	}
 	inner := sh.inner(c)
+	if len(inner) > 0 && startsEach[name] {
+		return // the script has what they are given
+	}
 	if sh.piped || sh.print != nil || name != "echo" && name != "printf" { // else a message
 		for i := 1; i < len(c.args); i++ {
 			lists := name == "envsubst" && !strings.Contains(c.lit(i), ":") // variables, no text
@@ -324,11 +336,11 @@ func (sh *shell) handedTo(c *command, i int) {
 	if args := c.positional(i); len(args) > 0 {
 		sh.self, sh.args = args[0], args[1:]
 	}
-	sh.known = !givesMore[path.Base(c.lit(0))]
+	sh.known = !startsEach[path.Base(c.lit(0))] // else the items come behind
 }
 
-// givesMore are commands that start others with arguments that only they know.
-var givesMore = map[string]bool{"xargs": true, "find": true, "parallel": true}
+// startsEach are commands that start another one for each of their items.
+var startsEach = map[string]bool{"xargs": true, "find": true, "parallel": true}
 
 // namesArguments says whether a word has $1, $@ or another argument outside of single quotes.
 func namesArguments(w *syntax.Word) bool {
@@ -359,6 +371,9 @@ func (sh *shell) nested(c *command, i int) bool {
 	b := *sh
 	b.depth++
 	b.local = !single
+	if c.items != nil {
+		b.vars = b.vars.with(itemVariable, c.items)
+	}
 	b.script(script.open(c.item))
 	return true
 }

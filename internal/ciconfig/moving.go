@@ -75,6 +75,7 @@ func (r *run) movingTags() {
 	}
 	r.joinBranch(groups)
 	joinReleases(groups, releases)
+	joinOpen(groups)
 	r.decideMoving(clusters(groups, order), siblings)
 	r.composedTags()
 }
@@ -270,7 +271,7 @@ func (u *use) inPipeline() bool { return u.job != nil || !u.document }
 func deployed(cluster []*movings, push *use) bool {
 	for _, g := range cluster {
 		for _, u := range g.all {
-			if u.ref.name() != push.ref.name() || u.push || u.printed() {
+			if !mayBeSame(u.ref.name(), push.ref.name()) || u.push || u.printed() {
 				continue
 			}
 			if u.document && !u.filled && u.applied == nil {

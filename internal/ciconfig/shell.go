@@ -117,6 +117,8 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			case r.Op != syntax.WordHdoc:
 			case readsLines(s):
 				sh.lines = linesOf(vals)
+			case takesItems(s):
+				sh.lines = itemsOf(s, vals)
 			case takesApart(s) && !readsWhole(s):
 				sh.taken(vals, ch.span(int(s.Pos().Offset()), int(s.End().Offset())))
 			}
@@ -158,17 +160,20 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 		case syntax.Pipe, syntax.PipeAll:
 			left, right := sh.clone(), sh.clone()
 			var printed []text
-			apart, lines := takesApart(c.Y), readsLines(c.Y)
+			apart, lines, items := takesApart(c.Y), readsLines(c.Y), takesItems(c.Y)
 			left.print = nil
-			if apart || lines {
+			if apart || lines || items {
 				left.print = &printed
 			}
-			left.piped, left.target = sh.piped || !lines, sh.teesTo(ch, c.Y)
+			left.piped, left.target = sh.piped || !lines && !items, sh.teesTo(ch, c.Y)
 			left.fills = sh.fills || substitutes(c.Y)
 			left.stmt(ch, c.X)
-			if lines {
+			switch {
+			case lines:
 				right.lines = linesOf(printed)
-			} else if apart {
+			case items:
+				right.lines = itemsOf(c.Y, printed)
+			case apart:
 				sh.taken(printed, ch.span(int(c.X.Pos().Offset()), int(c.Y.End().Offset())))
 			}
 			right.table = tabulates(c.X)

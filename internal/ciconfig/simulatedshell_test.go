@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -52,11 +51,17 @@ func (d *machine) run(t *testing.T, script string, env map[string]string, args [
 
 func (d *machine) runIn(t *testing.T, dir, script string, env map[string]string, args []string, in io.Reader, out io.Writer) error {
 	t.Helper()
+	return d.runAs(t, "sh", dir, script, env, args, in, out)
+}
+
+// runAs runs a script under a name, which is its $0.
+func (d *machine) runAs(t *testing.T, self, dir, script string, env map[string]string, args []string, in io.Reader, out io.Writer) error {
+	t.Helper()
 	var pairs []string
 	for k, v := range env {
 		pairs = append(pairs, k+"="+v)
 	}
-	f, err := syntax.NewParser().Parse(strings.NewReader(script), "")
+	f, err := syntax.NewParser().Parse(strings.NewReader(script), self)
 	if err != nil {
 		t.Fatalf("%v in\n%s", err, script)
 	}
@@ -198,7 +203,7 @@ func init() {
 		"crane": (*call).crane, "regctl": (*call).regctl, "skopeo": (*call).skopeo,
 		"kubectl": (*call).kubectl, "helm": (*call).helm,
 		"cat": (*call).cat, "tee": (*call).tee, "sed": (*call).sed, "tr": (*call).tr, "cut": (*call).cut, "env": (*call).printEnv, "envsubst": (*call).envsubst,
-		"basename": (*call).basename, "git": (*call).git, "notify": (*call).notify,
+		"basename": (*call).basename, "xargs": (*call).xargs, "git": (*call).git, "notify": (*call).notify,
 	}
 }
 
@@ -207,7 +212,11 @@ func (c *call) shell() error {
 	args := c.args[1:]
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
 		if strings.HasSuffix(args[0], "c") && len(args) > 1 {
-			return c.runIn(c.t, c.dir, args[1], c.env, slices.Concat(args[min(3, len(args)):]), c.in, c.out)
+			self, rest := path.Base(c.args[0]), []string{}
+			if len(args) > 2 {
+				self, rest = args[2], args[3:]
+			}
+			return c.runAs(c.t, self, c.dir, args[1], c.env, rest, c.in, c.out)
 		}
 		args = args[1:]
 	}
@@ -220,6 +229,21 @@ func (c *call) shell() error {
 		return interp.ExitStatus(127)
 	}
 	return c.runIn(c.t, c.dir, script, c.env, args[1:], c.in, c.out)
+}
+
+// xargs calls a tool for each line that it reads, with the line in place of {}.
+func (c *call) xargs() error {
+	for line := range strings.Lines(c.input(nil)) {
+		one := *c
+		one.in, one.args = strings.NewReader(""), nil
+		for _, a := range c.args[2:] {
+			one.args = append(one.args, strings.ReplaceAll(a, "{}", strings.TrimSpace(line)))
+		}
+		if err := one.do(); err != nil {
+			return interp.ExitStatus(123)
+		}
+	}
+	return nil
 }
 
 // notify is a program that shows somebody what it is given.

@@ -2,7 +2,6 @@ package ciconfig
 
 import (
 	"path"
-	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -66,104 +65,6 @@ func (c *command) nixRun() (tool string, i int) {
 		}
 	}
 	return "", 0
-}
-
-// started is the command that starts another one at i, with what it puts in there open.
-func (c *command) started(i int) *command {
-	out := *c
-	out.item = c.placeholder(i)
-	out.open(out.item)
-	return &out
-}
-
-// placeholder is the word in whose place xargs puts each line that it reads, and find each
-// file, before the command at i, or "".
-func (c *command) placeholder(i int) string {
-	switch path.Base(c.lit(0)) {
-	case "find", "parallel":
-		return "{}"
-	case "xargs":
-	default:
-		return ""
-	}
-	for k := 1; k < i; k++ {
-		switch l := c.lit(k); {
-		case l == "-I" || l == "--replace":
-			return c.lit(k + 1)
-		case l == "-i":
-			return "{}"
-		case strings.HasPrefix(l, "-I"):
-			return l[2:]
-		case strings.HasPrefix(l, "--replace="):
-			return strings.TrimPrefix(l, "--replace=")
-		}
-	}
-	return ""
-}
-
-// open makes holes of the places of a word for which something else is put in.
-func (c *command) open(word string) {
-	if word == "" {
-		return
-	}
-	c.args = slices.Clone(c.args)
-	for k, t := range c.args {
-		var out text
-		for _, p := range t {
-			for at := 0; p.hole == ""; {
-				i := strings.Index(p.text[at:], word)
-				if i < 0 {
-					p = p.slice(at, len(p.text))
-					break
-				}
-				if i > 0 {
-					out = append(out, p.slice(at, at+i))
-				}
-				hole := p.slice(at+i, at+i+len(word))
-				hole.text, hole.hole = "", word
-				out = append(out, hole)
-				at += i + len(word)
-			}
-			if p.hole != "" || p.text != "" {
-				out = append(out, p)
-			}
-		}
-		if len(out) > len(t) {
-			c.args[k] = out
-		}
-	}
-	c.lits = slices.Clone(c.lits)
-	for k, p := range c.pos {
-		if c.alt[k] == 0 && p < len(c.lits) {
-			c.lits[p] = c.args[k].String()
-		}
-	}
-}
-
-// open is the script with what is put in as a variable, _item.
-func (c *chunk) open(word string) *chunk {
-	if word == "" || !strings.Contains(c.text, word) {
-		return c
-	}
-	out := &chunk{src: c.src}
-	var b []byte
-	for at := 0; ; {
-		i := strings.Index(c.text[at:], word)
-		if i < 0 {
-			i = len(c.text) - at
-		}
-		for _, p := range c.pieces(at, at+i) {
-			out.add(&b, p.text, p.at.start, p.at.end)
-		}
-		if at += i; at == len(c.text) {
-			break
-		}
-		s := c.span(at, at+len(word))
-		out.add(&b, "${_item}", s.start, s.end)
-		at += len(word)
-	}
-	out.text = string(b)
-	return out
 }
 
 // subcommands tell a tool that is started from a word that is its name.
