@@ -200,4 +200,13 @@ func severalTags(all [][]*movings) {
 		s.beside = s.beside || g.literal() == ""
 	})
 	each(func(i int, g *movings) { g.several, g.beside = names[g.name].several, names[g.name].beside })
+	each(func(i int, g *movings) {
+		if may := mayBeNamed(g.name); may != nil { // a name that may be another's
+			each(func(k int, o *movings) {
+				if i != k && g.tag != o.tag && (fits(may, o.name) || fits(mayBeNamed(o.name), g.name)) {
+					g.several, o.several = true, true
+				}
+			})
+		}
+	})
 }

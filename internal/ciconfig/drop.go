@@ -143,7 +143,7 @@ func (r *run) cut(drops []*use) *cutting {
 			c.chunks = append(c.chunks, u.cmd.ch)
 		}
 		if !c.flag(u) {
-			if !singlePurpose(u.lits) {
+			if !singlePurpose(u.lits) || r.besideOthers(u, in) {
 				c.bad = true
 				return c
 			}
@@ -251,6 +251,17 @@ func singlePurpose(lits []string) bool {
 		return slices.Contains(lits, "copy") // a flag may stand before it
 	}
 	return copiesOut(lits)
+}
+
+// besideOthers says whether a command does the same with another image, which stays:
+// podman pull A B.
+func (r *run) besideOthers(u *use, in map[*use]bool) bool {
+	if len(u.lits) < 4 || u.lits[1] != "pull" && u.lits[1] != "push" {
+		return false
+	}
+	return slices.ContainsFunc(r.uses, func(v *use) bool {
+		return v.cmd != nil && v.cmd.call == u.cmd.call && v.ref.own && v.push == u.push && !in[v]
+	})
 }
 
 // gone says whether nothing is left of a statement.

@@ -159,6 +159,8 @@ func (m *maker) moved(job, name string, script []string) []string {
 		return m.intoMakefile(job, name, script)
 	case m.has["shell"]:
 		return m.intoShell(name, script)
+	case m.has["open"] && m.chance(60):
+		return m.intoOpen(name, script)
 	case m.has["words"]:
 		return m.intoWords(name, script)
 	}

@@ -34,3 +34,18 @@ func (m *maker) intoWords(name string, script []string) []string {
 	}
 	return script
 }
+
+// intoOpen takes the name of an image out of a file that only the pipeline reads.
+func (m *maker) intoOpen(name string, script []string) []string {
+	all := strings.Join(script, "\n")
+	base, own, inTwo := strings.Cut(m.images[name], "/")
+	if !inTwo || strings.Contains(base, "$CI_REGISTRY/") || strings.Contains(own, "/") || strings.Contains(all, "<<") {
+		return script
+	}
+	m.files["names/"+name] = own + "\n"
+	all = strings.ReplaceAll(all, m.images[name]+":", base+"/$n:")
+	if m.chance(50) {
+		return []string{"for n in $(cat names/" + name + "); do\n" + all + "\ndone"}
+	}
+	return []string{"n=$(cat names/" + name + ")", all}
+}

@@ -113,22 +113,25 @@ func (r *run) joinBranch(groups map[string]*movings) {
 // joinReleases puts uses of the git tag to those of the name of the branch or the tag, where
 // nothing but a job for both pushes the image: what it pushes for a git tag is theirs.
 func joinReleases(groups map[string]*movings, releases []*use) {
-	pushed := map[string]bool{}
-	for _, u := range releases {
-		if u.push {
-			pushed[u.ref.name()+"\x00"+tagOf(u)] = true
-		}
-	}
-	for _, u := range releases {
-		key := u.ref.name() + "\x00"
-		if u.push || pushed[key+tagOf(u)] {
-			continue
-		}
+	keyOf := func(u *use) string { // the name of the branch is the git tag here
 		tag := tagOf(u)
 		if tag == "${CI_COMMIT_TAG}" {
 			tag = "${CI_COMMIT_REF_NAME}"
 		}
-		if g := groups[key+tag]; g != nil && len(g.pushes) > 0 {
+		return u.ref.name() + "\x00" + tag
+	}
+	pushed := map[string]bool{}
+	for _, u := range releases {
+		if u.push {
+			pushed[keyOf(u)] = true
+		}
+	}
+	for _, u := range releases {
+		key := keyOf(u)
+		if u.push || pushed[key] {
+			continue
+		}
+		if g := groups[key]; g != nil && len(g.pushes) > 0 {
 			g.all = append(g.all, u)
 		}
 	}

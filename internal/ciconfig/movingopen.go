@@ -21,7 +21,7 @@ func joinOpen(groups map[string]*movings) {
 	}
 	for _, key := range sortedKeys(groups) {
 		g := groups[key]
-		if len(g.pushes) > 0 || !slices.ContainsFunc(g.all, (*use).inPipeline) {
+		if len(g.pushes) > 0 || !slices.ContainsFunc(g.all, func(u *use) bool { return u.inPipeline() || u.filled }) {
 			continue
 		}
 		var joined bool

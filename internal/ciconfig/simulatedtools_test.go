@@ -84,7 +84,10 @@ func (d *machine) push(ref, image string) error {
 		d.fault("pushed again", ref)
 		return status(false)
 	}
-	d.tags[ref] = image
+	if there && was != image && d.pushedBy[ref].job != d.place.job {
+		d.twice[repository(ref)+":"] = true
+	}
+	d.tags[ref], d.pushedBy[ref] = image, d.place
 	d.digests[repository(ref)+"@"+digest(image)] = image
 	d.pushed[image], d.pusher[image] = ref, d.place
 	if strings.Contains(ref, "v1.2.3") {
