@@ -49,6 +49,51 @@ func (m *maker) shared() {
 	}
 }
 
+// bakeFile is a bake file with targets for the images web and ci.
+func (m *maker) bakeFile() string {
+	base := pick(m, []string{"${REGISTRY}", "${REGISTRY}", "${CI_REGISTRY_IMAGE}"})
+	vars := map[string]string{"${REGISTRY}": "variable \"REGISTRY\" {\n  default = \"" + pick(m, []string{"registry.uninett.no/team/shop", "local"}) + "\"\n}\n",
+		"${CI_REGISTRY_IMAGE}": "variable \"CI_REGISTRY_IMAGE\" {}\n"}[base] + "variable \"TAG\" {\n  default = \"latest\"\n}\n"
+	tags := func(name string) string {
+		image := base + "/" + name
+		return pick(m, []string{
+			`["` + image + `:${TAG}"]`,
+			`["` + image + `:${TAG}", "` + image + `:latest"]`,
+			`["` + image + `:${TAG}", TAG == "latest" ? "" : "` + image + `:latest"]`,
+			`[format("%s:%s", "` + image + `", TAG)]`,
+		})
+	}
+	if m.chance(30) {
+		return vars + "target \"default\" {\n  name = \"image-${name}\"\n  matrix = {\n    name = [\"web\", \"ci\"]\n  }\n  context = name\n  tags = " + tags("${name}") + "\n}\n"
+	}
+	return vars + "group \"default\" {\n  targets = [\"web\", \"ci\"]\n}\ntarget \"web\" {\n  context = \"web\"\n  tags = " + tags("web") + "\n}\ntarget \"ci\" {\n  inherits = [\"web\"]\n  context = \"ci\"\n  tags = " + tags("ci") + "\n}\n"
+}
+
+// bakeLines are lines that build by the bake file.
+func (m *maker) bakeLines() []string {
+	if m.files["docker-bake.hcl"] == "" {
+		m.files["docker-bake.hcl"] = m.bakeFile()
+	}
+	bake := "docker buildx bake --push" + pick(m, []string{"", "", " web", " -f docker-bake.hcl"})
+	if strings.Contains(m.files["docker-bake.hcl"], "matrix") {
+		bake = strings.TrimSuffix(bake, " web")
+	}
+	if strings.Contains(m.files["docker-bake.hcl"], "${REGISTRY}") {
+		if m.chance(50) {
+			return append(m.bakeTag(), "REGISTRY=$CI_REGISTRY_IMAGE "+bake)
+		}
+		return append(m.bakeTag(), "export REGISTRY=$CI_REGISTRY_IMAGE", bake)
+	}
+	return append(m.bakeTag(), bake)
+}
+
+func (m *maker) bakeTag() []string {
+	if m.chance(50) {
+		return []string{"export TAG=" + pick(m, []string{"$CI_COMMIT_SHORT_SHA", "$CI_COMMIT_SHA", "$CI_COMMIT_REF_SLUG", "$CI_PIPELINE_ID", "latest"})}
+	}
+	return nil
+}
+
 // intoFile moves lines into a script of the repository, which gets image and tag as arguments or
 // takes them from its surroundings.
 func (m *maker) intoFile(job, name string, script []string) []string {

@@ -8,7 +8,7 @@ import (
 // kinds are what a job may be about.
 func (m *maker) kinds() []string {
 	kinds := []string{"build", "build", "promote", "use", "deploy", "inside", "mixed"}
-	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside"} {
+	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside", "bake"} {
 		if m.has[h] {
 			kinds = append(kinds, h, h)
 		}
@@ -28,7 +28,7 @@ func (m *maker) kinds() []string {
 // stageOf is the stage of most jobs of a kind.
 func (m *maker) stageOf(kind string) string {
 	switch kind {
-	case "build", "variants", "hands", "matrix", "bases", "compose", "referring", "common":
+	case "build", "variants", "hands", "matrix", "bases", "compose", "referring", "common", "bake":
 		return "build"
 	case "arches":
 		if m.arches == "" {

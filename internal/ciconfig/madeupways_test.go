@@ -12,6 +12,8 @@ func (m *maker) special(kind, name string) (out []string) {
 	switch kind {
 	case "compose", "up":
 		return m.composeLines(kind)
+	case "bake":
+		return m.bakeLines()
 	case "manifests", "values":
 		return m.deployed(kind, name)
 	case "bases":

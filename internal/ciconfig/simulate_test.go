@@ -118,13 +118,13 @@ func compared(old, now *simulator, res *Result, open bool) (out []string) {
 				if !tells(u.ref, "job-dropped") && !refused(job) {
 					out = append(out, fmt.Sprintf("%v does not use %s any more", job, u.ref))
 				}
-			case after[i].image != u.image && !tells(u.ref, "moving-tag", "expires", "pushed-again") && !warns(u.ref, "tag-dropped"):
+			case after[i].image != u.image && !refused(old.pusher[u.image]) && !tells(u.ref, "moving-tag", "expires", "pushed-again") && !warns(u.ref, "tag-dropped"):
 				out = append(out, fmt.Sprintf("%v used %s, built by %q, and uses %s, built by %q", job, u.ref, u.image, after[i].ref, after[i].image))
 			}
 		}
 	}
 	for job, said := range old.says {
-		if again := now.says[job]; !slices.Equal(said, again) && !slices.ContainsFunc(res.Findings, func(f Finding) bool {
+		if again := now.says[job]; !slices.Equal(said, again) && !refused(job) && !slices.ContainsFunc(res.Findings, func(f Finding) bool {
 			return slices.Contains([]Code{"tag-handed-on", "job-dropped", "tag-replaced", "moving-tag"}, f.Code)
 		}) {
 			out = append(out, fmt.Sprintf("%v said %q, and says %q", job, said, again))

@@ -119,6 +119,8 @@ func (c *call) docker() error {
 		}
 	case verb == "buildx" && args[2] == "imagetools", verb == "manifest":
 		return c.lists()
+	case verb == "buildx" && args[2] == "bake":
+		return c.bake()
 	case verb == "compose":
 		return c.compose()
 	}

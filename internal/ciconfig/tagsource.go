@@ -69,9 +69,15 @@ func always(j, other *job) bool {
 			return false
 		}
 	}
-	w := j.tree.kid("when").value()
-	return w != "manual" && w != "never"
+	return !mayNotStart[j.tree.kid("when").value()]
 }
+
+// mayNotStart are the values of when: with which a job in a pipeline may not be run at all.
+// https://docs.gitlab.com/ci/yaml/#when
+var mayNotStart = map[string]bool{"manual": true, "never": true, "on_failure": true}
+
+// sourceOf is a pipeline that a schedule or a person starts, in a condition.
+var sourceOf = regexp.MustCompile(`["'](schedule|web)["']`)
 
 // sometimes says whether a job's rules leave it out of ordinary pipelines.
 func sometimes(t *tree, depth int) bool {
@@ -89,13 +95,13 @@ func sometimes(t *tree, depth int) bool {
 		if child(n, "changes") != nil || child(n, "exists") != nil {
 			found = true
 		}
-		if w := child(n, "when"); w != nil && w.Value == "manual" {
+		if w := child(n, "when"); w != nil && w.Value != "never" && mayNotStart[w.Value] {
 			found = true
 		}
 		if n.Value == "schedules" || n.Value == "web" || n.Value == "triggers" {
 			found = true
 		}
-		if c := child(n, "if"); c != nil && (strings.Contains(c.Value, `"schedule"`) || strings.Contains(c.Value, `"web"`)) && strings.Contains(c.Value, "==") {
+		if c := child(n, "if"); c != nil && sourceOf.MatchString(c.Value) && strings.Contains(c.Value, "==") {
 			found = true
 		}
 	}
