@@ -49,11 +49,14 @@ func (r *run) includeHelpers() ([]change, string) {
 // https://docs.gitlab.com/ci/yaml/#include
 func (r *run) extendInclude(d *document, k keyed, item func(indent string) string, eol string) []change {
 	v, src := k.value, d.src
+	if at, ok := r.cfg.nothing(d, k); ok {
+		return []change{{span: at, with: eol + strings.TrimSuffix(item(k.indent+"  "), eol)}}
+	}
 	at := src.offset(v.Line, v.Column)
 	end, ok := r.cfg.nodeEnd(d, v)
 	flow := v.Style&yaml.FlowStyle != 0
 	switch {
-	case !ok:
+	case !ok || isNull(v):
 	case v.Kind == yaml.SequenceNode && flow && len(v.Content) > 0 && src.data[at] == '[':
 		first := "{project: asm/gitlab-ci-helpers, file: /gitlab-ci-helpers.yml},"
 		if lineBreak(src.data[at+1:]) == 0 {
@@ -81,7 +84,7 @@ func (r *run) extendInclude(d *document, k keyed, item func(indent string) strin
 		for from > 0 && src.data[from-1] == ' ' {
 			from--
 		}
-		indent := strings.Repeat(" ", k.key.Column+1)
+		indent := k.indent + "  "
 		return []change{{span: span{src, from, end}, with: eol + item(indent) + indent + "- " + string(src.data[at:end])}}
 	case v.Kind == yaml.MappingNode && !flow:
 		from, next := src.line(at)

@@ -115,6 +115,29 @@ func (c *config) keyLines(d *document, m *yaml.Node, key string) (k keyed, ok bo
 	return k, false
 }
 
+// nothing is where a value can stand that a key has not, as it says null or an empty list;
+// ok is false where it has one.
+func (c *config) nothing(d *document, k keyed) (at span, ok bool) {
+	v, end := k.value, 0
+	switch {
+	case v.Anchor != "" || v.Kind == yaml.AliasNode || v.Style&yaml.TaggedStyle != 0:
+	case isNull(v) && v.Value == "":
+		if end, ok = c.nodeEnd(d, k.key); !ok {
+			return at, false
+		}
+		colon := strings.IndexByte(string(d.src.data[end:]), ':')
+		return span{d.src, end + colon + 1, end + colon + 1}, colon >= 0
+	case isNull(v), v.Kind == yaml.SequenceNode && v.Style&yaml.FlowStyle != 0 && len(v.Content) == 0:
+		start := d.src.offset(v.Line, v.Column)
+		end, ok = c.nodeEnd(d, v)
+		for start > 0 && d.src.data[start-1] == ' ' {
+			start--
+		}
+		return span{d.src, start, end}, ok && d.src.data[start-1] == ':'
+	}
+	return at, false
+}
+
 // has says whether a mapping itself, not what it merges, has the key.
 func has(m *yaml.Node, key string) bool {
 	if m == nil || m.Kind != yaml.MappingNode {

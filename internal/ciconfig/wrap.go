@@ -301,10 +301,13 @@ func (r *run) extendDocker(d *document, m *yaml.Node) (change, string) {
 	if !ok {
 		return change{}, "extends: is not understood"
 	}
+	if at, ok := r.cfg.nothing(d, k); ok {
+		return change{span: at, with: " .docker"}, ""
+	}
 	v := k.value
 	at := d.src.offset(v.Line, v.Column)
 	end, ok := r.cfg.nodeEnd(d, v)
-	if !ok {
+	if !ok || isNull(v) {
 		return change{}, "extends: is not understood"
 	}
 	if list := items(v); len(list) > 0 && deref(list[len(list)-1]).Value == ".docker" {
