@@ -34,7 +34,7 @@ func (r *run) allTags() map[*use][]*use {
 			if v == u || v.cmd == nil || v.ref.name() != u.ref.name() || !v.ref.own || !v.tags() {
 				continue
 			}
-			if v.job != u.job {
+			if !v.sharesJob(u) {
 				elsewhere = append(elsewhere, v)
 				continue
 			}
