@@ -136,8 +136,8 @@ func sameJobs(before, after *config, dropped []*job) error {
 		if list := items(a.node); name == "include" && b.kids != nil && a.kids == nil && len(list) > 0 {
 			a = after.grow(a.doc, deref(list[len(list)-1]), 0) // it has become a list
 		}
-		cleared := func(key string) bool {
-			return strings.HasPrefix(name, ".") && containerKeys[key] && allContained(b.kids[key].node, key, before, after)
+		cleared := func(value *yaml.Node, key string) bool {
+			return (strings.HasPrefix(name, ".") || b.kids[key] == nil) && containerKeys[key] && allContained(value, key, before, after)
 		}
 		if err := sameTree(name, b, a, 0, cleared); err != nil {
 			return err
@@ -166,17 +166,20 @@ func allContained(value *yaml.Node, key string, before, after *config) bool {
 	return merged
 }
 
-func sameTree(at string, b, a *tree, depth int, cleared func(key string) bool) error {
+// sameTree compares two trees. The mapping of a job that has been put into a container may have
+// other keys for it; so may one below a template that such jobs merge, where each of these
+// keys was theirs alone.
+func sameTree(at string, b, a *tree, depth int, cleared func(value *yaml.Node, key string) bool) error {
 	if b == nil || a == nil || b.kids == nil || depth > 3 {
 		return nil
 	}
-	contained := depth == 0 && extendsDocker(a) && (!extendsDocker(b) || b.kids["image"] != nil && a.kids["image"] == nil)
+	contained := extendsDocker(a) && (!extendsDocker(b) || b.kids["image"] != nil && a.kids["image"] == nil)
 	for _, k := range b.keys {
-		if contained && containerKeys[k] {
+		if contained && depth == 0 && containerKeys[k] {
 			continue
 		}
 		x := a.kids[k]
-		if x == nil && cleared != nil && cleared(k) {
+		if (x == nil || contained && containerKeys[k]) && cleared(b.kids[k].node, k) {
 			continue
 		}
 		if x == nil {
@@ -192,7 +195,7 @@ func sameTree(at string, b, a *tree, depth int, cleared func(key string) bool) e
 		if bn != nil && bn.Kind == yaml.ScalarNode && bn.Value != an.Value && !mayChange(bn.Value) {
 			return fmt.Errorf("the rewrite changed %s of %q from %q", k, at, bn.Value)
 		}
-		if err := sameTree(at+"."+k, b.kids[k], x, depth+1, nil); err != nil {
+		if err := sameTree(at+"."+k, b.kids[k], x, depth+1, cleared); err != nil {
 			return err
 		}
 	}
