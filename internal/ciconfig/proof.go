@@ -136,8 +136,8 @@ func sameJobs(before, after *config, dropped []*job) error {
 		if list := items(a.node); name == "include" && b.kids != nil && a.kids == nil && len(list) > 0 {
 			a = after.grow(a.doc, deref(list[len(list)-1]), 0) // it has become a list
 		}
-		cleared := func(value *yaml.Node, key string) bool {
-			return (strings.HasPrefix(name, ".") || b.kids[key] == nil) && containerKeys[key] && allContained(value, key, before, after)
+		cleared := func(t *tree, key string) bool {
+			return (strings.HasPrefix(name, ".") || t != b) && containerKeys[key] && allContained(t, key, before, after)
 		}
 		if err := sameTree(name, b, a, 0, cleared); err != nil {
 			return err
@@ -151,12 +151,12 @@ func sameJobs(before, after *config, dropped []*job) error {
 	return nil
 }
 
-// allContained says whether some jobs have a value of a template by a merge key, and all of
-// them are put into containers.
-func allContained(value *yaml.Node, key string, before, after *config) bool {
+// allContained says whether some jobs merge what a template has under a key, or would but for
+// another value, and all of them are put into containers.
+func allContained(template *tree, key string, before, after *config) bool {
 	merged := false
 	for _, j := range before.jobs() {
-		if t := j.tree.kid(key); j.hidden || t == nil || t.node != value {
+		if t := j.tree.kid(key); j.hidden || t == nil || t.node != template.kids[key].node && !slices.Contains(mergeOwners(j.own.node, key, map[*yaml.Node]bool{}), template.node) {
 			continue
 		}
 		if merged = true; !extendsDocker(after.root.kids[j.name]) {
@@ -169,7 +169,7 @@ func allContained(value *yaml.Node, key string, before, after *config) bool {
 // sameTree compares two trees. The mapping of a job that has been put into a container may have
 // other keys for it; so may one below a template that such jobs merge, where each of these
 // keys was theirs alone.
-func sameTree(at string, b, a *tree, depth int, cleared func(value *yaml.Node, key string) bool) error {
+func sameTree(at string, b, a *tree, depth int, cleared func(t *tree, key string) bool) error {
 	if b == nil || a == nil || b.kids == nil || depth > 3 {
 		return nil
 	}
@@ -179,7 +179,7 @@ func sameTree(at string, b, a *tree, depth int, cleared func(value *yaml.Node, k
 			continue
 		}
 		x := a.kids[k]
-		if (x == nil || contained && containerKeys[k]) && cleared(b.kids[k].node, k) {
+		if (x == nil || contained && containerKeys[k]) && cleared(b, k) {
 			continue
 		}
 		if x == nil {

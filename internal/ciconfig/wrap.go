@@ -170,8 +170,13 @@ func (r *run) extendAndClear(s *site, m *yaml.Node, eol string) (out []change, p
 	if placed = ext.src != nil; placed {
 		out = append(out, ext)
 	}
-	for _, key := range []string{"image", "services", "before_script"} {
-		if s.job.own.kids[key] == nil || key == "services" && s.ownDaemon {
+	cleared := []string{"image", "services", "before_script"}
+	if s.ownDaemon {
+		cleared = []string{"image", "before_script"}
+	}
+	unmerged := map[*yaml.Node]bool{}
+	for _, key := range cleared {
+		if s.job.own.kids[key] == nil {
 			continue
 		}
 		all := mergeOwners(m, key, map[*yaml.Node]bool{})
@@ -179,9 +184,12 @@ func (r *run) extendAndClear(s *site, m *yaml.Node, eol string) (out []change, p
 			return nil, false, key + ": is not found"
 		}
 		for _, owner := range all { // without the first one the next would take its place
-			if owner != m && owner != home && len(owner.Content) == 2 {
+			if unmerged[owner] {
+				continue
+			}
+			if owner != m && owner != home && holdsOnly(owner, cleared) {
 				c, ok := r.cfg.unmerge(d, m, owner)
-				if !ok || slices.ContainsFunc(out, func(o change) bool { return o.src == c.src && o.start < c.end && c.start < o.end }) {
+				if unmerged[owner] = true; !ok || slices.ContainsFunc(out, func(o change) bool { return o.src == c.src && o.start < c.end && c.start < o.end }) {
 					return nil, false, key + ": is all that a merged mapping holds"
 				}
 				out = append(out, c)
@@ -233,8 +241,18 @@ func mergeOwners(m *yaml.Node, key string, seen map[*yaml.Node]bool) (out []*yam
 	return out
 }
 
-// unmerge takes a mapping out of those that m merges, which then has nothing of it. ok is
-// false where one of the others would take its place.
+// holdsOnly says whether a mapping has no keys but some: without them it would be null, which
+// cannot be merged.
+func holdsOnly(m *yaml.Node, keys []string) bool {
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if !slices.Contains(keys, m.Content[i].Value) {
+			return false
+		}
+	}
+	return true
+}
+
+// unmerge takes a mapping out of those that m merges itself, which then has nothing of it.
 func (c *config) unmerge(d *document, m, owner *yaml.Node) (out change, ok bool) {
 	k, ok := c.keyLines(d, m, "<<")
 	if !ok {
@@ -242,10 +260,8 @@ func (c *config) unmerge(d *document, m, owner *yaml.Node) (out change, ok bool)
 	}
 	list := items(k.value)
 	i := slices.IndexFunc(list, func(n *yaml.Node) bool { return deref(n) == owner })
-	for n, x := range list {
-		if i < 0 || n != i && mergeOwner(x, owner.Content[0].Value) != nil {
-			return out, false
-		}
+	if i < 0 {
+		return out, false
 	}
 	if len(list) == 1 {
 		return change{span: k.lines}, true
