@@ -35,11 +35,16 @@ type given struct {
 	by    *choice
 }
 
+// kid is what a key has, nil also where it says null: GitLab takes that for nothing.
+// https://gitlab.com/gitlab-org/gitlab/-/blob/master/lib/gitlab/config/entry/factory.rb
 func (t *tree) kid(key string) *tree {
 	if t == nil {
 		return nil
 	}
-	return t.kids[key]
+	if k := t.kids[key]; k != nil && (k.node == nil || !isNull(k.node)) {
+		return k
+	}
+	return nil
 }
 
 func (t *tree) value() string {

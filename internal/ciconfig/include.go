@@ -13,7 +13,7 @@ var helperNames = []string{".docker", ".docker-build", ".review", ".stop_review"
 // includeHelpers adds the include of the platform's helpers to the root file.
 func (r *run) includeHelpers() ([]change, string) {
 	for _, n := range helperNames {
-		if r.cfg.root.kid(n) != nil {
+		if r.cfg.root.kids[n] != nil {
 			return nil, "the platform's template .docker is not included and the project has a template " + n + " that the include would meet"
 		}
 	}

@@ -106,14 +106,12 @@ func (c *config) extended(t *tree, j *job, depth int) *tree {
 	return merged(base, t, 0)
 }
 
-// withDefaults adds what default: and the old global keys give every job, also where the
-// job says null.
-// https://gitlab.com/gitlab-org/gitlab/-/blob/master/lib/gitlab/config/entry/factory.rb
+// withDefaults adds what default: and the old global keys give every job.
 func (c *config) withDefaults(t *tree) *tree {
 	out := &tree{node: t.node, doc: t.doc, kids: maps.Clone(t.kids), keys: slices.Clone(t.keys)}
 	inherit := t.kid("inherit").kid("default")
 	for _, key := range inherited {
-		if k := out.kids[key]; k != nil && (k.node == nil || !isNull(k.node)) {
+		if out.kid(key) != nil {
 			continue
 		}
 		if inherit != nil && !inherits(inherit, key) {
