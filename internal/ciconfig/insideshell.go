@@ -181,32 +181,15 @@ var shellVariable = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
 var ambient = map[string]bool{"HOME": true, "PATH": true, "PWD": true, "OLDPWD": true, "RANDOM": true, "SHELL": true, "USER": true, "HOSTNAME": true, "IFS": true,
 	"UID": true, "EUID": true, "LINENO": true, "SECONDS": true, "BASH_SOURCE": true, "FUNCNAME": true, "PIPESTATUS": true, "REPLY": true, "OPTARG": true, "OPTIND": true, "PS1": true, "TERM": true}
 
-// named are the variables that a script, or one of the repository that it runs,
-// names and does not set itself, but for those that every shell has.
+// named are the variables that a script, or one of the repository that it runs, takes
+// from outside, but for those that every shell has.
 func (r *run) named(script []string, depth int) []string {
 	var out []string
-	own := map[string]bool{}
+	var own map[string][]reach
 	if f := parseText(script); f != nil {
+		own = reaches(f)
 		syntax.Walk(f, func(n syntax.Node) bool {
-			switch n := n.(type) {
-			case *syntax.Assign:
-				if n.Name != nil && (n.Value != nil && !n.Append || n.Array != nil) {
-					own[n.Name.Value] = true
-				}
-			case *syntax.DeclClause: // local NAME
-				for _, a := range n.Args {
-					if a.Name != nil && n.Variant.Value != "export" {
-						own[a.Name.Value] = true
-					}
-				}
-			case *syntax.WordIter:
-				own[n.Name.Value] = true
-			case *syntax.CallExpr:
-				if len(n.Args) > 0 && n.Args[0].Lit() == "read" {
-					for _, a := range n.Args[1:] {
-						own[a.Lit()] = true
-					}
-				}
+			if n, ok := n.(*syntax.CallExpr); ok {
 				for _, s := range r.calledScripts(n, depth) {
 					out = append(out, r.named(strings.Split(string(s.data), "\n"), depth+1)...)
 				}
@@ -214,8 +197,10 @@ func (r *run) named(script []string, depth int) []string {
 			return true
 		})
 	}
-	for _, m := range shellVariable.FindAllStringSubmatch(strings.Join(script, "\n"), -1) {
-		if n := m[1]; !ambient[n] && !own[n] {
+	text := strings.Join(script, "\n")
+	for _, m := range shellVariable.FindAllStringSubmatchIndex(text, -1) {
+		n, at := text[m[2]:m[3]], uint(m[0])
+		if !ambient[n] && !slices.ContainsFunc(own[n], func(w reach) bool { return w.from <= at && at < w.to }) {
 			out = append(out, n)
 		}
 	}
