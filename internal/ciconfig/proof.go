@@ -18,9 +18,13 @@ func prove(names, after *run, res *Result) error {
 			continue
 		}
 		if isYAML(f.Path) {
-			_, was := names.files[f.Path].documents()
-			if _, err := after.files[f.Path].documents(); err != nil && was == nil {
+			before, was := names.files[f.Path].documents()
+			docs, err := after.files[f.Path].documents()
+			if err != nil && was == nil {
 				return fmt.Errorf("the rewritten %s is not valid YAML: %w", f.Path, err)
+			}
+			if mergesNull(docs, 0) && !mergesNull(before, 0) {
+				return fmt.Errorf("the rewritten %s merges a mapping of which nothing is left", f.Path)
 			}
 		}
 	}
@@ -64,6 +68,19 @@ func prove(names, after *run, res *Result) error {
 		}
 	}
 	return nil
+}
+
+// mergesNull says whether a merge key has null, which GitLab does not merge.
+func mergesNull(nodes []*yaml.Node, depth int) bool {
+	return depth < maxDepth && slices.ContainsFunc(nodes, func(n *yaml.Node) bool {
+		for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+			v := deref(n.Content[i+1])
+			if merges(n.Content[i]) && (isNull(v) || slices.ContainsFunc(items(v), func(v *yaml.Node) bool { return isNull(deref(v)) })) {
+				return true
+			}
+		}
+		return mergesNull(n.Content, depth+1)
+	})
 }
 
 // unpushed is a use of an image that a job pushed under the very tag, and none will.
@@ -132,6 +149,9 @@ func sameJobs(before, after *config, dropped []*job) error {
 		}
 		if a == nil {
 			return fmt.Errorf("the rewrite lost %q", name)
+		}
+		if b.kids != nil && a.node != nil && isNull(a.node) {
+			return fmt.Errorf("the rewrite left nothing of %q", name)
 		}
 		if list := items(a.node); name == "include" && b.kids != nil && a.kids == nil && len(list) > 0 {
 			a = after.grow(a.doc, deref(list[len(list)-1]), 0) // it has become a list
