@@ -103,6 +103,9 @@ func (r *run) contain(s *site) (out []change, why string) {
 	if k := s.job.own.kids["after_script"]; k != nil && !has(m, "after_script") {
 		return nil, "after_script: comes by a merge key"
 	}
+	if names := r.cfg.unreadReferences(t.kid("script")); len(names) > 0 {
+		return nil, "its script: takes " + names[0] + ", which is in no file that could be read" + r.cfg.notRead()
+	}
 	script, tool, why := r.commands(t.kid("before_script"), t.kid("script"))
 	if why != "" {
 		return nil, why

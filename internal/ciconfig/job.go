@@ -157,10 +157,16 @@ func (j *job) at(c *config) span {
 
 // lines are the entries of a script, nested lists and !reference resolved.
 func (c *config) lines(t *tree) []line {
+	out, _ := c.entries(t)
+	return out
+}
+
+// entries are the lines of a script, and apart from them each !reference to something
+// that is in no file which could be read.
+func (c *config) entries(t *tree) (out []line, unread []*yaml.Node) {
 	if t == nil {
-		return nil
+		return nil, nil
 	}
-	var out []line
 	budget := 5000
 	var walk func(n *yaml.Node, d *document, list *yaml.Node, depth int)
 	walk = func(n *yaml.Node, d *document, list *yaml.Node, depth int) {
@@ -172,6 +178,8 @@ func (c *config) lines(t *tree) []line {
 		case n.Tag == "!reference":
 			if r := c.reference(n); r != nil {
 				walk(r.node, r.doc, nil, depth+1)
+			} else {
+				unread = append(unread, n)
 			}
 		case n.Kind == yaml.SequenceNode:
 			for _, x := range n.Content {
@@ -183,7 +191,7 @@ func (c *config) lines(t *tree) []line {
 		}
 	}
 	walk(t.node, t.doc, nil, 0)
-	return out
+	return out, unread
 }
 
 // reference finds what !reference [job, key, ...] names.

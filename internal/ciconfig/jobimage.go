@@ -172,6 +172,19 @@ func lostWith(j *job) string {
 	return ""
 }
 
+// unreadReferences names what a script takes by !reference from no file that could be read,
+// but for what .docker has, which a job that extends it has too.
+func (c *config) unreadReferences(t *tree) []string {
+	_, unread := c.entries(t)
+	var out []string
+	for _, n := range unread {
+		if from := words(&tree{node: n}); len(from) > 0 && from[0] != ".docker" {
+			out = append(out, "!reference ["+strings.Join(from, ", ")+"]")
+		}
+	}
+	return out
+}
+
 // ownImage is the site of a job that runs in an own image or beside one.
 func (r *run) ownImage(j *job) *site {
 	e := r.cfg.env(j.tree)

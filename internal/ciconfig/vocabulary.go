@@ -115,7 +115,7 @@ var vocabulary = map[Code]kind{
 		"docker push $CI_REGISTRY_IMAGE/<a name of 120 characters>:1.0.0-$CI_COMMIT_SHA",
 		"give the image a shorter name before the migration"},
 	"template-unseen": {Warning, OwnerProject,
-		"a job that starts a container now extends a template that could not be read; its before_script, after_script and services are lost, as .docker has its own",
+		"a job that starts a container now takes from a template that could not be read; what that has of before_script, after_script and services is lost, as .docker has its own",
 		"ingest:\n  extends: .cloud-login   # of a project that nobody here may read\n  image: $CI_REGISTRY_IMAGE/tools:$CI_COMMIT_SHA\n  script: [make ingest]",
 		"look into the template: what it has of these has to be written into the job, the commands into docker run"},
 	"text-left": {Blocking, OwnerProject,

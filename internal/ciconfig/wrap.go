@@ -22,6 +22,11 @@ func (r *run) layout(s *site, c container, script, after []string) (out []change
 			r.report("template-unseen", s.at, j.name+" extends "+name).cause = name
 		}
 	}
+	for _, key := range []string{"before_script", "after_script"} {
+		for _, name := range r.cfg.unreadReferences(s.job.tree.kid(key)) {
+			r.reportWhy(Warning, "template-unseen", s.at, s.job.name+" takes "+name, key+" has "+name).cause = name
+		}
+	}
 	indent, why := r.keyIndent(d, m)
 	if why != "" {
 		return nil, why
