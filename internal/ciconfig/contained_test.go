@@ -175,42 +175,87 @@ func (m *jobMaker) project(bash bool) string {
 	m.line("build:\n  stage: build\n  image: docker:27\n  script:\n    - docker build -t $CI_REGISTRY_IMAGE/ci:$CI_COMMIT_SHA .\n    - docker push $CI_REGISTRY_IMAGE/ci:$CI_COMMIT_SHA\n  artifacts:\n    reports:\n      dotenv: build.env")
 	m.line("variables:\n  WORD: plain\n  JOINED: $WORD-${WORD}-joined\n  EMPTY: \"\"\n  DOLLAR: cost $$5\n  lower_case: low")
 	m.line(".lines:\n  script:\n    - &shared echo \"shared 'line' $WORD\"")
-	home := m.pick([]string{"default", "", "", ".base", ".base", ".merged"})
-	switch home {
-	case "default":
-		m.line("default:")
-	case ".merged":
-		m.line(".merged: &merged")
-	case ".base":
-		m.line(".base:")
-	}
-	if home != "" {
-		m.image()
-		m.some("before_script", bash, 2)
-		if home != "default" {
-			m.some("after_script", bash, 2)
-			m.some("script", bash, 2)
-		}
-	} else if m.IntN(3) == 0 {
-		m.line("default:\n  before_script:\n    - echo default before")
-	}
-	m.line("job:\n  stage: test")
-	switch home {
-	case ".base":
-		m.line("  extends: .base")
-	case ".merged":
-		m.line("  <<: *merged")
-	case "":
-		m.image()
-	}
+	m.templates(bash)
 	m.line("  variables:\n    QUOTED: 'it''s \"quoted\"'\n    SAID: \"say \\\"hi\\\" \\\\ there\"\n    WITH_EQUALS: a=b=c\n    LINES: |\n      first\n      second 'line'")
 	if m.IntN(3) == 0 {
 		m.line("    WORD: other")
 	}
-	m.some("before_script", bash, 2)
+	for _, key := range []string{"before_script", "after_script"} {
+		switch m.IntN(9) {
+		case 0, 1, 2:
+			m.script(key, bash, 3)
+		case 3:
+			m.line("  %s:%s", key, m.pick([]string{"", " ~", " null"}))
+		}
+	}
 	m.script("script", bash, 5)
-	m.some("after_script", bash, 3)
 	return m.b.String()
+}
+
+// templates are what the job has its image and a part of its scripts from, and its beginning.
+func (m *jobMaker) templates(bash bool) {
+	home := m.pick([]string{"default", "", "", ".base", ".base", ".merged", ".nested", "two", "layered", "both"})
+	parts := func() {
+		m.some("before_script", bash, 2)
+		m.some("after_script", bash, 2)
+		m.some("script", bash, 2)
+	}
+	beside := func() {
+		m.script(m.pick([]string{"before_script", "before_script", "after_script"}), bash, 2)
+		if m.IntN(2) == 0 {
+			m.line("  image: alpine:3")
+		}
+	}
+	begun := "job:\n  stage: test"
+	switch home {
+	case "default":
+		m.line("default:")
+		m.image()
+		m.some("before_script", bash, 2)
+	case ".base", "both":
+		m.line(".base:")
+		m.image()
+		parts()
+		begun += "\n  extends: .base"
+		if home == "both" {
+			m.line(".more:")
+			beside()
+			begun = "job:\n  stage: test\n  extends: [.more, .base]"
+		}
+	case ".merged":
+		m.line(".merged: &merged")
+		m.image()
+		parts()
+		begun = "job:\n  <<: *merged\n  stage: test"
+	case ".nested":
+		inner := &jobMaker{Rand: m.Rand}
+		inner.line("merged: &merged")
+		inner.image()
+		inner.some("before_script", bash, 2)
+		m.line(".anchors:\n  %s", strings.ReplaceAll(strings.TrimSpace(inner.b.String()), "\n", "\n  "))
+		begun = "job:\n  <<: *merged\n  stage: test"
+	case "two":
+		m.line(".first: &first")
+		m.image()
+		parts()
+		m.line(".second: &second")
+		beside()
+		begun = "job:\n  <<: [*first, *second]\n  stage: test"
+	case "layered":
+		m.line(".second: &second")
+		beside()
+		m.line(".merged: &merged\n  <<: *second")
+		m.image()
+		begun = "job:\n  <<: *merged\n  stage: test"
+	default:
+		if m.IntN(3) == 0 {
+			m.line("default:\n  before_script:\n    - echo default before")
+		}
+		m.line("%s", begun)
+		m.image()
+		return
+	}
+	m.line("%s", begun)
 }
 
 func (m *jobMaker) image() {
@@ -248,14 +293,15 @@ type contained struct {
 	bash bool
 }
 
-// read are the scripts of the job, and its environment.
-func (c contained) read(project, dir string) (before, script, after []string, env map[string]string) {
+// read are the image and the scripts of the job, and its environment.
+func (c contained) read(project, dir string) (image any, before, script, after []string, env map[string]string) {
 	root := map[string]any{}
 	if err := yaml.Unmarshal([]byte(project), &root); err != nil {
 		c.t.Fatal(err)
 	}
-	root[".docker"] = map[string]any{"before_script": []any{"docker login"}}
+	root[".docker"] = map[string]any{"image": "docker:27", "before_script": []any{"docker login"}}
 	job := extended(root, "job")
+	maps.DeleteFunc(job, func(_ string, v any) bool { return v == nil })
 	if standard, ok := root["default"].(map[string]any); ok {
 		for k, v := range standard {
 			if _, ok := job[k]; !ok {
@@ -280,7 +326,7 @@ func (c contained) read(project, dir string) (before, script, after []string, en
 			})
 		}
 	}
-	return list(job["before_script"]), list(job["script"]), list(job["after_script"]), env
+	return job["image"], list(job["before_script"]), list(job["script"]), list(job["after_script"]), env
 }
 
 // extended is a job with what its templates give it.
@@ -325,7 +371,7 @@ func (c contained) path() string {
 func (c contained) asRunner(project string) string {
 	root, dir := c.checkout()
 	defer os.RemoveAll(root)
-	before, script, after, env := c.read(project, dir)
+	_, before, script, after, env := c.read(project, dir)
 	shell := "sh"
 	if c.bash {
 		shell = "bash"
@@ -349,7 +395,10 @@ func (c contained) asRunner(project string) string {
 func (c contained) asRewritten(project string) string {
 	root, dir := c.checkout()
 	defer os.RemoveAll(root)
-	before, script, after, env := c.read(project, dir)
+	image, before, script, after, env := c.read(project, dir)
+	if image != "docker:27" {
+		c.t.Errorf("the job is in %v, and not in the image of .docker:\n%s", image, project)
+	}
 	host := filepath.Join(root, "host")
 	var values strings.Builder
 	for k, v := range imageValues {

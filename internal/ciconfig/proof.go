@@ -176,7 +176,7 @@ func sameJobs(before, after *config, dropped []*job) error {
 func allContained(template *tree, key string, before, after *config) bool {
 	merged := false
 	for _, j := range before.jobs() {
-		if t := j.tree.kid(key); j.hidden || t == nil || t.node != template.kids[key].node && !slices.Contains(mergeOwners(j.own.node, key, map[*yaml.Node]bool{}), template.node) {
+		if t := j.tree.kids[key]; j.hidden || t == nil || t.node != template.kids[key].node && !slices.Contains(mergeOwners(j.own.node, key, map[*yaml.Node]bool{}), template.node) {
 			continue
 		}
 		if merged = true; !extendsDocker(after.root.kids[j.name]) {
