@@ -147,11 +147,12 @@ func (p Project) is(ref string) bool {
 	return ref == name
 }
 
-// mayBe says whether it may be, where the ref is a pattern or holds a variable.
+// mayBe says whether it may be, where the ref is a pattern or holds a variable. GitLab
+// holds patterns against branches and tags only, never against a merge request's pipeline.
 func (p Project) mayBe(ref string) bool {
 	name, _ := p.value("CI_COMMIT_REF_NAME")
 	if expr, ok := strings.CutPrefix(ref, "/"); ok {
-		return matches(expr, name) != no
+		return p.source != mergeRequest && matches(expr, name) != no
 	}
 	if _, _, ok := ofOneProject(ref); ok {
 		return p.is(ref)
