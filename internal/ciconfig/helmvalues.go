@@ -105,11 +105,15 @@ func (r *run) setByAll(s *source, value string) bool {
 	return len(calls) > 0 && !slices.ContainsFunc(calls, func(h helmCall) bool { return len(h.sets[value]) == 0 })
 }
 
-// helmsOf are the runs of helm that read a file of values.
+// helmsOf are the runs of helm that read a file of values for what they render; helm lint
+// renders only to check, so that it needs no image.
 func (r *run) helmsOf(s *source) (out []helmCall) {
 	dir := path.Dir(s.path)
 	standard := path.Base(s.path) == "values.yaml" && r.files[path.Join(dir, "Chart.yaml")] != nil
 	for _, h := range r.helms {
+		if len(h.lits) > 1 && h.lits[1] == "lint" {
+			continue
+		}
 		reads := standard && r.installs(h, dir)
 		for i, l := range h.lits {
 			name, value, joined := strings.Cut(l, "=")
