@@ -50,13 +50,19 @@ func (s *source) encoded(offset int, text string) string {
 	return text
 }
 
-// endsPlain says whether a plain scalar of a YAML file ends at a place.
-func (s *source) endsPlain(offset int) bool {
-	if offset < len(s.data) && strings.IndexByte(" \r\n,]}", s.data[offset]) < 0 {
+// makesKey says whether a colon before a place of a YAML file would make a key of a plain
+// scalar: at its end, or before a space in it.
+// https://yaml.org/spec/1.2.2/#733-plain-style
+func (s *source) makesKey(offset int) bool {
+	spaced := offset == len(s.data) || strings.IndexByte(" \t\r\n", s.data[offset]) >= 0
+	if !spaced && strings.IndexByte(",]}", s.data[offset]) < 0 {
 		return false
 	}
 	for n, ch := range s.scalars {
-		if n.Style&^yaml.TaggedStyle == 0 && ch != nil && len(ch.segs) > 0 && ch.segs[len(ch.segs)-1].end == offset {
+		if n.Style&^yaml.TaggedStyle != 0 || ch == nil || len(ch.segs) == 0 {
+			continue
+		}
+		if start, end := ch.segs[0].start, ch.segs[len(ch.segs)-1].end; start < offset && (offset == end || spaced && offset < end) {
 			return true
 		}
 	}

@@ -34,7 +34,7 @@ func (u *use) change(c change) {
 			return
 		}
 	}
-	if c.with == ":" && c.src.endsPlain(c.end) {
+	if c.with == ":" && c.src.makesKey(c.end) {
 		u.bad = "joined-elsewhere" // a colon there is the end of a key
 		return
 	}

@@ -2,8 +2,8 @@ package ciconfig
 
 import "testing"
 
-// TestColonAtTheEnd: a colon at the end of a plain scalar would make a key of it, so the
-// slash that stands there stays. In quotes and in a block it goes.
+// TestColonAtTheEnd: a colon at the end of a plain scalar, or before a space, would make a key
+// of it, so the slash that stands there stays. In quotes and in a block it goes.
 func TestColonAtTheEnd(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -12,6 +12,7 @@ func TestColonAtTheEnd(t *testing.T) {
 	}{
 		{"- REG=$CI_REGISTRY_IMAGE/", 0},
 		{"- !!str REG=$CI_REGISTRY_IMAGE/ # names", 0},
+		{"- REG=$CI_REGISTRY_IMAGE/ REGISTRY=x", 0},
 		{"- 'REG=$CI_REGISTRY_IMAGE/'", 1},
 		{"- |-\n      REG=$CI_REGISTRY_IMAGE/", 1},
 	} {
