@@ -65,7 +65,7 @@ func starts(a, b *job) bool {
 // by the same words.
 func always(j, other *job) bool {
 	for _, k := range []string{"rules", "only", "except"} {
-		if t := j.tree.kid(k); t != nil && sometimes(t, 0) && !(k == "except" && other != nil && sameKey(j, other, k)) {
+		if t := j.tree.kid(k); t != nil && sometimes(t, 0) && !(k == "rules" && everywhere(t.node)) && !(k == "except" && other != nil && sameKey(j, other, k)) {
 			return false
 		}
 	}
@@ -107,6 +107,28 @@ func sometimes(t *tree, depth int) bool {
 	}
 	return found
 }
+
+// everywhere says whether rules put a job into every pipeline and start it there, whatever
+// their conditions say: one without a condition does, and so does each one before it.
+func everywhere(rules *yaml.Node) bool {
+	for _, n := range items(rules) {
+		n = deref(n)
+		if n == nil || n.Kind != yaml.MappingNode {
+			return false
+		}
+		if w := child(n, "when"); w != nil && mayNotStart[w.Value] {
+			return false
+		}
+		if !slices.ContainsFunc(entries(n, 0), func(e entry) bool { return !unconditional[e.key.Value] }) {
+			return true
+		}
+	}
+	return false
+}
+
+// unconditional are the keys of a rule that say nothing of when it holds.
+// https://docs.gitlab.com/ci/yaml/#rules
+var unconditional = map[string]bool{"when": true, "start_in": true, "allow_failure": true, "variables": true, "needs": true, "interruptible": true}
 
 // sameRules says whether two jobs are in the same pipelines by the same words.
 func sameRules(a, b *job) bool {
