@@ -211,7 +211,7 @@ func pushed(pushes []*use, tag string) bool {
 // tag: it would be pushed again and again. The result of a build is the same
 // without its cache.
 func (r *run) registryCaches() {
-	pushed, told := map[string]bool{}, map[span]bool{}
+	pushed := map[string]bool{}
 	for _, u := range r.uses {
 		if u.push && u.ref.own && cacheFlag(u) == "" {
 			pushed[u.ref.name()+"\x00"+tagOf(u)] = true
@@ -236,10 +236,15 @@ func (r *run) registryCaches() {
 			continue
 		}
 		r.cuts = append(r.cuts, cut...)
-		if u.cmd != nil && !told[u.cmd.at] {
-			told[u.cmd.at] = true
-			r.report("cache-dropped", u.place(), u.ref.String())
-		}
+		r.cacheDropped(u)
+	}
+}
+
+// cacheDropped tells of a build that loses its caches, once.
+func (r *run) cacheDropped(u *use) {
+	if u.cmd != nil && !r.uncached[u.cmd.at] {
+		r.uncached[u.cmd.at] = true
+		r.report("cache-dropped", u.place(), u.ref.String())
 	}
 }
 

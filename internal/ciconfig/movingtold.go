@@ -32,6 +32,14 @@ func (r *run) reportMoved(cluster []*movings, cuts []*use) {
 			r.reportWhy(Warning, "tag-replaced", p.place(), p.ref.String(), why)
 		}
 	}
+	if slices.ContainsFunc(pushesOf(cluster), func(p *use) bool { return slices.Contains(cuts, p) }) {
+		return // that the tag went says the same of the cache
+	}
+	for _, u := range cuts {
+		if cacheFlag(u) != "" {
+			r.cacheDropped(u)
+		}
+	}
 }
 
 // takesOwn says whether a pipeline without the push of a moving tag has a use that now gets

@@ -101,6 +101,7 @@ type run struct {
 	baseValues       map[span]bool       // see definesBase
 	slugged          *bool               // see slugs
 	gitTags          answer              // see releases
+	uncached         map[span]bool       // builds of which it has been told that they lose caches
 	entries          map[string][]string // see imageEntries
 }
 
@@ -122,7 +123,7 @@ type operation struct {
 func newRun(in *Input, earlier *run) *run {
 	r := &run{in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
 		reported: map[findingKey]int{}, following: map[*source]bool{}, called: map[function]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, shared: map[span]bool{}, followed: map[*chunk]bool{}, recipes: map[span]bool{}, recipeOf: map[*chunk]span{},
-		folders: map[string]bool{}, patterns: map[string]bool{}, gitPushes: map[*job]bool{}}
+		folders: map[string]bool{}, patterns: map[string]bool{}, gitPushes: map[*job]bool{}, uncached: map[span]bool{}}
 	if earlier != nil {
 		maps.Copy(r.files, earlier.files)
 	}
