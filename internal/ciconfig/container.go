@@ -25,6 +25,9 @@ type imageSpec struct {
 	doc        *document
 }
 
+// otherInShell is what a shell does not read in double quotes as GitLab reads it in a name.
+var otherInShell = regexp.MustCompile("[\"`\\\\]|\\$([^A-Za-z_{]|$)")
+
 func (r *run) spec(t *tree) imageSpec {
 	var s imageSpec
 	node, doc := t.nameNode(r.cfg)
@@ -32,6 +35,9 @@ func (r *run) spec(t *tree) imageSpec {
 		return s
 	}
 	s.name, s.doc = node.Value, doc
+	if otherInShell.MatchString(s.name) {
+		s.odd = "name"
+	}
 	if t.node != nil && t.node.Tag == "!reference" {
 		t = r.cfg.reference(t.node)
 	}
