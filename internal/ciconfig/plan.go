@@ -164,7 +164,8 @@ func (u *use) separator() (s span, shared bool) {
 func (r *run) changesOf(u *use) {
 	ref := u.ref
 	f := ref.f
-	if ref.joined || ref.open && ref.colon < 0 && u.role != textRole {
+	slashes := ref.sep >= 0 && strings.Trim(f.s[ref.sep+1:ref.nameEnd], "/") == "" // and nothing else
+	if ref.joined || slashes || ref.open && ref.colon < 0 && u.role != textRole {
 		u.bad = "name-unknown"
 		if u.lits != nil && stringTools[u.lits[0]] {
 			u.bad = "string-operation"
