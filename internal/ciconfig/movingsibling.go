@@ -84,7 +84,7 @@ func (r *run) begets(u, sibling *use) bool {
 // one, the git tag.
 func (r *run) sibling(g *movings, pushes []*use) *use {
 	home := pushers(g.pushes)
-	builds := slices.ContainsFunc(g.pushes, func(p *use) bool { return r.buildsIn(p.job, g.name) })
+	builds := slices.ContainsFunc(g.pushes, func(p *use) bool { return r.mayBuildIn(p.job, g.name) })
 	for _, s := range pushes {
 		if r.never(g, s) || builds && !slices.ContainsFunc(s.jobs(), func(j *job) bool { return j == nil || j.hidden || slices.Contains(home, j) }) {
 			continue // another image, of another job, or none

@@ -188,7 +188,7 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 		return nil, nil, false
 	}
 	for _, p := range g.pushes { // who builds the image must push it under another tag
-		if r.buildsIn(p.job, g.name) && !r.pushesUnique(p, g) {
+		if r.mayBuildIn(p.job, g.name) && !r.pushesUnique(p, g) {
 			return nil, nil, false
 		}
 	}
@@ -215,7 +215,7 @@ func (r *run) dropMoving(g *movings, sibling *use) (changes []change, drops []*u
 func (r *run) dropPushes(g *movings, sibling *use) (changes []change, drops []*use, ok bool) {
 	home, made := map[*job]bool{}, map[*job]bool{}
 	for _, p := range g.pushes {
-		if !singlePurpose(p.lits) || !strings.HasSuffix(p.command, " push") || r.buildsIn(p.job, g.name) && !r.pushesUnique(p, g) {
+		if !singlePurpose(p.lits) || !strings.HasSuffix(p.command, " push") || r.mayBuildIn(p.job, g.name) && !r.pushesUnique(p, g) {
 			return nil, nil, false
 		}
 		for _, j := range p.jobs() {
@@ -281,6 +281,14 @@ func (r *run) buildsIn(j *job, name string) bool {
 		}
 	}
 	return false
+}
+
+// mayBuildIn says whether a job builds an image, or hands its name to something that nobody
+// knows and that may.
+func (r *run) mayBuildIn(j *job, name string) bool {
+	return r.buildsIn(j, name) || slices.ContainsFunc(r.uses, func(u *use) bool {
+		return u.ref.own && u.cmd != nil && !u.push && u.ref.colon >= 0 && u.ref.name() == name && slices.Contains(u.jobs(), j) && u.unseenBy() != ""
+	})
 }
 
 // buildsAndPushes are the tools that do both at once.
