@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -200,13 +201,23 @@ func severalTags(all [][]*movings) {
 		s.beside = s.beside || g.literal() == ""
 	})
 	each(func(i int, g *movings) { g.several, g.beside = names[g.name].several, names[g.name].beside })
-	each(func(i int, g *movings) {
-		if may := mayBeNamed(g.name); may != nil { // a name that may be another's
-			each(func(k int, o *movings) {
-				if i != k && g.tag != o.tag && (fits(may, o.name) || fits(mayBeNamed(o.name), g.name)) {
-					g.several, o.several = true, true
-				}
-			})
+	open := map[string]*regexp.Regexp{}
+	for name := range names {
+		if may := mayBeNamed(name); may != nil { // a name that may be another's
+			open[name] = may
 		}
+	}
+	if len(open)*len(names) > maxOpen {
+		return
+	}
+	each(func(i int, g *movings) {
+		if open[g.name] == nil {
+			return
+		}
+		each(func(k int, o *movings) {
+			if i != k && g.tag != o.tag && (fits(open[g.name], o.name) || fits(open[o.name], g.name)) {
+				g.several, o.several = true, true
+			}
+		})
 	})
 }

@@ -116,8 +116,10 @@ func filledIn(t text, word string, items []text) []text {
 // started is the command that starts another one at i, with what it puts in there open.
 func (c *command) started(i int) *command {
 	out := *c
-	out.item = c.placeholder(i)
-	out.open(out.item)
+	if out.item == "" { // else it has the items already
+		out.item = c.placeholder(i)
+		out.open(out.item)
+	}
 	return &out
 }
 

@@ -16,16 +16,17 @@ func joinOpen(groups map[string]*movings) {
 			open[g] = may
 		}
 	}
-	if len(open) == 0 {
+	if len(open) == 0 || len(open)*len(groups) > maxOpen {
 		return
 	}
-	for _, key := range sortedKeys(groups) {
+	keys := sortedKeys(groups)
+	for _, key := range keys {
 		g := groups[key]
 		if len(g.pushes) > 0 || !slices.ContainsFunc(g.all, func(u *use) bool { return u.inPipeline() || u.filled }) {
 			continue
 		}
 		var joined bool
-		for _, other := range sortedKeys(groups) {
+		for _, other := range keys {
 			to := groups[other]
 			if to == g || to.tag != g.tag || len(to.pushes) == 0 || !fits(open[g], to.name) && !fits(open[to], g.name) {
 				continue
@@ -38,6 +39,10 @@ func joinOpen(groups map[string]*movings) {
 		}
 	}
 }
+
+// maxOpen bounds the pairs of names that are compared, each with an expression of its own. In
+// a project with more of them each name is taken for itself.
+const maxOpen = 10_000
 
 // mayBeSame says whether two names are the same for some values of the variables in them.
 func mayBeSame(a, b string) bool {
