@@ -19,8 +19,29 @@ func (r *run) bareTag(c *command, lits []string) {
 			}
 		}
 	}
+	r.listedTags(c, lits)
 	if image = slices.IndexFunc(c.args, func(t text) bool { return jibImage(lits, t.String()) }); image >= 0 {
 		r.jibTags(c, lits, image)
+	}
+}
+
+// listedTags records the further tags that oras takes behind a comma: oras push $B/app:1.2,latest.
+// https://oras.land/docs/commands/oras_push
+func (r *run) listedTags(c *command, lits []string) {
+	if lits[0] != "oras" {
+		return
+	}
+	for i, arg := range c.args {
+		for _, ref := range r.references(arg) {
+			for at := ref.end; ref.colon >= 0 && at < len(ref.f.s) && ref.f.s[at] == ','; {
+				end := at + 1
+				for end < len(ref.f.s) && nameByte(ref.f.s[end]) {
+					end++
+				}
+				r.bareTagAt(c, lits, i, i, ref.f.cut(at+1, end))
+				at = end
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -11,7 +12,8 @@ import (
 // [docker run $B:${CI_COMMIT_TAG:-latest}]: such a scalar gets single quotes.
 // https://yaml.org/spec/1.2.2/#733-plain-style
 
-// inQuotes adds the quotes of those in which changes put what would end them.
+// inQuotes adds the quotes of those in which changes put what would end them, and of those
+// that would begin as something else.
 func inQuotes(changes []change) []change {
 	var scalars []*chunk
 	for _, c := range changes {
@@ -21,10 +23,59 @@ func inQuotes(changes []change) []change {
 			}
 		}
 	}
+	for _, ch := range beheaded(changes) {
+		if !slices.Contains(scalars, ch) {
+			scalars = append(scalars, ch)
+		}
+	}
 	for _, ch := range scalars {
 		changes = inQuotesOf(changes, span{ch.src, ch.segs[0].start, ch.segs[len(ch.segs)-1].end})
 	}
 	return changes
+}
+
+// beheaded are the plain scalars that would not be text, or none of YAML's, without their
+// beginning: of docker push $B:latest; [ -f x ] is left what looks like a list, and of one
+// with ; true what is no command to GitLab.
+func beheaded(changes []change) (out []*chunk) {
+	cuts := map[*source]map[int]int{} // where each begins and ends
+	for _, c := range changes {
+		if c.with == "" && c.start < c.end && isYAML(c.path()) {
+			if cuts[c.src] == nil {
+				cuts[c.src] = map[int]int{}
+			}
+			cuts[c.src][c.start] = max(c.end, cuts[c.src][c.start])
+		}
+	}
+	for s, ends := range cuts {
+		for n, ch := range s.scalars {
+			if n.Style&^yaml.TaggedStyle != 0 || ch == nil || len(ch.segs) == 0 {
+				continue
+			}
+			at, end := ch.segs[0].start, ch.segs[len(ch.segs)-1].end
+			for to, gone := ends[at]; gone; to, gone = ends[at] {
+				for at = to; at < end && blank(s.data[at]); at++ {
+				}
+			}
+			if at > ch.segs[0].start && at < end && !plainText(s.data[at:end]) {
+				out = append(out, ch)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *chunk) int {
+		return cmp.Or(strings.Compare(a.src.path, b.src.path), a.segs[0].start-b.segs[0].start)
+	})
+	return out
+}
+
+// plainText says whether bytes are text to YAML as they stand.
+func plainText(b []byte) bool {
+	var doc yaml.Node
+	if yaml.Unmarshal(b, &doc) != nil || len(doc.Content) != 1 {
+		return false
+	}
+	n := doc.Content[0]
+	return n.Kind == yaml.ScalarNode && n.Style == 0 && n.Tag == "!!str" && slices.Equal(strings.Fields(n.Value), strings.Fields(string(b)))
 }
 
 // inQuotesOf puts a scalar into quotes, with those that it has doubled.

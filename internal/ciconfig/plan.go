@@ -165,7 +165,7 @@ func (r *run) changesOf(u *use) {
 	ref := u.ref
 	f := ref.f
 	slashes := ref.sep >= 0 && strings.Trim(f.s[ref.sep+1:ref.nameEnd], "/") == "" // and nothing else
-	if ref.joined || slashes || ref.open && ref.colon < 0 && u.role != textRole {
+	if ref.joined || slashes || ref.open && ref.colon < 0 && ref.digest < 0 && u.role != textRole {
 		u.bad = "name-unknown"
 		if u.lits != nil && stringTools[u.lits[0]] {
 			u.bad = "string-operation"

@@ -72,10 +72,13 @@ func pushes(lits []string, i int, arg, all string) bool {
 	case "regctl":
 		return regctlPushes(lits, i, arg, prev)
 	case "cosign":
-		return len(lits) > 1 && (lits[1] == "copy" || lits[1] == "load") && i == len(lits)-1
+		return len(lits) > 1 && (lits[1] == "copy" || lits[1] == "load" || lits[1] == "upload") && i == len(lits)-1
 	case "manifest-tool":
 		return prev == "--target" || strings.HasPrefix(arg, "--target=")
 	case "oras", "flux":
+		if len(lits) > 3 && (lits[1] == "copy" || lits[1] == "cp") {
+			return i > 2 && !slices.ContainsFunc(lits[i+1:], func(l string) bool { return !strings.HasPrefix(l, "-") })
+		}
 		return len(lits) > 2 && lits[1] == "push" && !strings.HasPrefix(prev, "--")
 	case "pack":
 		return strings.Contains(all, " --publish ") && (i == 2 || prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag="))
