@@ -322,11 +322,15 @@ func (f *flat) show(i, j int) string {
 func (f *flat) at(i int) (s span, ok bool) {
 	p := f.t[f.piece[i]]
 	if f.off[i] < 0 || !p.exact() {
-		return p.at, f.off[i] >= 0 && p.at.src != nil && p.at.text() == `\`+p.text
+		return p.at, f.off[i] >= 0 && p.at.src != nil && (p.at.text() == `\`+p.text || len(p.text) == 1 && escaped.MatchString(p.at.text()))
 	}
 	k := p.at.start + int(f.off[i])
 	return span{p.at.src, k, k + 1}, true
 }
+
+// escaped is a character that YAML writes by its number.
+// https://yaml.org/spec/1.2.2/#57-escaped-characters
+var escaped = regexp.MustCompile(`^\\(x|u00|U000000)[0-9a-fA-F]{2}$`)
 
 // via is the chain of expansions that byte i came through.
 func (f *flat) via(i int) []span { return f.t[f.piece[i]].via }
