@@ -39,7 +39,7 @@ func (r *run) expires() {
 				if strings.Contains(u.command, "inspect") {
 					continue // it asks whether the tag is free
 				}
-				why = "a job that does not come before this one does"
+				why = "only jobs that do not come before this one push it"
 			}
 			r.reportWhy(Warning, "expires", u.place(), u.ref.String(), why).cause = u.ref.String()
 		}
@@ -209,17 +209,25 @@ func pushed(pushes []*use, tag string) bool {
 
 // registryCaches takes out build caches that are kept in the registry under a
 // tag: it would be pushed again and again. The result of a build is the same
-// without its cache.
+// without its cache. What jobs push as an image is none, nor is one that they only
+// build, to load it from a file.
 func (r *run) registryCaches() {
-	pushed := map[string]bool{}
+	pushed, built, written := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, u := range r.uses {
-		if u.push && u.ref.own && cacheFlag(u) == "" {
-			pushed[u.ref.name()+"\x00"+tagOf(u)] = true
+		image := u.ref.name() + "\x00" + tagOf(u)
+		switch flag := cacheFlag(u); {
+		case !u.ref.own:
+		case flag != "":
+			written[image] = written[image] || flag != "--cache-from" && flag != "--import-cache"
+		case u.push:
+			pushed[image] = true
+		case u.cmd != nil && u.tags():
+			built[image] = true
 		}
 	}
 	for _, u := range r.uses {
-		flag := cacheFlag(u)
-		if flag == "" || !u.ref.own || u.ref.host || u.role == repositoryRole || pushed[u.ref.name()+"\x00"+tagOf(u)] {
+		image := u.ref.name() + "\x00" + tagOf(u)
+		if cacheFlag(u) == "" || !u.ref.own || u.ref.host || u.role == repositoryRole || pushed[image] || built[image] && !written[image] {
 			continue
 		}
 		cut, ok := r.droppable(append([]*use{u}, r.warmedFor(u)...))

@@ -151,7 +151,7 @@ var vocabulary = map[Code]kind{
 		"--cache-to type=registry,ref=$CI_REGISTRY_IMAGE/cache:api",
 		"leave it out, use type=inline, or keep the cache in the GitLab Container Registry"},
 	"cache-dropped": {Note, OwnerProject,
-		"a build no longer has its cache in the registry: each pipeline wrote it under the same tag, and tags in ECR are immutable",
+		"a build no longer has its cache in the registry: tags in ECR are immutable, so no pipeline could renew it",
 		"docker buildx build --cache-to type=registry,ref=$CI_REGISTRY_IMAGE/cache:api",
 		"nothing, as the image is the same without; where builds take too long now, keep the cache in the GitLab Container Registry, or in the image by type=inline"},
 	"login-kept": {Note, OwnerPlatform,
