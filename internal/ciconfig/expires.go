@@ -225,26 +225,36 @@ func (r *run) registryCaches() {
 			built[image] = true
 		}
 	}
+	word, decided := map[span][]*use{}, map[span]bool{} // the values of one word go together
+	for _, u := range r.uses {
+		if u.cmd != nil && cacheFlag(u) != "" {
+			word[u.at] = append(word[u.at], u)
+		}
+	}
 	for _, u := range r.uses {
 		image := u.ref.name() + "\x00" + tagOf(u)
 		if cacheFlag(u) == "" || !u.ref.own || u.ref.host || u.role == repositoryRole || pushed[image] || built[image] && !written[image] {
 			continue
 		}
-		cut, ok := r.droppable(append([]*use{u}, r.warmedFor(u)...))
-		if !ok {
-			cut, ok = r.droppable([]*use{u})
-		}
-		for _, v := range r.uses { // the values of one word go together
-			if v != u && v.at == u.at && v.cmd != nil && cacheFlag(v) != "" {
-				cut, ok = r.droppable([]*use{u, v})
+		gone, known := decided[u.at]
+		if all := word[u.at]; len(all) < 2 || !known {
+			cut, ok := r.droppable(append([]*use{u}, r.warmedFor(u)...))
+			switch {
+			case len(all) > 1:
+				cut, ok = r.droppable(all)
+			case !ok:
+				cut, ok = r.droppable([]*use{u})
 			}
+			if ok {
+				r.cuts = append(r.cuts, cut...)
+			}
+			gone, decided[u.at] = ok, ok
 		}
-		if !ok {
+		if gone {
+			r.cacheDropped(u)
+		} else {
 			r.report("registry-cache", u.place(), u.ref.String())
-			continue
 		}
-		r.cuts = append(r.cuts, cut...)
-		r.cacheDropped(u)
 	}
 }
 
