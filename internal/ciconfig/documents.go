@@ -46,7 +46,7 @@ func (r *run) documents() {
 			r.plain(s, e)
 		}
 		for _, u := range r.uses[mark:] {
-			u.overruled = u.overruled || otherPipeline(f.Path) || path.Base(f.Path) == "devcontainer.json" // what people start by hand holds nothing up
+			u.overruled = u.overruled || otherPipeline(f.Path) || forDevelopers[strings.TrimPrefix(path.Base(f.Path), ".")] // what people start by hand holds nothing up
 			u.document, u.filled = true, u.filled || isDockerfile(f.Path) || r.fills(f.Path) || r.makes && r.inMakefiles(f.Path, true)
 		}
 	}
@@ -56,6 +56,9 @@ func (r *run) documents() {
 
 // unbuilt leaves references in files that no job reads alone when nothing
 // visible builds such an image: whoever does decides under what name.
+// forDevelopers are the files of workspaces.
+var forDevelopers = map[string]bool{"devcontainer.json": true, "devfile.yaml": true, "devfile.yml": true}
+
 func (r *run) unbuilt() {
 	built := map[string]bool{}
 	unseen := r.buildsUnseen()
