@@ -40,7 +40,9 @@ func (r *run) documents() {
 			if idle[s] {
 				continue
 			}
+			declared := len(r.functions)
 			newShell(r, e).script(s.whole())
+			r.uncalled(declared)
 		case !otherPipeline(f.Path) && isYAML(untemplated(f.Path)) && r.manifest(s, e):
 		default:
 			r.plain(s, e)

@@ -142,6 +142,19 @@ func (r *run) newVariables(changes []change) {
 	for src := range put {
 		taken[src] = variablesOf(src.data)
 	}
+	open := map[span]bool{} // changes that nobody has told of yet
+	for _, c := range changes {
+		open[c.span] = true
+	}
+	tell := func(u *use, at span, c change, known map[string]bool) {
+		for name := range variablesOf([]byte(c.with)) {
+			if !known[name] {
+				r.report("variable-elsewhere", at, u.ref.String()).cause = u.at.path()
+				open[c.span] = false
+			}
+		}
+	}
+	var elsewhere []*use
 	for _, u := range r.uses {
 		if u.bad != "" || !u.ref.own || u.ref.host || u.settled || !u.away && (!u.document || u.filled) {
 			continue
@@ -149,13 +162,18 @@ func (r *run) newVariables(changes []change) {
 		list, known := put[u.at.src], taken[u.at.src]
 		if u.away {
 			known = variablesOf([]byte(u.at.text()))
+		} else {
+			elsewhere = append(elsewhere, u)
 		}
 		i, _ := slices.BinarySearchFunc(list, u.at.start, func(c change, start int) int { return c.start - start })
 		for ; i < len(list) && list[i].end <= u.at.end; i++ {
-			for name := range variablesOf([]byte(list[i].with)) {
-				if !known[name] {
-					r.report("variable-elsewhere", u.place(), u.ref.String()).cause = u.at.path()
-				}
+			tell(u, u.place(), list[i], known)
+		}
+	}
+	for _, u := range elsewhere { // what such files set, and put together elsewhere
+		for _, c := range u.changes {
+			if open[c.span] && !r.visited[c.src.path] && !r.fills(c.src.path) {
+				tell(u, c.span, c, taken[c.src])
 			}
 		}
 	}

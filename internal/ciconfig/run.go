@@ -180,12 +180,7 @@ func (r *run) look() {
 		}
 	})
 	r.joinSetParts()
-	for i := 0; i < len(r.functions); i++ { // functions that nobody calls
-		if f := r.functions[i]; !r.called[f.function] {
-			r.called[f.function] = true
-			f.sh.clone().stmt(f.ch, f.body)
-		}
-	}
+	r.uncalled(0)
 	r.now = nil
 	r.each(r.includeInputs)
 	r.documents()
@@ -201,6 +196,16 @@ func (r *run) look() {
 // overridden says whether a template holds an image or a script that none of
 // the jobs which extend it has kept. It is changed with the rest, so that a
 // template does not teach the old names.
+// uncalled follows the functions that nobody calls, from one of them on.
+func (r *run) uncalled(from int) {
+	for i := from; i < len(r.functions); i++ {
+		if f := r.functions[i]; !r.called[f.function] {
+			r.called[f.function] = true
+			f.sh.clone().stmt(f.ch, f.body)
+		}
+	}
+}
+
 func (r *run) overridden(j *job) bool {
 	if n, d := j.own.kid("image").nameNode(r.cfg); n != nil && !r.followed[r.cfg.scalar(d, n)] {
 		return true
