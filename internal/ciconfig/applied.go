@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // Nobody puts variables into a manifest that kubectl applies as it is, so an image that
@@ -146,6 +148,68 @@ func (r *run) gitops() bool {
 		return isYAML(f.Path) && (bytes.Contains(f.Content, []byte("argoproj.io/")) || bytes.Contains(f.Content, []byte("fluxcd.io/"))) ||
 			strings.HasPrefix(f.Path, ".gitlab/agents/") && bytes.Contains(f.Content, []byte("gitops"))
 	})
+}
+
+// synced says whether an application of Argo CD, or a kustomization of Flux, has a file: it
+// is read from the repository as it is, and nobody puts variables in.
+// https://argo-cd.readthedocs.io/en/stable/user-guide/application-specification/
+// https://fluxcd.io/flux/components/kustomize/kustomizations/
+func (r *run) synced(p string) bool {
+	return slices.ContainsFunc(r.syncedFolders(), func(dir string) bool {
+		return dir == "" || strings.HasPrefix(p, dir+"/") || slices.ContainsFunc(r.kustomizations(), func(k *kustomization) bool {
+			return path.Dir(k.path) == dir && k.reads[p]
+		})
+	})
+}
+
+// syncedFolders are the folders that such files name; of a pattern the folder before it.
+func (r *run) syncedFolders() []string {
+	if r.syncs != nil {
+		return r.syncs
+	}
+	r.syncs = []string{}
+	for _, f := range r.in.Files {
+		if !isYAML(f.Path) || !bytes.Contains(f.Content, []byte("argoproj.io/")) && !bytes.Contains(f.Content, []byte("fluxcd.io/")) {
+			continue
+		}
+		docs, _ := r.files[f.Path].documents()
+		for _, doc := range docs {
+			kind, version := child(doc, "kind"), child(doc, "apiVersion")
+			if kind == nil || version == nil {
+				continue
+			}
+			switch _, group, _ := strings.Cut(version.Value, "."); {
+			case strings.HasPrefix(version.Value, "argoproj.io/") && strings.HasPrefix(kind.Value, "Application"):
+			case strings.HasPrefix(group, "toolkit.fluxcd.io/") && kind.Value == "Kustomization":
+			default:
+				continue
+			}
+			r.syncs = append(r.syncs, pathsIn(doc, 0)...)
+		}
+	}
+	return r.syncs
+}
+
+// pathsIn are the folders of the repository under the keys called path.
+func pathsIn(n *yaml.Node, depth int) (out []string) {
+	if n = deref(n); n == nil || depth > maxDepth {
+		return nil
+	}
+	for i, c := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 1 && n.Content[i-1].Value == "path" && c.Kind == yaml.ScalarNode {
+			before, _, open := strings.Cut(strings.ReplaceAll(c.Value, "{", "*"), "*")
+			dir := path.Clean("/" + before)
+			if open {
+				dir = path.Dir("/" + before + "x")
+			}
+			if dir != "/" || !open {
+				out = append(out, strings.TrimPrefix(dir, "/"))
+			}
+			continue
+		}
+		out = append(out, pathsIn(c, depth+1)...)
+	}
+	return out
 }
 
 // namedBeside says whether a file is named outside of the commands that apply it, and of

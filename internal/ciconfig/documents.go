@@ -155,7 +155,7 @@ func (r *run) manifest(s *source, e *env) bool {
 	}
 	compose := isCompose(s.path, docs)
 	d := &document{src: s}
-	substituted := compose || namesVariables(s.data) || r.fills(s.path)
+	substituted := compose || (namesVariables(s.data) || r.fills(s.path)) && !r.synced(s.path)
 	var applied []applying
 	if !substituted {
 		applied = r.appliedBy(s)

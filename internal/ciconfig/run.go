@@ -74,6 +74,7 @@ type run struct {
 	fillers          []filler                     // and the jobs that do that
 	filled           []string                     // files and directories in which variables are put in
 	envLists         []envList
+	syncs            []string                     // folders that Argo CD or Flux applies
 	copies           []string        // files and folders that go to another machine
 	folders          map[string]bool // words of scripts that may be folders
 	patterns         map[string]bool // how words of scripts begin that are patterns
