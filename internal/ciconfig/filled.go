@@ -49,7 +49,7 @@ type filler struct {
 // filledBy are the jobs that put their variables into a file, and apply it.
 func (r *run) filledBy(p string) (out []*job) {
 	for _, f := range r.fillers {
-		if f.file == p || strings.HasPrefix(p, f.file+"/") || strings.HasSuffix(p, "/"+f.file) {
+		if r.fillsFrom(f.file, p) {
 			out = append(out, f.job)
 		}
 	}
@@ -118,17 +118,15 @@ func substitutes(s *syntax.Stmt) bool {
 // fills says whether variables are put into a file before it is applied, or into what
 // kustomize makes of it. The platform's templates deploy deployment.yaml by themselves.
 func (r *run) fills(p string) bool {
-	for _, f := range r.filled {
-		if f == p || f == "." || strings.HasPrefix(p, f+"/") || strings.HasSuffix(p, "/"+f) {
-			return true
-		}
-		for _, k := range r.kustomizations() {
-			if path.Dir(k.path) == f && k.reads[p] {
-				return true
-			}
-		}
-	}
-	return path.Base(p) == "deployment.yaml" && r.platform()
+	return slices.ContainsFunc(r.filled, func(f string) bool { return r.fillsFrom(f, p) }) || path.Base(p) == "deployment.yaml" && r.platform()
+}
+
+// fillsFrom says whether who puts variables into a file, or into a folder, has them put in
+// another one by that.
+func (r *run) fillsFrom(f, p string) bool {
+	return f == p || f == "." || strings.HasPrefix(p, f+"/") || strings.HasSuffix(p, "/"+f) || slices.ContainsFunc(r.kustomizations(), func(k *kustomization) bool {
+		return path.Dir(k.path) == f && k.reads[p]
+	})
 }
 
 // inMakefiles says whether a Makefile names a file, its folder, or the tool that reads

@@ -96,7 +96,7 @@ func (r *run) joinBranch(groups map[string]*movings) {
 			continue
 		}
 		if g.tag == branch && slices.ContainsFunc(g.all, func(u *use) bool {
-			return slices.ContainsFunc(u.jobs(), func(j *job) bool { return j == nil || other.runs(j) })
+			return slices.ContainsFunc(r.usedBy(u), func(j *job) bool { return j == nil || other.runs(j) })
 		}) {
 			continue
 		}
@@ -108,6 +108,16 @@ func (r *run) joinBranch(groups map[string]*movings) {
 			}
 		}
 	}
+}
+
+// usedBy are the jobs that make a use: of one in a file that jobs fill in, these.
+func (r *run) usedBy(u *use) []*job {
+	if u.document && u.filled && u.job == nil {
+		if by := r.filledBy(u.at.src.path); by != nil {
+			return by
+		}
+	}
+	return u.jobs()
 }
 
 // joinReleases puts uses of the git tag to those of the name of the branch or the tag, where
