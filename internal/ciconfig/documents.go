@@ -56,11 +56,11 @@ func (r *run) documents() {
 	r.unbuilt()
 }
 
-// unbuilt leaves references in files that no job reads alone when nothing
-// visible builds such an image: whoever does decides under what name.
 // forDevelopers are the files of workspaces.
 var forDevelopers = map[string]bool{"devcontainer.json": true, "devfile.yaml": true, "devfile.yml": true}
 
+// unbuilt leaves references in files that no job reads alone when nothing
+// visible builds such an image: whoever does decides under what name.
 func (r *run) unbuilt() {
 	built := map[string]bool{}
 	unseen := r.buildsUnseen()

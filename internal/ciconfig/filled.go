@@ -3,6 +3,7 @@ package ciconfig
 import (
 	"bytes"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -130,7 +131,7 @@ func (r *run) fillsFrom(f, p string) bool {
 }
 
 // inMakefiles says whether a Makefile names a file, its folder, or the tool that reads
-// it by itself: in any line, or in one that a job may run.
+// it by itself: in any line, or in one that a job may come to.
 func (r *run) inMakefiles(p string, byJobs bool) bool {
 	words := []string{path.Base(p)}
 	if dir := path.Dir(p); dir != "." {
@@ -139,22 +140,54 @@ func (r *run) inMakefiles(p string, byJobs bool) bool {
 	if strings.Contains(words[0], "compose") {
 		words = append(words, "compose")
 	}
-	return slices.ContainsFunc(r.in.Files, func(f File) bool {
-		named := false
-		if isMakefile(f.Path) {
-			r.files[f.Path].makeLines(func(at span, line *chunk) {
-				named = named || !(byJobs && r.notMade(at)) && slices.ContainsFunc(words, func(w string) bool { return strings.Contains(line.text, w) })
-			})
-		}
-		return named
+	return slices.ContainsFunc(r.linesOfMake(byJobs), func(line string) bool {
+		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(line, w) })
 	})
 }
 
-// notMade says whether a line of a Makefile is one of a recipe that no job runs, where the
-// targets of all jobs are known.
-func (r *run) notMade(line span) bool {
-	return !r.makesUnknown && !r.recipes[line] && strings.HasPrefix(line.text(), "\t")
+// linesOfMake are the lines of the Makefiles, or those that a job may come to: the recipes
+// that jobs run, and what sets the variables in them.
+func (r *run) linesOfMake(byJobs bool) []string {
+	known := &r.makeTexts
+	if byJobs {
+		known = &r.madeTexts
+	}
+	if *known != nil {
+		return *known
+	}
+	out, sets := []string{}, map[string][]string{}
+	for _, f := range r.in.Files {
+		if !isMakefile(f.Path) {
+			continue
+		}
+		r.files[f.Path].makeLines(func(at span, line *chunk) {
+			recipe := strings.HasPrefix(at.text(), "\t")
+			m := makeSets.FindStringSubmatch(line.text)
+			switch {
+			case !byJobs || r.makesUnknown || r.recipes[at]:
+				out = append(out, line.text)
+			case recipe, namesTargets.MatchString(line.text):
+			case m != nil && !strings.Contains(m[0], "export"):
+				sets[m[1]] = append(sets[m[1]], line.text)
+			default:
+				out = append(out, line.text)
+			}
+		})
+	}
+	for i := 0; i < len(out); i++ {
+		for _, m := range makeVariable.FindAllStringSubmatch(out[i], -1) {
+			name := m[1] + m[2] + m[3]
+			out = append(out, sets[name]...)
+			delete(sets, name)
+		}
+	}
+	*known = out
+	return out
 }
+
+// namesTargets is the line of a rule, whose names are targets and not what recipes read, or a
+// condition.
+var namesTargets = regexp.MustCompile(`^[^\s=:][^=:]*::?(?:[^=:]|$)|^ *(?:else +)?ifn?(?:eq|def)\b`)
 
 // namesVariables says whether a manifest has variables for somebody to put in. Kubernetes
 // puts in $(NAME) itself, from the container's environment.

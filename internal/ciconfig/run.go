@@ -62,6 +62,8 @@ type run struct {
 	makes            bool                         // a job calls make
 	makeFamilies     map[*source][]*source        // the Makefiles that a Makefile includes, and those that include it
 	makesUnknown     bool                         // what one makes is not known
+	makeTexts        []string                     // the lines of the Makefiles
+	madeTexts        []string                     // and those of them that a job may come to
 	recipes          map[span]bool                // the lines of Makefiles that one has been seen to run
 	recipeOf         map[*chunk]span              // the lines of a recipe's command
 	skaffolds        bool                         // a job builds what skaffold's configuration says
@@ -72,9 +74,9 @@ type run struct {
 	composedServices []composeService             // that compose builds
 	tagged           []string                     // images in the values of charts whose tag a command sets
 	fillers          []filler                     // and the jobs that do that
+	syncs            []string                     // folders that Argo CD or Flux applies
 	filled           []string                     // files and directories in which variables are put in
 	envLists         []envList
-	syncs            []string                     // folders that Argo CD or Flux applies
 	copies           []string        // files and folders that go to another machine
 	folders          map[string]bool // words of scripts that may be folders
 	patterns         map[string]bool // how words of scripts begin that are patterns
@@ -194,9 +196,6 @@ func (r *run) look() {
 	}
 }
 
-// overridden says whether a template holds an image or a script that none of
-// the jobs which extend it has kept. It is changed with the rest, so that a
-// template does not teach the old names.
 // uncalled follows the functions that nobody calls, from one of them on.
 func (r *run) uncalled(from int) {
 	for i := from; i < len(r.functions); i++ {
@@ -207,6 +206,9 @@ func (r *run) uncalled(from int) {
 	}
 }
 
+// overridden says whether a template holds an image or a script that none of
+// the jobs which extend it has kept. It is changed with the rest, so that a
+// template does not teach the old names.
 func (r *run) overridden(j *job) bool {
 	if n, d := j.own.kid("image").nameNode(r.cfg); n != nil && !r.followed[r.cfg.scalar(d, n)] {
 		return true
