@@ -247,15 +247,14 @@ func (r *run) unset(c *command, i int) bool {
 var ownDefault = regexp.MustCompile(`^\$\{(\w+):?[-=]`)
 
 // elsewhere remembers the other values of a word that names an own image: a
-// loop over two registries, of which only one is to be changed.
+// loop over two registries, of which only one is to be changed, or over an image and the
+// registry itself.
 func (r *run) elsewhere(c *command) {
 	for i, v := range c.args {
-		if r.mentions(v) {
-			continue
-		}
+		names := r.mentions(v)
 		for k, w := range c.words {
-			if w == c.words[i] && r.mentions(c.args[k]) {
-				if hosted(v.String()) {
+			if w == c.words[i] && k != i && r.mentions(c.args[k]) {
+				if names && r.hostAlone(v) || !names && hosted(v.String()) {
 					r.others = append(r.others, v)
 					r.shared[c.argSpan(i)], r.shared[c.at] = true, true
 				}
@@ -263,6 +262,12 @@ func (r *run) elsewhere(c *command) {
 			}
 		}
 	}
+}
+
+// hostAlone says whether all that a text names is the registry.
+func (r *run) hostAlone(t text) bool {
+	refs := r.references(t)
+	return len(refs) > 0 && !slices.ContainsFunc(refs, func(ref *reference) bool { return !ref.host })
 }
 
 var anyHost = regexp.MustCompile(`(^|[=/ ])[a-z0-9-]+(\.[a-z0-9-]+)+(:[0-9]+)?/`)
