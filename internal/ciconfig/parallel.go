@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 
@@ -12,9 +13,9 @@ import (
 // https://docs.gitlab.com/ci/yaml/#parallel
 
 // repeated says whether several of the jobs that parallel: makes of one push the same. Where a
-// script has conditions, they may say which of them does.
+// script has conditions, they may say which of them does, unless they ask for the pipeline.
 func (r *run) repeated(u *use, j *job) bool {
-	if len(u.arms) > 0 || ofTheJob.MatchString(u.ref.String()) || u.open() {
+	if slices.ContainsFunc(u.arms, func(a arm) bool { return !a.ofThePipeline() }) || ofTheJob.MatchString(u.ref.String()) || u.open() {
 		return false
 	}
 	t := j.tree.kid("parallel")
@@ -54,6 +55,17 @@ func (r *run) repeated(u *use, j *job) bool {
 	}
 	return false
 }
+
+// ofThePipeline says whether a branch is taken by all jobs of a pipeline or by none.
+func (a arm) ofThePipeline() bool {
+	vars := variableNames.FindAllString(a.asked, -1)
+	return !a.open && len(vars) == strings.Count(a.asked, "$") && len(vars) > 0 && !slices.ContainsFunc(vars, func(v string) bool { return !ofAllJobs.MatchString(v) })
+}
+
+var (
+	variableNames = regexp.MustCompile(`\$\{?\w+`)
+	ofAllJobs     = regexp.MustCompile(`^\$\{?CI_(COMMIT_|PIPELINE_|MERGE_REQUEST_|PROJECT_|REGISTRY|DEFAULT_BRANCH$)`)
+)
 
 // open says whether a part of the use's reference is neither known nor one of GitLab's
 // variables: it may differ from job to job.
