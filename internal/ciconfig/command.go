@@ -129,8 +129,13 @@ func (sh *shell) command(c *command) {
 		if sh.make(c) {
 			return
 		}
-	case "cd":
+	case "cd", "pushd":
 		sh.dir = gone(sh.dir, c.lit(1))
+		if slices.Index(c.pos, 1) >= 0 && slices.Contains(c.pos[slices.Index(c.pos, 1)+1:], 1) {
+			sh.dir = "" // one of several
+		}
+	case "popd":
+		sh.dir = ""
 	case "shift":
 		n := 1
 		if i, err := strconv.Atoi(c.lit(1)); err == nil {

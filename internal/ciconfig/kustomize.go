@@ -15,10 +15,18 @@ import (
 
 // kustomizing are the keys that scripts set, and which kustomization reads what.
 type kustomizing struct {
-	set     map[string]bool // keys to which a script gives a new name
-	written map[span]string // what is put in for a key, and where
+	set     map[string]map[inFolder]bool // keys to which scripts give a new name
+	builds  map[string]map[*job]bool     // folders that jobs build
+	written map[span]string              // what is put in for a key, and where
 	known   bool
 	files   []*kustomization
+}
+
+// inFolder is where a job, nil for a script that no job is seen to run, works on a
+// kustomization: its folder, "" for the top of the checkout or one that is not known.
+type inFolder struct {
+	dir string
+	job *job
 }
 
 // kustomization is one kustomization file.
@@ -59,7 +67,11 @@ func setsImage(lits []string, i int) (flag int, yes bool) {
 //	$B/api=$B/api:$T  ->  registry.uninett.no/group/app/api=$B:api-$T
 //	$B/api:$T         ->  registry.uninett.no/group/app/api=$B:api-$T
 //	$B/api=*:$T       ->  registry.uninett.no/group/app/api=$B:api-$T
-func (r *run) imageKey(u *use, flag int) bool {
+func (r *run) imageKey(u *use, flag int, dir string) bool {
+	if u.lits[0] != "kustomize" {
+		dir = ""
+	}
+	where := inFolder{dir, r.now}
 	ref := u.ref
 	f := ref.f
 	if !ref.own || ref.host || ref.joined {
@@ -71,18 +83,18 @@ func (r *run) imageKey(u *use, flag int) bool {
 	}
 	switch {
 	case equals >= ref.end:
-		r.kustomize.sets(f.show(ref.start, ref.nameEnd))
+		r.kustomize.sets(f.show(ref.start, ref.nameEnd), where)
 		r.literalKey(u)
 		r.keepsName(u, equals+1)
 		return true
 	case equals >= 0:
-		r.kustomize.sets(f.show(flag, equals))
-		if ref.colon < 0 && ref.digest < 0 && ref.sep >= 0 {
+		r.kustomize.sets(f.show(flag, equals), where)
+		if (ref.colon < 0 || f.s[ref.nameEnd:] == ":*") && ref.digest < 0 && ref.sep >= 0 {
 			u.bad = "tag-elsewhere" // the tag is the one in the kustomization or the resource
 		}
 		return false
 	}
-	r.kustomize.sets(f.show(ref.start, ref.nameEnd))
+	r.kustomize.sets(f.show(ref.start, ref.nameEnd), where)
 	if key, ok := r.oldName(ref); ok && ref.start == flag {
 		at := f.t[f.piece[flag]].outer()
 		if s, ok := f.at(flag); ok && len(f.via(flag)) == 0 {
@@ -107,9 +119,7 @@ func (r *run) keepsName(u *use, from int) {
 	switch {
 	case strings.HasPrefix(f.s[joint:], ":"):
 		with += ":"
-		if prefix := prefixOf(u.ref.name()); prefix != "" {
-			with += prefix + "-"
-		}
+		r.keyedTag(u, joint+1)
 	case strings.HasPrefix(f.s[joint:], "@"):
 		with += "@"
 	default:
@@ -127,11 +137,97 @@ func (r *run) keepsName(u *use, from int) {
 	r.putKey(u, change{span: span{begin.src, begin.start, end.end}, with: with})
 }
 
-func (k *kustomizing) sets(key string) {
-	if k.set == nil {
-		k.set = map[string]bool{}
+// keyedTag records the tag that a command gives the image of a key, whose name comes before
+// it where the image has one.
+func (r *run) keyedTag(u *use, from int) {
+	f := u.ref.f
+	whole := append(append(f.cut(u.ref.start, u.ref.nameEnd), piece{text: ":"}), f.cut(from, len(f.s))...)
+	for _, ref := range r.references(whole) {
+		tagged := *u
+		tagged.ref, tagged.role, tagged.keyed, tagged.bare = ref, imageRole, true, ref.sep >= 0
+		r.add(&tagged)
 	}
-	k.set[key] = true
+}
+
+func (k *kustomizing) sets(key string, where inFolder) {
+	if k.set == nil {
+		k.set = map[string]map[inFolder]bool{}
+	}
+	if k.set[key] == nil {
+		k.set[key] = map[inFolder]bool{}
+	}
+	k.set[key][where] = true
+}
+
+// isSet says whether a job, nil for any, gives a key of a kustomization a new name.
+func (k *kustomizing) isSet(key, kustomization string, by *job) bool {
+	set, dir := k.set[key], folderOf(kustomization)
+	if by == nil {
+		for s := range set {
+			if s.dir == "" || s.dir == dir {
+				return true
+			}
+		}
+	}
+	return set[inFolder{dir, by}] || set[inFolder{dir, nil}] || set[inFolder{"", by}] || set[inFolder{"", nil}]
+}
+
+// folderOf is the folder of a file, "" for the top of the checkout.
+func folderOf(file string) string { return strings.TrimPrefix(path.Dir(file), ".") }
+
+// recordKustomized remembers which kustomization a command builds.
+func (r *run) recordKustomized(sh *shell, lits []string) {
+	var words []string
+	for _, l := range lits[1:] {
+		if !strings.HasPrefix(l, "-") {
+			words = append(words, l)
+		}
+	}
+	dir, built := "", false
+	switch lits[0] {
+	case "kustomize":
+		built = len(words) > 0 && words[0] == "build"
+		dir = append(words, "", "")[1]
+	case "kubectl", "oc":
+		if built = len(words) > 0 && words[0] == "kustomize"; built {
+			dir = append(words, "", "")[1]
+		}
+		for i, l := range lits {
+			if word, joined := strings.CutPrefix(l, "--kustomize="); joined {
+				dir, built = word, true
+			} else if (l == "-k" || l == "--kustomize") && i+1 < len(lits) {
+				dir, built = lits[i+1], true
+			}
+		}
+	}
+	if built && !strings.Contains(dir, "$") {
+		at := gone(sh.dir, dir)
+		if r.kustomize.builds == nil {
+			r.kustomize.builds = map[string]map[*job]bool{}
+		}
+		if r.kustomize.builds[at] == nil {
+			r.kustomize.builds[at] = map[*job]bool{}
+		}
+		r.kustomize.builds[at][r.now] = true
+	}
+}
+
+// setByBuilders says whether each job that is seen to build what reads a kustomization gives
+// one of its keys a new name, or, where none is, whether any script does.
+func (r *run) setByBuilders(key, kustomization string) bool {
+	seen := false
+	for _, k := range r.kustomizations() {
+		if !k.reads[kustomization] {
+			continue
+		}
+		for by := range r.kustomize.builds[folderOf(k.path)] {
+			seen = true
+			if !r.kustomize.isSet(key, kustomization, by) {
+				return false
+			}
+		}
+	}
+	return seen || r.kustomize.isSet(key, kustomization, nil)
 }
 
 // literalKey writes the old registry out where a variable names it: the
@@ -226,7 +322,7 @@ func (r *run) keys(s *source, root *yaml.Node) []*yaml.Node {
 		if name == nil || name.Kind != yaml.ScalarNode {
 			continue
 		}
-		set := r.kustomize.set[name.Value]
+		set := r.setByBuilders(name.Value, s.path)
 		switch ch := s.scalar(name); {
 		case ch == nil:
 		case strings.Contains(name.Value, "CI_REGISTRY"):
@@ -251,17 +347,20 @@ func (r *run) replaced(s *source, ref *reference) bool {
 	name := ref.f.show(ref.start, ref.nameEnd)
 	found := false
 	for _, k := range r.kustomizations() {
-		if k.inner || !k.reads[s.path] {
+		builders := r.kustomize.builds[folderOf(k.path)]
+		if !k.reads[s.path] || k.inner && builders == nil {
 			continue
 		}
 		found = true
-		if r.kustomize.set[name] {
-			continue
+		if builders == nil {
+			builders = map[*job]bool{nil: true}
 		}
-		if !slices.ContainsFunc(r.kustomize.files, func(l *kustomization) bool {
-			return k.reads[l.path] && l.reads[s.path] && l.renames[name]
-		}) {
-			return false
+		for by := range builders {
+			if !slices.ContainsFunc(r.kustomize.files, func(l *kustomization) bool {
+				return k.reads[l.path] && l.reads[s.path] && (l.renames[name] || r.kustomize.isSet(name, l.path, by))
+			}) {
+				return false
+			}
 		}
 	}
 	return found

@@ -153,7 +153,7 @@ func (r *run) styles() map[span]int {
 // is a definition which other uses may share.
 func (u *use) separator() (s span, shared bool) {
 	ref := u.ref
-	if !ref.own || ref.sep < 0 {
+	if !ref.own || ref.sep < 0 || u.keyed {
 		return span{}, false
 	}
 	s, ok := ref.f.at(ref.sep)
@@ -174,6 +174,12 @@ func (r *run) changesOf(u *use) {
 	}
 	if ref.colon < 0 && ref.digest < 0 && (ref.sep >= 0 || strings.HasPrefix(u.command, "helm push")) && strings.HasSuffix(f.s[:ref.start], "oci://") {
 		u.bad = "chart-push"
+		return
+	}
+	if u.keyed {
+		if u.bare {
+			u.prefixBare()
+		}
 		return
 	}
 	if !r.baseChange(u) {

@@ -82,6 +82,11 @@ func byPlace(wanted map[span]map[string]bool) places {
 // readBy are the changed spans that a use is made of. The tag that an image gets which
 // had none is no part of one that stands alone behind it: crane tag $B/api 1.2.
 func (p places) readBy(u *use) []span {
+	if u.keyed {
+		tag := *u.ref
+		tag.start = tag.colon + 1
+		return p.read(&tag)
+	}
 	out := p.read(u.ref)
 	if u.bare {
 		if at, why := u.behind(u.ref.nameEnd - 1); why == "" {

@@ -31,6 +31,7 @@ type use struct {
 	element   span       // in a list of tags, with its comma
 	cluster   int        // the moving tags that hang together with its own, 0 for none
 	bare      bool       // a tag that stands alone, its image before it
+	keyed     bool       // and what stands before it is a key that keeps the old name
 	away      bool       // runs on another machine, which does not have the job's variables
 	toPush    bool       // what its command prints is pushed
 	document  bool       // in a file that no job reads as configuration or script
@@ -87,6 +88,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordSetTags(c, lits)
 	r.recordSetImage(lits)
 	r.recordApplied(sh, c, lits)
+	r.recordKustomized(sh, lits)
 	r.recordSedSlashes(c, lits)
 	r.recordSedRun(sh, c, lits)
 	r.recordSedElsewhere(sh, c, lits)
@@ -157,7 +159,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 				continue
 			}
 			r.inColumns(sh, u)
-			if flag, sets := setsImage(u.lits, u.arg); sets && r.imageKey(u, flag) || u.role == repositoryRole && r.flagPairs(u) {
+			if flag, sets := setsImage(u.lits, u.arg); sets && r.imageKey(u, flag, sh.dir) || u.role == repositoryRole && r.flagPairs(u) {
 				continue
 			}
 			r.add(u)
