@@ -8,7 +8,7 @@ import (
 // intoShell writes lines in one of the other ways that a shell has for them.
 func (m *maker) intoShell(name string, script []string) []string {
 	all := strings.Join(script, "\n")
-	if strings.Contains(all, "<<") {
+	if strings.Contains(all, "<<") || !strings.Contains(all, m.images[name]+":") {
 		return script
 	}
 	image := m.images[name]

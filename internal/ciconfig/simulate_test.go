@@ -115,7 +115,7 @@ func compared(old, now *simulator, res *Result, open bool) (out []string) {
 			switch after := now.uses[job]; {
 			case u.image == "":
 			case i >= len(after):
-				if !tells(u.ref, "job-dropped") && !refused(job) {
+				if !tells(u.ref, "job-dropped") && !refused(job) && !refused(old.pusher[u.image]) {
 					out = append(out, fmt.Sprintf("%v does not use %s any more", job, u.ref))
 				}
 			case after[i].image != u.image && !refused(old.pusher[u.image]) && !tells(u.ref, "moving-tag", "expires", "pushed-again") && !warns(u.ref, "tag-dropped"):

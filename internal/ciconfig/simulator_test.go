@@ -177,6 +177,9 @@ func addVariables(env map[string]string, vars any) {
 	}
 }
 
+// runnerSets is how the runner's shell begins: a command that fails ends the job.
+const runnerSets = "set -eo pipefail\n"
+
 // job runs a job's scripts in its image and beside its services.
 func (d *machine) job(t *testing.T, j simulatedJob) {
 	t.Helper()
@@ -188,8 +191,8 @@ func (d *machine) job(t *testing.T, j simulatedJob) {
 			d.started(gitlabText(imageName(v), d.env, 0), d.services())
 		}
 	}
-	d.run(t, strings.Join(append(list(j.keys["before_script"]), list(j.keys["script"])...), "\n"), d.env, nil, "")
-	d.run(t, strings.Join(list(j.keys["after_script"]), "\n"), d.env, nil, "")
+	d.run(t, runnerSets+strings.Join(append(list(j.keys["before_script"]), list(j.keys["script"])...), "\n"), d.env, nil, "")
+	d.run(t, runnerSets+strings.Join(list(j.keys["after_script"]), "\n"), d.env, nil, "")
 }
 
 // services is where the uses of services are counted, which no order binds to the others.
