@@ -41,7 +41,7 @@ var whenForms = []string{
 
 // allHabits are what some projects do and others do not.
 var allHabits = []string{"scripts", "shared-script", "make", "compose", "manifests", "values", "bases", "include", "default", "extends", "reference", "override",
-	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake"}
+	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize"}
 
 // maker makes a project up.
 type maker struct {
@@ -54,11 +54,12 @@ type maker struct {
 	rule   string   // that many of the jobs share
 	forms  []string // of tags
 	jobs   []string
-	handed bool   // a job hands its image on in a dotenv report
-	arches string // what jobs have built for each platform
-	saved  string // and saved into a file
-	noted  string // the image whose tag is in one
-	kept   string // how jobs have commands in common
+	handed bool              // a job hands its image on in a dotenv report
+	arches string            // what jobs have built for each platform
+	saved  string            // and saved into a file
+	noted  string            // the image whose tag is in one
+	kept   string            // how jobs have commands in common
+	keys   map[string]string // image -> the name that kustomizations find it by
 }
 
 func pick[T any](m *maker, list []T) T { return list[m.IntN(len(list))] }
@@ -97,7 +98,7 @@ func (m *maker) ref(name string) string {
 
 // madeUp is a project with a pipeline of some jobs that build, promote, use and deploy images.
 func madeUp(r *rand.Rand, habits string) *maker {
-	m := &maker{Rand: r, files: map[string]string{}, b: &strings.Builder{}, has: map[string]bool{}, images: map[string]string{}, tags: map[string][]string{}}
+	m := &maker{Rand: r, files: map[string]string{}, b: &strings.Builder{}, has: map[string]bool{}, images: map[string]string{}, tags: map[string][]string{}, keys: map[string]string{}}
 	for _, h := range allHabits {
 		if chosen := m.chance(10); habits == "" && chosen {
 			m.has[h] = true

@@ -16,6 +16,8 @@ func (m *maker) special(kind, name string) (out []string) {
 		return m.bakeLines()
 	case "manifests", "values":
 		return m.deployed(kind, name)
+	case "kustomize":
+		return m.kustomizes(name)
 	case "bases":
 		return m.based(name)
 	case "matrix":

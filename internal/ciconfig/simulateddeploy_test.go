@@ -25,8 +25,20 @@ func (c *call) kubectl() error {
 		}
 		return nil
 	}
+	if len(c.args) > 2 && c.args[1] == "kustomize" {
+		return c.print(c.kustomized(path.Join(c.dir, c.args[2])))
+	}
 	for _, ref := range flags(c.args, "--image") {
 		c.use(ref)
+	}
+	for _, dir := range flags(c.args, "-k", "--kustomize") {
+		text, err := c.kustomized(path.Join(c.dir, dir))
+		if err != nil {
+			return err
+		}
+		for _, m := range imageLine.FindAllStringSubmatch(text, -1) {
+			c.use(m[1])
+		}
 	}
 	for _, name := range flags(c.args, "-f", "--filename") {
 		text := c.files[c.file(name)]

@@ -201,7 +201,7 @@ func init() {
 		"sh": (*call).shell, "bash": (*call).shell, "make": (*call).make,
 		"docker": (*call).docker, "podman": (*call).docker, "buildah": (*call).docker, "docker-compose": (*call).compose, "executor": (*call).kaniko,
 		"crane": (*call).crane, "regctl": (*call).regctl, "skopeo": (*call).skopeo,
-		"kubectl": (*call).kubectl, "helm": (*call).helm,
+		"kubectl": (*call).kubectl, "helm": (*call).helm, "kustomize": (*call).kustomize,
 		"cat": (*call).cat, "tee": (*call).tee, "sed": (*call).sed, "tr": (*call).tr, "cut": (*call).cut, "env": (*call).printEnv, "envsubst": (*call).envsubst,
 		"basename": (*call).basename, "xargs": (*call).xargs, "git": (*call).git, "notify": (*call).notify,
 	}
