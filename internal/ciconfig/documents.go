@@ -211,6 +211,9 @@ func (r *run) manifest(s *source, e *env) bool {
 				values = r.withSedTags(s, ch.span(0, len(ch.text)), values[0])
 			}
 			for _, v := range values {
+				if key == "image" && !built {
+					r.unseen = append(r.unseen, unseenIn(ch.span(0, len(ch.text)), v)...)
+				}
 				for _, ref := range r.references(v) {
 					if key == "image" && (r.replaced(s, ref) || ref.own && r.replacedBySed(s, ch.span(0, len(ch.text)))) {
 						r.report("name-replaced", ch.span(0, len(ch.text)), ref.String())

@@ -92,6 +92,8 @@ type run struct {
 	kustomize        kustomizing
 	setParts         []imagePart // of images that commands write apart
 	handedTags       []handedTag // what may hand on a tag alone
+	unseen           []unseenRepository
+	unseenPushed     map[string]bool // repositories of these that the pipeline pushes to
 	helms            []helmCall
 	restarts         bool     // a job has what runs pull its image again
 	helmfiles        bool     // a job calls helmfile
@@ -126,7 +128,7 @@ type operation struct {
 func newRun(in *Input, earlier *run) *run {
 	r := &run{in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
 		reported: map[findingKey]int{}, following: map[*source]bool{}, called: map[function]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, shared: map[span]bool{}, followed: map[*chunk]bool{}, recipes: map[span]bool{}, recipeOf: map[*chunk]span{},
-		folders: map[string]bool{}, patterns: map[string]bool{}, gitPushes: map[*job]bool{}, uncached: map[span]bool{}}
+		folders: map[string]bool{}, patterns: map[string]bool{}, gitPushes: map[*job]bool{}, unseenPushed: map[string]bool{}, uncached: map[span]bool{}}
 	if earlier != nil {
 		maps.Copy(r.files, earlier.files)
 	}

@@ -131,7 +131,7 @@ func (e sedElsewhere) tagAlone(r *run, tag string, images []string) {
 	if r.mentions(e.script) {
 		return
 	}
-	script := e.script.String()
+	script := e.script.traced()
 	for _, sub := range substitutions(script) {
 		before, _, ok := strings.Cut(sub.found(script[sub.from:sub.to]), tag)
 		if !ok {
@@ -139,7 +139,7 @@ func (e sedElsewhere) tagAlone(r *run, tag string, images []string) {
 		}
 		word := before[strings.LastIndexAny(before, " \t\"'=")+1:]
 		for _, image := range images {
-			name := path.Base(strings.TrimSuffix(image, ":"+tag))
+			name := path.Base(image[:strings.LastIndexByte(image, ':')])
 			if rest, ok := strings.CutSuffix(word, name+":"); ok && !hosted(word) && (rest == "" || strings.HasSuffix(rest, "/") || strings.HasSuffix(rest, "*")) {
 				r.report("tag-handed-on", e.at, image)
 			}

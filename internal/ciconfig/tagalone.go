@@ -2,6 +2,8 @@ package ciconfig
 
 import (
 	"bytes"
+	"fmt"
+	"hash/crc32"
 	"path"
 	"regexp"
 	"slices"
@@ -16,13 +18,13 @@ import (
 // handedTag is a text that may hand on a tag.
 type handedTag struct {
 	at    span
-	text  string // with variables as references show them
+	text  string // with holes as traced writes them
 	keyed bool   // where a word before it speaks of a tag
 }
 
 // handTag remembers a text that leaves the job.
 func (r *run) handTag(at span, t text, keyed bool) {
-	r.handedTags = append(r.handedTags, handedTag{at, t.String(), keyed})
+	r.handedTags = append(r.handedTags, handedTag{at, t.traced(), keyed})
 }
 
 // handTags remembers the words of a command that runs on another machine.
@@ -30,6 +32,34 @@ func (r *run) handTags(at span, args []text) {
 	for _, a := range args {
 		r.handTag(at, a, false)
 	}
+}
+
+// traced renders a text as String does, but for what commands print, which is told apart
+// by a sum of the command: the same one prints the same tag in another job.
+func (t text) traced() string {
+	if !t.uncertain() {
+		return t.String()
+	}
+	named := slices.Clone(t)
+	for i, p := range named {
+		if p.hole == unknown && p.at.src != nil {
+			named[i] = piece{text: fmt.Sprintf("$(%08x)", crc32.ChecksumIEEE([]byte(p.at.text())))}
+		}
+	}
+	return named.String()
+}
+
+// traced is a part of a flattened text in the same way.
+func (f *flat) traced(i, j int) string {
+	var t text
+	for k := i; k < j; k++ {
+		p := f.t[f.piece[k]]
+		if f.s[k] != gap {
+			p = piece{text: f.s[k : k+1]}
+		}
+		t = append(t, p)
+	}
+	return t.traced()
 }
 
 // deployers are commands that hand values to something which is not in the files.
@@ -73,7 +103,7 @@ var (
 
 // tagsAlone reports the tags that are handed on alone.
 func (r *run) tagsAlone() {
-	if len(r.handedTags)+len(r.sedsElsewhere) == 0 {
+	if len(r.handedTags)+len(r.sedsElsewhere)+len(r.unseen) == 0 {
 		return
 	}
 	images, read := map[string][]string{}, map[string]bool{}
@@ -94,11 +124,14 @@ func (r *run) tagsAlone() {
 			}
 			read[u.ref.f.t[u.ref.f.piece[i]].hole] = true
 		}
-		reported[tagOf(u)] = reported[tagOf(u)] || known[u.ref.name()]
-		if tag := tagOf(u); u.push && u.style != thirdStyle && strings.Contains(tag, "${") && (eachTime.MatchString(tag) || r.gitTag(u)) && !slices.Contains(images[tag], u.ref.String()) {
+		tag := u.ref.f.traced(u.ref.colon+1, u.ref.tagEnd)
+		reported[tag] = reported[tag] || known[u.ref.name()]
+		perBuild := strings.Contains(tag, "$(") || strings.Contains(tag, "${") && (eachTime.MatchString(tag) || r.gitTag(u))
+		if u.push && u.style != thirdStyle && perBuild && !slices.Contains(images[tag], u.ref.String()) {
 			images[tag] = append(images[tag], u.ref.String())
 		}
 	}
+	r.unseenRepositories(images)
 	tags := sortedKeys(images)
 	for _, e := range r.sedsElsewhere {
 		for _, tag := range tags {
@@ -113,13 +146,17 @@ func (r *run) tagsAlone() {
 		}
 		for _, tag := range tags {
 			if !reported[tag] && r.alone(h, tag, read) && !r.readBack(h.at) {
-				for _, image := range images[tag] {
+				for _, image := range few(images[tag]) {
 					r.report("tag-handed-on", h.at, image)
 				}
 			}
 		}
 	}
 }
+
+// few are those of the images of one tag that a finding names: a file may hand on the tag of
+// thousands in as many places.
+func few(images []string) []string { return images[:min(len(images), 20)] }
 
 // readBack says whether an image has its tag from a place: a job reads the file that one
 // has written there.

@@ -84,6 +84,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordSubstitution(sh, c, lits)
 	r.recordSets(lits)
 	r.recordTags(sh, c, lits)
+	r.recordUnseen(c, lits)
 	r.recordComposedElsewhere(sh, c, lits)
 	r.recordSetTags(c, lits)
 	r.recordSetImage(lits)
