@@ -21,6 +21,7 @@ func (r *run) bareTag(c *command, lits []string) {
 	}
 	r.listedTags(c, lits)
 	if image = slices.IndexFunc(c.args, func(t text) bool { return jibImage(lits, t.String()) }); image >= 0 {
+		r.jibNamed = true
 		r.jibTags(c, lits, image)
 	}
 }

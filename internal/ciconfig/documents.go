@@ -48,7 +48,7 @@ func (r *run) documents() {
 			r.plain(s, e)
 		}
 		for _, u := range r.uses[mark:] {
-			u.overruled = u.overruled || otherPipeline(f.Path) || forDevelopers[strings.TrimPrefix(path.Base(f.Path), ".")] // what people start by hand holds nothing up
+			u.overruled = u.overruled || otherPipeline(f.Path) || forDevelopers[strings.TrimPrefix(path.Base(f.Path), ".")] || r.jibNamed && jibFiles[path.Base(f.Path)] // what people start by hand holds nothing up
 			u.document, u.filled = true, u.filled || isDockerfile(f.Path) || r.fills(f.Path) || r.makes && r.inMakefiles(f.Path, true)
 		}
 	}
@@ -435,17 +435,19 @@ func (r *run) textLine(s *source, e *env, from, end int) {
 			if at, ok := ref.f.at(ref.start); ok && describes(s, at.start) {
 				continue
 			}
-			r.add(&use{ref: ref, at: ch.span(0, len(strings.TrimRight(ch.text, "\r\n"))), command: "file", role: unclearRole, expands: strings.Contains(ch.text, "$") && !otherPipeline(s.path) && (!terraformed(s.path) || r.fills(s.path))})
+			r.add(&use{ref: ref, at: ch.span(0, len(strings.TrimRight(ch.text, "\r\n"))), command: "file", role: unclearRole, expands: strings.Contains(ch.text, "$") && !otherPipeline(s.path) && (!hasOwnVariables(s.path) || r.fills(s.path))})
 		}
 	}
 }
 
-// terraformed says whether a file is of a language whose ${NAME} is a variable of its own,
-// and no tool puts the pipeline's in by itself.
+// hasOwnVariables says whether a file is of a language whose $NAME or ${NAME} is a variable of
+// its own, and no tool puts the pipeline's in by itself.
 // https://developer.hashicorp.com/terraform/language/expressions/strings
-func terraformed(p string) bool {
+// https://maven.apache.org/pom.html#Properties
+func hasOwnVariables(p string) bool {
 	switch path.Ext(p) {
-	case ".hcl", ".tf", ".tfvars", ".nomad":
+	case ".hcl", ".tf", ".tfvars", ".nomad", ".xml", ".gradle", ".kts", ".kt", ".java", ".scala", ".sbt", ".properties",
+		".py", ".js", ".mjs", ".cjs", ".ts", ".go", ".rb", ".php", ".cs", ".csproj":
 		return true
 	}
 	return false

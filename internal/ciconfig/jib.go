@@ -18,6 +18,9 @@ func jibImage(lits []string, arg string) bool {
 		slices.ContainsFunc(lits[1:], func(l string) bool { return strings.Contains(l, "jib") })
 }
 
+// jibFiles are those that give Jib's image a name where its command gives none.
+var jibFiles = map[string]bool{"pom.xml": true, "build.gradle": true, "build.gradle.kts": true}
+
 // javaBuilds are the programs that run Jib.
 var javaBuilds = map[string]bool{"mvn": true, "mvnw": true, "gradle": true, "gradlew": true}
 

@@ -189,7 +189,7 @@ func (r *run) parse(f *flat, start, hostEnd int) *reference {
 		}
 		ref.end = end
 	}
-	ref.open = ref.end < len(s) && (strings.IndexByte("{%<", s[ref.end]) >= 0 || ref.colon >= 0 && strings.IndexByte("#$", s[ref.end]) >= 0) || f.t[f.piece[ref.end-1]].colon
+	ref.open = ref.end < len(s) && (strings.IndexByte("{%<", s[ref.end]) >= 0 && !strings.HasPrefix(s[ref.end:], "</") || ref.colon >= 0 && strings.IndexByte("#$", s[ref.end]) >= 0) || f.t[f.piece[ref.end-1]].colon
 	r.own(ref, s[start:hostEnd-port]+s[hostEnd:repoEnd])
 	if !ref.own && ref.colon < 0 && ref.digest < 0 && r.group(s[start:hostEnd-port]+s[hostEnd:repoEnd]) {
 		ref.host = true

@@ -59,6 +59,7 @@ type run struct {
 	composes         bool                         // a job builds or starts what a compose or bake file says
 	baked            bool                         // a job builds by bake
 	composeBuilds    bool                         // a job builds or pushes by compose
+	jibNamed         bool                         // a job names the image that Jib builds
 	makes            bool                         // a job calls make
 	makeFamilies     map[*source][]*source        // the Makefiles that a Makefile includes, and those that include it
 	makesUnknown     bool                         // what one makes is not known
