@@ -27,88 +27,37 @@ type run struct {
 
 	findings []Finding
 	reported map[findingKey]int // their index in findings
+	uncached map[span]bool      // builds of which it has been told that they lose caches
 
-	following        map[*source]bool
-	functions        []declared
-	called           map[function]bool
-	operations       []operation
-	assigned         map[string][]text // what the scripts of all jobs assign
-	exported         map[string]bool   // variables that a script exports
-	steps            int
-	truncated        bool
-	compares         []comparedFile
-	quiet            map[*source]bool // scripts that are left out, see quiet.go
-	now              *job             // the job whose script is followed
-	after            []change
-	cuts             []*use // commands and flags to take out
-	jobs             []*job
-	dropped          []*job
-	lineOf           map[*chunk]line
-	followed         map[*chunk]bool // images and script lines that a job has
-	builds           []*build
-	baseUses         []baseUse                    // base images that become ARGs
-	bases            []base                       // and the ARGs
-	others           []text                       // values with an image of another registry in the place of an own one
-	apart            map[string]bool              // others that are there already
-	shared           map[span]bool                // words, and commands, that name images of other registries too
-	written          map[string]map[string][]text // the variables in files that scripts write
-	words            map[string][]text            // and what is nothing but a word in them
-	spoiled          map[string]bool              // files of which that is not all
-	halves           []*use                       // names that a script writes into a file of variables
-	autoDeploys      []span                       // calls of auto-deploy
-	composes         bool                         // a job builds or starts what a compose or bake file says
-	baked            bool                         // a job builds by bake
-	composeBuilds    bool                         // a job builds or pushes by compose
-	jibNamed         bool                         // a job names the image that Jib builds
-	makes            bool                         // a job calls make
-	makeFamilies     map[*source][]*source        // the Makefiles that a Makefile includes, and those that include it
-	makesUnknown     bool                         // what one makes is not known
-	makeTexts        []string                     // the lines of the Makefiles
-	madeTexts        []string                     // and those of them that a job may come to
-	recipes          map[span]bool                // the lines of Makefiles that one has been seen to run
-	recipeOf         map[*chunk]span              // the lines of a recipe's command
-	skaffolds        bool                         // a job builds what skaffold's configuration says
-	skaffoldBases    []text                       // the default repositories that it is given
-	pushesComposed   bool                         // a job for the default branch pushes what compose files build
-	composing        []*shell                     // what runs compose, with its variables
-	composers        []composer                   // what pushes by compose, with its variables
-	composedServices []composeService             // that compose builds
-	tagged           []string                     // images in the values of charts whose tag a command sets
-	fillers          []filler                     // and the jobs that do that
-	syncs            []string                     // folders that Argo CD or Flux applies
-	filled           []string                     // files and directories in which variables are put in
-	envLists         []envList
-	copies           []string        // files and folders that go to another machine
-	folders          map[string]bool // words of scripts that may be folders
-	patterns         map[string]bool // how words of scripts begin that are patterns
-	applied          []applying      // what kubectl applies
-	sedEdits         []sedEdit
-	sedComputed      []sedComputed
-	sedSlashes       []change // that give scripts of sed another delimiter
-	sedRuns          []sedRun
-	sedsElsewhere    []sedElsewhere
-	gitPushes        map[*job]bool // jobs whose scripts push commits
-	logins           []credentials
-	imagesSet        [][3]string // kind, name and container of which a command sets the image
-	kustomize        kustomizing
-	setParts         []imagePart // of images that commands write apart
-	handedTags       []handedTag // what may hand on a tag alone
-	unseen           []unseenRepository
-	unseenPushed     map[string]bool // repositories of these that the pipeline pushes to
-	helms            []helmCall
-	restarts         bool     // a job has what runs pull its image again
-	helmfiles        bool     // a job calls helmfile
-	chartKeys        []string // values that the templates of charts put in
-	bakeCalls        []bakeCall
-	expressions      int                 // of HCL, evaluated so far
-	got              map[span][]text     // see values
-	tagPuts          map[span]bool       // see readBeside
-	beside           map[string]bool     // see readBeside
-	baseValues       map[span]bool       // see definesBase
-	slugged          *bool               // see slugs
-	gitTags          answer              // see releases
-	uncached         map[span]bool       // builds of which it has been told that they lose caches
-	entries          map[string][]string // see imageEntries
+	after   []change
+	cuts    []*use // commands and flags to take out
+	dropped []*job
+
+	jobs []*job
+	now  *job // the job whose script is followed
+
+	// What the look has seen of each subject, see seen.go.
+	scriptsSeen
+	dockerfilesSeen
+	othersSeen
+	variableFilesSeen
+	composeSeen
+	makeSeen
+	skaffoldSeen
+	bakeSeen
+	chartsSeen
+	filledSeen
+	sedSeen
+	partsSeen
+	remoteSeen
+	kustomize    kustomizing
+	unseen       []unseenRepository
+	unseenPushed map[string]bool     // repositories of these that the pipeline pushes to
+	autoDeploys  []span              // calls of auto-deploy
+	jibNamed     bool                // a job names the image that Jib builds
+	gitPushes    map[*job]bool       // jobs whose scripts push commits
+	entries      map[string][]string // see imageEntries
+	answers
 }
 
 type declared struct {
@@ -127,9 +76,17 @@ type operation struct {
 // newRun looks at files. Those that an earlier run has seen as they are, it takes
 // over with all that was parsed of them.
 func newRun(in *Input, earlier *run) *run {
-	r := &run{in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
-		reported: map[findingKey]int{}, following: map[*source]bool{}, called: map[function]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, lineOf: map[*chunk]line{}, apart: map[string]bool{}, shared: map[span]bool{}, followed: map[*chunk]bool{}, recipes: map[span]bool{}, recipeOf: map[*chunk]span{},
-		folders: map[string]bool{}, patterns: map[string]bool{}, gitPushes: map[*job]bool{}, unseenPushed: map[string]bool{}, uncached: map[span]bool{}}
+	r := &run{
+		in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
+		reported: map[findingKey]int{}, uncached: map[span]bool{}, gitPushes: map[*job]bool{}, unseenPushed: map[string]bool{},
+		scriptsSeen: scriptsSeen{
+			following: map[*source]bool{}, called: map[function]bool{}, assigned: map[string][]text{}, exported: map[string]bool{},
+			lineOf: map[*chunk]line{}, followed: map[*chunk]bool{},
+		},
+		othersSeen: othersSeen{apart: map[string]bool{}, shared: map[span]bool{}},
+		makeSeen:   makeSeen{recipes: map[span]bool{}, recipeOf: map[*chunk]span{}},
+		remoteSeen: remoteSeen{folders: map[string]bool{}, patterns: map[string]bool{}},
+	}
 	if earlier != nil {
 		maps.Copy(r.files, earlier.files)
 	}
