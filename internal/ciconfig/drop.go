@@ -77,13 +77,16 @@ func (r *run) idlePulls(drops []*use) []*use {
 		if u.cmd != nil {
 			calls[u.cmd.call] = true
 		}
-		if u.push && u.job != nil {
-			idle[u.job] = true
+		for _, j := range u.jobs() {
+			if u.push && j != nil {
+				idle[j] = true
+			}
 		}
 	}
 	var pulls []*use
+	busy := func(j *job) bool { return !idle[j] }
 	for _, u := range r.uses {
-		if !idle[u.job] || cut[u] || !u.ref.own {
+		if cut[u] || !u.ref.own || !slices.ContainsFunc(u.jobs(), func(j *job) bool { return idle[j] }) {
 			continue
 		}
 		switch {
@@ -92,10 +95,12 @@ func (r *run) idlePulls(drops []*use) []*use {
 		case u.lits != nil && strings.Contains(u.command, " tag") && u.cmd != nil && calls[u.cmd.call]: // the source of a tag that goes
 		case u.role == textRole:
 		default:
-			idle[u.job] = false
+			for _, j := range u.jobs() {
+				delete(idle, j)
+			}
 		}
 	}
-	return slices.DeleteFunc(pulls, func(u *use) bool { return !idle[u.job] })
+	return slices.DeleteFunc(pulls, func(u *use) bool { return slices.ContainsFunc(u.jobs(), busy) })
 }
 
 // cut works out how all the drops are taken out.
@@ -105,7 +110,11 @@ func (r *run) cut(drops []*use) *cutting {
 	for _, u := range drops {
 		in[u] = true
 	}
+	whole := c.wholeJobs(drops, in)
 	for _, u := range drops {
+		if !slices.ContainsFunc(u.jobs(), func(j *job) bool { return !whole[j] }) {
+			continue
+		}
 		if u.element.src != nil && u.element.src.editable {
 			c.listed(u, in)
 			continue
@@ -160,6 +169,12 @@ func (r *run) cut(drops []*use) *cutting {
 		c.script(ch, f.Stmts)
 	}
 	c.empty()
+	for _, j := range c.run.jobs {
+		if whole[j] && !c.bad {
+			c.job(j)
+		}
+	}
+	c.hiddenKeys()
 	gone := covering(c.changes)
 	for _, u := range drops { // one that stands where nothing can go, as behind time or in $()
 		if u.cmd != nil && c.calls[u.cmd.call] && !gone.covers(u.cmd.at) {

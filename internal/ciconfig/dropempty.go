@@ -30,6 +30,10 @@ func (c *cutting) item(ch *chunk) {
 	if end == 0 || lineBreak(l.doc.src.data[end-1:]) == 0 {
 		_, end = l.doc.src.line(end)
 	}
+	if c.run.takenElsewhere("", span{l.doc.src, from, end}) {
+		c.bad = true
+		return
+	}
 	from = l.doc.src.remark(from, end)
 	c.changes = append(c.changes, change{span: span{l.doc.src, from, l.doc.src.gap(from, end)}})
 	c.emptied[l.list]++
@@ -126,38 +130,49 @@ func (c *cutting) empty() {
 			c.bad = true
 			return
 		}
-		d := j.own.doc
-		k, ok := c.run.cfg.keyLines(d, deref(d.root), j.name)
-		if !ok {
-			c.bad = true
+		c.job(j)
+		if c.bad {
 			return
 		}
-		from := k.lines.start
-		for from > 0 { // the comment above goes with it
-			s, _ := d.src.line(from - 1)
-			if !strings.HasPrefix(string(d.src.data[s:from]), "#") {
-				break
-			}
-			from = s
-		}
-		end := k.lines.end
-		for end < len(d.src.data) && strings.TrimSpace(string(d.src.data[end:min(end+1, len(d.src.data))])) == "" {
-			_, next := d.src.line(end)
-			if strings.TrimSpace(string(d.src.data[end:next])) != "" {
-				break
-			}
-			end = next
-		}
-		var kept []change
-		for _, x := range c.changes {
-			if x.src != d.src || x.start < from || x.end > end {
-				kept = append(kept, x)
-			}
-		}
-		c.changes = append(kept, change{span: span{d.src, from, end}})
-		c.jobs = append(c.jobs, j)
 	}
-	c.hiddenKeys()
+}
+
+// job takes a job out of its file.
+func (c *cutting) job(j *job) {
+	d := j.own.doc
+	k, ok := c.run.cfg.keyLines(d, deref(d.root), j.name)
+	if !ok {
+		c.bad = true
+		return
+	}
+	from := k.lines.start
+	for from > 0 { // the comment above goes with it
+		s, _ := d.src.line(from - 1)
+		if !strings.HasPrefix(string(d.src.data[s:from]), "#") {
+			break
+		}
+		from = s
+	}
+	end := k.lines.end
+	for end < len(d.src.data) && strings.TrimSpace(string(d.src.data[end:min(end+1, len(d.src.data))])) == "" {
+		_, next := d.src.line(end)
+		if strings.TrimSpace(string(d.src.data[end:next])) != "" {
+			break
+		}
+		end = next
+	}
+	if c.run.takenElsewhere(j.name, span{d.src, from, end}) {
+		c.bad = true
+		return
+	}
+	var kept []change
+	for _, x := range c.changes {
+		if x.src != d.src || x.start < from || x.end > end {
+			kept = append(kept, x)
+		}
+	}
+	c.changes = append(kept, change{span: span{d.src, from, end}})
+	c.jobs = append(c.jobs, j)
 }
 
 // hiddenKey is a hidden key in a file of which all jobs go.

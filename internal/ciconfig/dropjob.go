@@ -1,0 +1,119 @@
+package ciconfig
+
+import (
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	"mvdan.cc/sh/v3/syntax"
+)
+
+// A job may have its script from a template: what it takes out of there would be gone for
+// the others, too. One that does nothing but move a tag which goes is taken out itself.
+
+// wholeJobs are the jobs that have nothing left to do without the drops, and whose script is
+// another's.
+func (c *cutting) wholeJobs(drops []*use, in map[*use]bool) map[*job]bool {
+	out, seen := map[*job]bool{}, map[*job]bool{}
+	for _, u := range drops {
+		for _, j := range u.jobs() {
+			if j == nil || !u.push || seen[j] {
+				continue
+			}
+			seen[j] = true
+			if !j.hidden && j.own.doc != nil && j.own.doc.src.editable && !has(j.own.node, "script") && c.onlyMoves(j, in) && !c.run.wantedBy(j.name) {
+				out[j] = true
+			}
+		}
+	}
+	return out
+}
+
+// onlyMoves says whether the commands of a job are those of the drops, and logins.
+func (c *cutting) onlyMoves(j *job, in map[*use]bool) bool {
+	r := c.run
+	calls := map[*syntax.CallExpr]bool{}
+	uses := r.usesIn(j)
+	for _, v := range uses {
+		if v.cmd != nil && (in[v] || v.ref.own && strings.Contains(v.command, " pull")) {
+			calls[v.cmd.call] = true
+		}
+	}
+	for _, v := range uses {
+		if v.ref.own && !in[v] && v.role != textRole && (v.cmd == nil || !calls[v.cmd.call]) {
+			return false
+		}
+	}
+	for _, key := range []string{"before_script", "script", "after_script"} {
+		for _, l := range r.cfg.lines(j.tree.kid(key)) {
+			ch := r.cfg.scalar(l.doc, l.node)
+			if ch == nil || ch.shell() == nil || !idleBeside(ch.shell(), calls) {
+				return false
+			}
+		}
+	}
+	return j.tree.kid("run") == nil
+}
+
+// idleBeside says whether a script does nothing beside some calls, but log in and say so.
+func idleBeside(f *syntax.File, calls map[*syntax.CallExpr]bool) bool {
+	idle := true
+	syntax.Walk(f, func(n syntax.Node) bool {
+		if call, ok := n.(*syntax.CallExpr); ok && len(call.Args) > 0 && !calls[call] {
+			name := call.Args[0].Lit()
+			idle = idle && (name == "set" || failureWords[name] || loggingIn(name+" "+wordAt(call, 1)+" "+wordAt(call, 2)))
+		}
+		return idle
+	})
+	return idle
+}
+
+// borrowings are the parts of jobs that others take: by an anchor, from one place of a file
+// at another, and by !reference.
+type borrowings struct {
+	anchors    map[*source][][2]int
+	references map[string]bool
+}
+
+// takenElsewhere says whether something outside of a job's lines takes a part of it.
+func (r *run) takenElsewhere(name string, lines span) bool {
+	if r.borrowed.references == nil {
+		r.borrowed = borrowings{map[*source][][2]int{}, map[string]bool{}}
+		for _, c := range r.cfg.pipelines() {
+			for _, d := range c.docs {
+				r.borrowed.in(d.src, d.root, 0)
+			}
+		}
+	}
+	within := func(at int) bool { return lines.start <= at && at < lines.end }
+	return r.borrowed.references[name] || slices.ContainsFunc(r.borrowed.anchors[lines.src], func(a [2]int) bool { return within(a[0]) && !within(a[1]) })
+}
+
+// in looks through a file.
+func (b borrowings) in(s *source, n *yaml.Node, depth int) {
+	switch {
+	case n == nil || depth > maxDepth:
+	case n.Kind == yaml.AliasNode && n.Alias != nil:
+		b.anchors[s] = append(b.anchors[s], [2]int{s.offset(n.Alias.Line, n.Alias.Column), s.offset(n.Line, n.Column)})
+	default:
+		if n.Tag == "!reference" && len(n.Content) > 0 {
+			b.references[n.Content[0].Value] = true
+		}
+		for _, k := range n.Content {
+			b.in(s, k, depth+1)
+		}
+	}
+}
+
+// usesIn are the uses that a job makes.
+func (r *run) usesIn(j *job) []*use {
+	if r.sorted != len(r.uses) {
+		r.sorted, r.byJob = len(r.uses), map[*job][]*use{}
+		for _, u := range r.uses {
+			for _, by := range slices.Compact(u.jobs()) {
+				r.byJob[by] = append(r.byJob[by], u)
+			}
+		}
+	}
+	return r.byJob[j]
+}
