@@ -53,13 +53,11 @@ type run struct {
 	sedSeen
 	partsSeen
 	remoteSeen
-	kustomize    kustomizing
-	unseen       []unseenRepository
-	unseenPushed map[string]bool     // repositories of these that the pipeline pushes to
-	autoDeploys  []span              // calls of auto-deploy
-	jibNamed     bool                // a job names the image that Jib builds
-	gitPushes    map[*job]bool       // jobs whose scripts push commits
-	entries      map[string][]string // see imageEntries
+	kustomize   kustomizing
+	autoDeploys []span              // calls of auto-deploy
+	jibNamed    bool                // a job names the image that Jib builds
+	gitPushes   map[*job]bool       // jobs whose scripts push commits
+	entries     map[string][]string // see imageEntries
 	answers
 }
 
@@ -81,13 +79,14 @@ type operation struct {
 func newRun(in *Input, earlier *run) *run {
 	r := &run{
 		in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
-		reported: map[findingKey]int{}, uncached: map[span]bool{}, gitPushes: map[*job]bool{}, unseenPushed: map[string]bool{},
+		reported: map[findingKey]int{}, uncached: map[span]bool{}, gitPushes: map[*job]bool{},
 		scriptsSeen: scriptsSeen{
 			following: map[*source]bool{}, called: map[function]bool{}, assigned: map[string][]text{}, exported: map[string]bool{},
 			lineOf: map[*chunk]line{}, followed: map[*chunk]bool{},
 		},
 		othersSeen: othersSeen{apart: map[string]bool{}, shared: map[span]bool{}},
 		makeSeen:   makeSeen{recipes: map[span]bool{}, recipeOf: map[*chunk]span{}},
+		partsSeen:  partsSeen{unseenPushed: map[string]bool{}},
 		remoteSeen: remoteSeen{folders: map[string]bool{}, patterns: map[string]bool{}},
 	}
 	if earlier != nil {

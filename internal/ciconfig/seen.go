@@ -104,9 +104,11 @@ type sedSeen struct {
 
 // partsSeen are parts of references that commands set or hand on apart.
 type partsSeen struct {
-	setParts   []imagePart
-	handedTags []handedTag // what may hand on a tag alone
-	imagesSet  [][3]string // kind, name and container of which a command sets the image
+	setParts     []imagePart
+	handedTags   []handedTag // what may hand on a tag alone
+	imagesSet    [][3]string // kind, name and container of which a command sets the image
+	unseen       []unseenRepository
+	unseenPushed map[string]bool // repositories of these that the pipeline pushes to
 }
 
 // remoteSeen is what other machines get.

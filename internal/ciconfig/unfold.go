@@ -70,6 +70,9 @@ func (t *tree) unfolded(c *config) []change {
 		if !known || !fine || key < at || keyEnd < key || valueEnd > end || strings.Trim(string(src.data[at:key]), " ,{") != "" {
 			return nil
 		}
+		if v.Kind == yaml.ScalarNode && v.Style == 0 && strings.HasSuffix(v.Value, ":") {
+			return nil // it would be a key in a line of its own
+		}
 		out = append(out, change{span: span{src, at, key}, with: line})
 		colon := keyEnd + bytes.IndexByte(src.data[keyEnd:end], ':')
 		if colon < keyEnd || strings.TrimSpace(string(src.data[keyEnd:colon])) != "" {
