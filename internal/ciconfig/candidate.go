@@ -36,7 +36,7 @@ func Candidate(p string) bool {
 	if (program(base) || settings(base)) && (path.Dir(p) == "." || workshop(p)) {
 		return true
 	}
-	if namesImages(p) {
+	if namesImages(p) || renovates(p) {
 		return true
 	}
 	// scripts without an extension; whether it is one shows in its first line

@@ -48,12 +48,20 @@ func (r *run) documents() {
 			r.plain(s, e)
 		}
 		for _, u := range r.uses[mark:] {
-			u.overruled = u.overruled || otherPipeline(f.Path) || forDevelopers[strings.TrimPrefix(path.Base(f.Path), ".")] || r.jibNamed && jibFiles[path.Base(f.Path)] // what people start by hand holds nothing up
+			u.overruled = u.overruled || otherPipeline(f.Path) || forDevelopers[strings.TrimPrefix(path.Base(f.Path), ".")] || renovates(f.Path) || r.jibNamed && jibFiles[path.Base(f.Path)] // what people start by hand holds nothing up
 			u.document, u.filled = true, u.filled || isDockerfile(f.Path) || r.fills(f.Path) || r.makes && r.inMakefiles(f.Path, true)
 		}
 	}
 	r.joinedInCharts()
 	r.unbuilt()
+}
+
+// renovates says whether a file is the configuration of Renovate, which asks registries for new
+// images by itself.
+// https://docs.renovatebot.com/configuration-options/
+func renovates(p string) bool {
+	base, _, _ := strings.Cut(strings.TrimPrefix(path.Base(p), "."), ".")
+	return base == "renovate" || base == "renovaterc"
 }
 
 // forDevelopers are the files of workspaces.
@@ -450,7 +458,7 @@ func hasOwnVariables(p string) bool {
 		".py", ".js", ".mjs", ".cjs", ".ts", ".go", ".rb", ".php", ".cs", ".csproj":
 		return true
 	}
-	return false
+	return renovates(p)
 }
 
 // scanText looks at script text that no shell parser understands.

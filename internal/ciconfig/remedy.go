@@ -20,6 +20,9 @@ func (r *run) byHand(u *use) string {
 	if u.threefold && u.bad == "base-composed" {
 		return "write $CI_REGISTRY for the registry and $CI_PROJECT_PATH for the path, with what stands behind it as a prefix of the tag: name-tag"
 	}
+	if renovates(u.at.path()) {
+		return "let registryAliases and package names follow: the repository in ECR, where the name of an image is a part of its tag; or leave the project's own images out"
+	}
 	terraform := u.command == "file" && path.Ext(u.at.path()) == ".tf"
 	if u.bad != "literal-in-file" || u.command != "manifest" && u.command != "values" && !terraform || u.overruled {
 		return ""
