@@ -15,7 +15,7 @@ func (r *run) bareTag(c *command, lits []string) {
 	for k, t := range c.args {
 		for i := range c.args { // each word may have several values
 			if slices.Contains(tags, c.pos[k]) && c.pos[i] == image && !apart(c.args[i], t) {
-				r.bareTagAt(c, lits, i, k, t)
+				r.bareTagAt(c, lits, i, k, r.behindFlag(t, "--create="))
 			}
 		}
 	}
@@ -24,6 +24,14 @@ func (r *run) bareTag(c *command, lits []string) {
 		r.jibNamed = true
 		r.jibTags(c, lits, image)
 	}
+}
+
+// behindFlag is what stands behind a flag that is joined to it, else all of a text.
+func (r *run) behindFlag(t text, flag string) text {
+	if f := r.flatten(t); strings.HasPrefix(f.s, flag) {
+		return f.cut(len(flag), len(f.s))
+	}
+	return t
 }
 
 // listedTags records the further tags that oras takes behind a comma: oras push $B/app:1.2,latest.
@@ -50,6 +58,9 @@ func (r *run) listedTags(c *command, lits []string) {
 // https://oras.land/docs/commands/oras_tag
 // https://fluxcd.io/flux/cmd/flux_tag_artifact/
 func bareTags(lits []string) (image int, tags []int) {
+	if lits[0] == "regctl" {
+		return createdTag(lits)
+	}
 	if len(lits) < 4 || lits[1] != "tag" {
 		return 0, nil
 	}
@@ -72,6 +83,27 @@ func bareTags(lits []string) (image int, tags []int) {
 		}
 	}
 	return 0, nil
+}
+
+// createdTag is bareTags for regctl, which puts a tag alone beside that of the image it changes.
+// https://regclient.org/cli/regctl/image/mod/
+func createdTag(lits []string) (image int, tags []int) {
+	if len(lits) < 5 || lits[1] != "image" || lits[2] != "mod" {
+		return 0, nil
+	}
+	for i := 3; i < len(lits); i++ {
+		value, joined := strings.CutPrefix(lits[i], "--create=")
+		switch {
+		case lits[i-1] == "--create":
+			value, joined = lits[i], true
+		case image == 0 && !strings.HasPrefix(lits[i], "-") && strings.Contains(lits[i], "/"):
+			image = i
+		}
+		if joined && !strings.ContainsAny(value, "/") {
+			tags = append(tags, i)
+		}
+	}
+	return image, tags
 }
 
 // bareTagAt records a tag in one argument of a command for the image in another. An empty one,
