@@ -74,7 +74,7 @@ func (r *run) movingTags() {
 		g.unseen = unseen[g.name]
 	}
 	r.joinBranch(groups)
-	joinReleases(groups, releases)
+	r.joinReleases(groups, releases)
 	joinOpen(groups)
 	r.decideMoving(clusters(groups, order), siblings)
 	r.composedTags()
@@ -122,7 +122,7 @@ func (r *run) usedBy(u *use) []*job {
 
 // joinReleases puts uses of the git tag to those of the name of the branch or the tag, where
 // nothing but a job for both pushes the image: what it pushes for a git tag is theirs.
-func joinReleases(groups map[string]*movings, releases []*use) {
+func (r *run) joinReleases(groups map[string]*movings, releases []*use) {
 	keyOf := func(u *use) string { // the name of the branch is the git tag here
 		tag := tagOf(u)
 		if tag == "${CI_COMMIT_TAG}" {
@@ -130,9 +130,9 @@ func joinReleases(groups map[string]*movings, releases []*use) {
 		}
 		return u.ref.name() + "\x00" + tag
 	}
-	pushed := map[string]bool{}
+	pushed, release := map[string]bool{}, r.in.Project.as(Project{tag: unnamed})
 	for _, u := range releases {
-		if u.push {
+		if u.push && slices.ContainsFunc(u.jobs(), func(j *job) bool { return j == nil || release.runs(j) }) {
 			pushed[keyOf(u)] = true
 		}
 	}
@@ -376,6 +376,9 @@ func (r *run) settleBy(cluster []*movings, siblings map[string][]*use, drop drop
 		all = append(all, g.all...)
 		if g.unseen || slices.ContainsFunc(g.all, func(u *use) bool { return u.bad != "" || r.shared[u.at] || u.bare && r.shared[u.cmd.at] }) {
 			return false
+		}
+		if len(g.pushes) == 0 {
+			continue // a tag that is there, or not, whatever the pipeline pushes
 		}
 		var sibling *use
 		if drop != nil {
