@@ -41,25 +41,26 @@ var whenForms = []string{
 
 // allHabits are what some projects do and others do not.
 var allHabits = []string{"scripts", "shared-script", "make", "compose", "manifests", "values", "bases", "include", "default", "extends", "reference", "override",
-	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize"}
+	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients"}
 
 // maker makes a project up.
 type maker struct {
 	*rand.Rand
-	files  map[string]string
-	b      *strings.Builder // the CI file that is written
-	has    map[string]bool  // habits
-	images map[string]string
-	tags   map[string][]string
-	rule   string   // that many of the jobs share
-	forms  []string // of tags
-	jobs   []string
-	handed bool              // a job hands its image on in a dotenv report
-	arches string            // what jobs have built for each platform
-	saved  string            // and saved into a file
-	noted  string            // the image whose tag is in one
-	kept   string            // how jobs have commands in common
-	keys   map[string]string // image -> the name that kustomizations find it by
+	files            map[string]string
+	b                *strings.Builder // the CI file that is written
+	has              map[string]bool  // habits
+	images           map[string]string
+	tags             map[string][]string
+	rule             string   // that many of the jobs share
+	forms            []string // of tags
+	jobs             []string
+	handed           bool              // a job hands its image on in a dotenv report
+	arches           string            // what jobs have built for each platform
+	saved            string            // and saved into a file
+	noted            string            // the image whose tag is in one
+	kept             string            // how jobs have commands in common
+	listed, listedBy string            // the image whose digests are in files, and how
+	keys             map[string]string // image -> the name that kustomizations find it by
 }
 
 func pick[T any](m *maker, list []T) T { return list[m.IntN(len(list))] }

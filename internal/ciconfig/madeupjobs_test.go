@@ -8,8 +8,8 @@ import (
 // kinds are what a job may be about.
 func (m *maker) kinds() []string {
 	kinds := []string{"build", "build", "promote", "use", "deploy", "inside", "mixed"}
-	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside", "bake", "kustomize"} {
-		if m.has[h] {
+	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside", "bake", "kustomize", "clients", "listed"} {
+		if m.has[h] || h == "listed" && m.has["clients"] {
 			kinds = append(kinds, h, h)
 		}
 	}
@@ -35,6 +35,11 @@ func (m *maker) stageOf(kind string) string {
 			return "build"
 		}
 		return "test"
+	case "listed":
+		if m.listed == "" {
+			return "build"
+		}
+		return "test"
 	case "promote":
 		return pick(m, []string{"test", "deploy"})
 	case "use", "inside":
@@ -44,7 +49,7 @@ func (m *maker) stageOf(kind string) string {
 			return pick(m, []string{"test", "deploy"})
 		}
 		return "build"
-	case "mixed", "digests", "child":
+	case "mixed", "digests", "child", "clients":
 		return pick(m, []string{"build", "test", "deploy"})
 	}
 	return "deploy"

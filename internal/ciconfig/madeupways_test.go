@@ -16,6 +16,10 @@ func (m *maker) special(kind, name string) (out []string) {
 		return m.bakeLines()
 	case "manifests", "values":
 		return m.deployed(kind, name)
+	case "clients":
+		return m.clients(name)
+	case "listed":
+		return m.listedDigests(name)
 	case "kustomize":
 		return m.kustomizes(name)
 	case "bases":
@@ -98,6 +102,11 @@ func (m *maker) specialKeys(kind string) {
 	case "arches":
 		if m.arches == "" {
 			m.line("  parallel:\n    matrix:\n      - ARCH: [amd64, arm64]")
+		}
+	case "listed":
+		if m.listed == "" {
+			m.line("  parallel:\n    matrix:\n      - ARCH: [amd64, arm64]")
+			m.line("  artifacts:\n    paths: [digests/*]")
 		}
 	case "save":
 		if m.saved == "" {

@@ -143,7 +143,8 @@ func compared(old, now *simulator, res *Result, open bool) (out []string) {
 		replacedForTags := slices.ContainsFunc(res.Findings, func(g Finding) bool {
 			return g.Code == "tag-replaced" && strings.Contains(g.Message, "git tag") && strings.Contains(g.Message, oldName(name))
 		})
-		if !replacedForTags && !tells(name, "moving-tag", "pushed-again", "tag-computed", "tag-collision", "expires") && !(f.what == "own job image" && tells(name, "uses-disagree", "tag-elsewhere")) {
+		cache := strings.HasSuffix(name, "cache") && tells(name, "registry-cache")
+		if !cache && !replacedForTags && !tells(name, "moving-tag", "pushed-again", "tag-computed", "tag-collision", "expires") && !(f.what == "own job image" && tells(name, "uses-disagree", "tag-elsewhere")) {
 			out = append(out, fmt.Sprintf("%s in pipeline %s: %s %s", f.job, f.pipeline, f.what, f.ref))
 		}
 	}

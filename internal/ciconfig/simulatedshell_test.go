@@ -72,7 +72,7 @@ func (d *machine) runAs(t *testing.T, self, dir, script string, env map[string]s
 		}),
 		interp.OpenHandler(d.open), interp.StatHandler(d.stat),
 		interp.AccessHandler(func(context.Context, string, interp.AccessMode) error { return nil }),
-		interp.ReadDirHandler2(func(context.Context, string) ([]fs.DirEntry, error) { return nil, fs.ErrNotExist }),
+		interp.ReadDirHandler2(d.readDir),
 	}
 	if args != nil {
 		options = append(options, interp.Params(append([]string{"--"}, args...)...))
@@ -164,6 +164,14 @@ func (d *machine) stat(ctx context.Context, name string, _ bool) (fs.FileInfo, e
 	return nil, &os.PathError{Op: "stat", Path: name, Err: fs.ErrNotExist}
 }
 
+// readDir are the files in a folder, for patterns.
+func (d *machine) readDir(ctx context.Context, name string) (out []fs.DirEntry, err error) {
+	for _, base := range d.below(inCheckout(interp.HandlerCtx(ctx).Dir, name)) {
+		out = append(out, fs.FileInfoToDirEntry(info{base, false}))
+	}
+	return out, nil
+}
+
 type info struct {
 	name string
 	dir  bool
@@ -200,7 +208,8 @@ func init() {
 	tools = map[string]func(*call) error{
 		"sh": (*call).shell, "bash": (*call).shell, "make": (*call).make,
 		"docker": (*call).docker, "podman": (*call).docker, "buildah": (*call).docker, "docker-compose": (*call).compose, "executor": (*call).kaniko,
-		"crane": (*call).crane, "regctl": (*call).regctl, "skopeo": (*call).skopeo,
+		"crane": (*call).craneMore, "regctl": (*call).regctlMore, "skopeo": (*call).skopeo,
+		"oras": (*call).oras, "buildctl": (*call).buildctl, "pack": (*call).pack, "cosign": (*call).cosign, "jq": (*call).jq, "touch": (*call).touch,
 		"kubectl": (*call).kubectl, "helm": (*call).helm, "kustomize": (*call).kustomize,
 		"cat": (*call).cat, "tee": (*call).tee, "sed": (*call).sed, "tr": (*call).tr, "cut": (*call).cut, "env": (*call).printEnv, "envsubst": (*call).envsubst,
 		"basename": (*call).basename, "xargs": (*call).xargs, "git": (*call).git, "notify": (*call).notify,

@@ -188,6 +188,9 @@ func (c *call) build(args []string) error {
 	c.built[what]++
 	image := fmt.Sprint(what, " ", c.built[what])
 	c.bases(args, args[len(args)-1])
+	if len(flags(c.args, "--output", "-o")) > 0 && c.args[1] == "buildx" {
+		return c.exported(args[len(args)-1], "--output", "-o")
+	}
 	for _, to := range flags(args, "--cache-to") {
 		if _, ref, ok := strings.Cut(to, "ref="); ok {
 			ref, _, _ = strings.Cut(ref, ",")

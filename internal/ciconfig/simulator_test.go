@@ -223,8 +223,10 @@ func (d *machine) leaves(j simulatedJob) outcome {
 	o := outcome{job: j.name, stage: j.stage, reports: map[string]string{}, files: map[string]string{}}
 	artifacts, _ := j.keys["artifacts"].(map[string]any)
 	for _, name := range list(artifacts["paths"]) {
-		if text, ok := d.files[name]; ok {
-			o.files[name] = text
+		for file, text := range d.files {
+			if file == name || strings.HasPrefix(file, strings.TrimSuffix(name, "*")) && strings.HasSuffix(name, "/*") {
+				o.files[file] = text
+			}
 		}
 	}
 	if reports, ok := artifacts["reports"].(map[string]any); ok {
