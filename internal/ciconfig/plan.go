@@ -289,7 +289,7 @@ func (r *run) baseChange(u *use) bool {
 		with = "$CI_REGISTRY/$CI_PROJECT_PATH"
 		switch {
 		case hosted, !r.namedByPath():
-			u.bad = "base-composed"
+			u.bad, u.redefined = "base-composed", from
 			return false
 		case !literal:
 			return true

@@ -39,3 +39,23 @@ func TestRemedyByHand(t *testing.T) {
 		}
 	}
 }
+
+// TestRemedyRedefined: what a file gives to $CI_REGISTRY_IMAGE is told once, with the line.
+func TestRemedyRedefined(t *testing.T) {
+	t.Parallel()
+	ci := "variables:\n  CI_REGISTRY: registry.uninett.no\n  CI_REGISTRY_IMAGE: $CI_REGISTRY/group/project\nbuild:\n  script:\n" +
+		strings.Repeat("    - docker push $CI_REGISTRY_IMAGE/api:$CI_COMMIT_SHA\n", 5)
+	res, err := Rewrite(Input{Project: Project{Path: "group/project", OldHost: "registry.uninett.no"}, Files: []File{{".gitlab-ci.yml", []byte(ci)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range res.Findings {
+		if f.Severity == Blocking {
+			got = append(got, f.Message)
+		}
+	}
+	if len(got) != 1 || !strings.Contains(got[0], ".gitlab-ci.yml:3 gives $CI_REGISTRY_IMAGE a value of its own") {
+		t.Errorf("what blocks is %q, want the line that gives the value, once", got)
+	}
+}

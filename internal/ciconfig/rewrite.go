@@ -170,6 +170,11 @@ func (r *run) judge(changes []change) {
 			r.report("owner-unknown", u.place(), ref.String()).cause = "of " + strings.Join(ref.holes(), " ")
 		case !ref.own:
 			r.report("foreign-image", u.written(), ref.String()).cause = ref.f.show(ref.start, ref.nameEnd)
+		case u.bad == "base-composed" && u.redefined.src != nil:
+			at := u.redefined.origin()
+			line, _ := at.src.position(at.start)
+			r.reportWhy(r.weight(u), u.bad, u.place(), ref.String(), fmt.Sprintf("%s:%d gives $CI_REGISTRY_IMAGE a value of its own", at.src.path, line)).
+				Remedy = "remove that line, and one that gives $CI_REGISTRY the old host: the settings of the project define $CI_REGISTRY_IMAGE"
 		case u.bad != "":
 			f := r.reportAs(r.weight(u), u.bad, u.place(), ref.String())
 			f.cause = u.cause()

@@ -47,6 +47,7 @@ type use struct {
 	unread    bool       // a variable that nothing visible reads
 	settled   bool       // handled elsewhere, no change of its own
 	bad       Code       // why it stays as it is
+	redefined span       // the value that a file gives to $CI_REGISTRY_IMAGE, which can be no other
 }
 
 // place is where a finding on the use points to. In text of several lines that is
