@@ -144,11 +144,12 @@ func (p Project) is(ref string) bool {
 		return known == yes && source == refSources[ref]
 	}
 	name, _ := p.value("CI_COMMIT_REF_NAME")
-	return ref == name
+	return source != mergeRequest && ref == name
 }
 
 // mayBe says whether it may be, where the ref is a pattern or holds a variable. GitLab
-// holds patterns against branches and tags only, never against a merge request's pipeline.
+// holds names and patterns against branches and tags only, never against a merge request's
+// pipeline.
 func (p Project) mayBe(ref string) bool {
 	name, _ := p.value("CI_COMMIT_REF_NAME")
 	if expr, ok := strings.CutPrefix(ref, "/"); ok {
@@ -339,6 +340,9 @@ func (p Project) value(name string) (string, answer) {
 			return unnamed, yes
 		}
 	case "CI_MERGE_REQUEST_IID", "CI_MERGE_REQUEST_ID", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME":
+		if p.source == mergeRequest && name == "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME" && p.branch != "" {
+			return p.branch, yes
+		}
 		if p.source == mergeRequest {
 			return unnamed, yes
 		}

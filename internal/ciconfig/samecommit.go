@@ -37,10 +37,28 @@ func (r *run) sameCommit(u *use, j *job) (kinds []string) {
 	if r.surely(j, Project{}) && !r.otherwiseReleased(u) && j.in != nil && r.releases(j.in) && r.surely(j, Project{tag: unnamed}) {
 		kinds = append(kinds, forTags)
 	}
-	if r.surely(j, ofBranch) && r.surely(j, ofMerge) {
+	if slices.ContainsFunc(r.mergedBranches(j), func(name string) bool {
+		return r.surely(j, Project{branch: name}) && r.surely(j, Project{branch: name, source: mergeRequest})
+	}) {
 		kinds = append(kinds, forMerges)
 	}
 	return kinds
+}
+
+// lastBranch are branches from which nobody makes merge requests, or names that one file has
+// for the default branch of many projects.
+var lastBranch = regexp.MustCompile(`^(main|master|trunk|prod|production|live|stable|release)$`)
+
+// mergedBranches are those from which merge requests are made, as far as rules tell them apart:
+// any, and those that they name, such as develop.
+func (r *run) mergedBranches(j *job) []string {
+	names := refNames(j)
+	if j.in != nil {
+		names = append(names, ruleNames(j.in.root.kid("workflow").kid("rules"))...)
+	}
+	return append(slices.DeleteFunc(names, func(name string) bool {
+		return name == r.in.Project.DefaultBranch || lastBranch.MatchString(name)
+	}), unnamed)
 }
 
 // pair says of which two pipelines of one commit the one has job a and the other job b, "" for

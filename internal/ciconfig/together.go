@@ -67,12 +67,18 @@ func refNames(j *job) []string {
 			out = append(out, refs...)
 		}
 	}
-	if t := j.tree.kid("rules"); t != nil {
-		for _, n := range items(t.node) {
-			if c := child(deref(n), "if"); c != nil {
-				for _, m := range quoted.FindAllStringSubmatch(c.Value, -1) {
-					out = append(out, m[1]+m[2])
-				}
+	return append(out, ruleNames(j.tree.kid("rules"))...)
+}
+
+// ruleNames are the names that rules spell out.
+func ruleNames(t *tree) (out []string) {
+	if t == nil {
+		return nil
+	}
+	for _, n := range items(t.node) {
+		if c := child(deref(n), "if"); c != nil {
+			for _, m := range quoted.FindAllStringSubmatch(c.Value, -1) {
+				out = append(out, m[1]+m[2])
 			}
 		}
 	}
