@@ -47,9 +47,13 @@ func (r *run) documents() {
 		default:
 			r.plain(s, e)
 		}
+		if mark == len(r.uses) {
+			continue
+		}
+		overruled := otherPipeline(f.Path) || forDevelopers[strings.TrimPrefix(path.Base(f.Path), ".")] || renovates(f.Path) || r.jibNamed && jibFiles[path.Base(f.Path)] // what people start by hand holds nothing up
+		filled := isDockerfile(f.Path) || r.fills(f.Path) || r.makes && r.inMakefiles(f.Path, true)
 		for _, u := range r.uses[mark:] {
-			u.overruled = u.overruled || otherPipeline(f.Path) || forDevelopers[strings.TrimPrefix(path.Base(f.Path), ".")] || renovates(f.Path) || r.jibNamed && jibFiles[path.Base(f.Path)] // what people start by hand holds nothing up
-			u.document, u.filled = true, u.filled || isDockerfile(f.Path) || r.fills(f.Path) || r.makes && r.inMakefiles(f.Path, true)
+			u.document, u.overruled, u.filled = true, u.overruled || overruled, u.filled || filled
 		}
 	}
 	r.joinedInCharts()
