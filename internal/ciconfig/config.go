@@ -148,6 +148,7 @@ type config struct {
 	grown    map[*yaml.Node]*tree // of mappings
 	room     []tree               // for the next ones
 	unplaced map[*yaml.Node]bool  // scalars whose bytes were not found
+	borrowed *borrowings          // see borrowings
 	missing  []Include
 	unread   map[string]string // extends or include that cannot be seen -> why
 	problems []problem

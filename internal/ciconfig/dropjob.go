@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
 	"mvdan.cc/sh/v3/syntax"
 )
 
@@ -66,43 +65,6 @@ func idleBeside(f *syntax.File, calls map[*syntax.CallExpr]bool) bool {
 		return idle
 	})
 	return idle
-}
-
-// borrowings are the parts of jobs that others take: by an anchor, from one place of a file
-// at another, and by !reference.
-type borrowings struct {
-	anchors    map[*source][][2]int
-	references map[string]bool
-}
-
-// takenElsewhere says whether something outside of a job's lines takes a part of it.
-func (r *run) takenElsewhere(name string, lines span) bool {
-	if r.borrowed.references == nil {
-		r.borrowed = borrowings{map[*source][][2]int{}, map[string]bool{}}
-		for _, c := range r.cfg.pipelines() {
-			for _, d := range c.docs {
-				r.borrowed.in(d.src, d.root, 0)
-			}
-		}
-	}
-	within := func(at int) bool { return lines.start <= at && at < lines.end }
-	return r.borrowed.references[name] || slices.ContainsFunc(r.borrowed.anchors[lines.src], func(a [2]int) bool { return within(a[0]) && !within(a[1]) })
-}
-
-// in looks through a file.
-func (b borrowings) in(s *source, n *yaml.Node, depth int) {
-	switch {
-	case n == nil || depth > maxDepth:
-	case n.Kind == yaml.AliasNode && n.Alias != nil:
-		b.anchors[s] = append(b.anchors[s], [2]int{s.offset(n.Alias.Line, n.Alias.Column), s.offset(n.Line, n.Column)})
-	default:
-		if n.Tag == "!reference" && len(n.Content) > 0 {
-			b.references[n.Content[0].Value] = true
-		}
-		for _, k := range n.Content {
-			b.in(s, k, depth+1)
-		}
-	}
 }
 
 // usesIn are the uses that a job makes.

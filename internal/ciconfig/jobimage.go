@@ -30,7 +30,12 @@ func (r *run) jobImages() []change {
 		}
 		fine = append(fine, s)
 	}
+	lent := r.lenders(fine)
 	for _, s := range fine {
+		if why := lent(s); why != "" {
+			r.reportWhy(Blocking, "job-image", s.at, s.job.name, why)
+			continue
+		}
 		if !r.agreed(s, fine) {
 			r.reportWhy(Blocking, "job-image", s.at, s.job.name, "it shares its image by a merge key with a job that stays as it is")
 			continue

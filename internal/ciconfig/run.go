@@ -14,19 +14,18 @@ import (
 
 // run is one look at a set of files: what they mean, and what has to change.
 type run struct {
-	in       *Input
-	files    map[string]*source
-	byBase   map[string][]*source // the editable ones by the last part of their paths
-	cfg      *config
-	uses     []*use
-	seen     map[string]*use // uses by place, kind and origin
-	places   map[span][]*use // see usesAt
-	placed   int             // how many uses are in it
-	byJob    map[*job][]*use // see usesIn
-	sorted   int             // how many uses are in it
-	borrowed borrowings      // see takenElsewhere
-	visited  map[string]bool // files that a job reads as a script or configuration
-	looked   bool
+	in      *Input
+	files   map[string]*source
+	byBase  map[string][]*source // the editable ones by the last part of their paths
+	cfg     *config
+	uses    []*use
+	seen    map[string]*use // uses by place, kind and origin
+	places  map[span][]*use // see usesAt
+	placed  int             // how many uses are in it
+	byJob   map[*job][]*use // see usesIn
+	sorted  int             // how many uses are in it
+	visited map[string]bool // files that a job reads as a script or configuration
+	looked  bool
 
 	findings []Finding
 	reported map[findingKey]int // their index in findings
