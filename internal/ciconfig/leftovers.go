@@ -59,7 +59,7 @@ func (r *run) leftovers(names *run, changed bool) {
 		if s == nil || !s.editable || prose(f.Path) || len(s.data) > maxFile {
 			continue
 		}
-		r.defaultsLeft(s, told[f.Path])
+		r.hostLeft(s, told[f.Path])
 		if scriptless(s) && !names.visited[f.Path] || !mayBeLeft(s.data) {
 			continue
 		}
@@ -105,9 +105,10 @@ func (r *run) leftovers(names *run, changed bool) {
 	}
 }
 
-// defaultsLeft warns of the old registry as the default of a variable that has a value in
-// the pipeline: nothing takes it there, and elsewhere it names what will be gone.
-func (r *run) defaultsLeft(s *source, told map[int]bool) {
+// hostLeft warns of the old registry as the default of a variable that has a value in the
+// pipeline: nothing takes it there, and elsewhere it names what will be gone. So it does of
+// one in a script from which nothing is seen to put an image together.
+func (r *run) hostLeft(s *source, told map[int]bool) {
 	host := []byte(r.in.Project.OldHost)
 	for at := 0; len(host) > 0; at += len(host) {
 		i := bytes.Index(s.data[at:], host)
@@ -117,16 +118,24 @@ func (r *run) defaultsLeft(s *source, told map[int]bool) {
 		at += i
 		start, end := s.line(at)
 		m := ofDefault.FindIndex(s.data[start:at])
-		if m == nil || at > start+len(uncommented(string(s.data[start:end]))) {
+		if m == nil && !isShell(s) || at > start+len(uncommented(string(s.data[start:end]))) {
 			continue
 		}
-		was := span{s, start + m[0], at + len(host)}
-		if closed := bytes.IndexByte(s.data[at:end], '}'); closed >= 0 {
-			was.end = at + closed + 1
+		was := span{s, at, at + len(host)}
+		if m != nil {
+			was.start = start + m[0]
+			if closed := bytes.IndexByte(s.data[at:end], '}'); closed >= 0 {
+				was.end = at + closed + 1
+			}
 		}
-		if line, _ := was.origin().src.position(was.origin().start); !told[line] {
+		line, _ := was.origin().src.position(was.origin().start)
+		switch {
+		case told[line]:
+		case m != nil:
 			r.reportWhy(Warning, "old-host", was, "", "it is the default of a variable that the pipeline sets, and what everybody else gets").
 				Remedy = "leave the default out, or give it what the variable has in the pipeline"
+		default:
+			r.reportWhy(Warning, "old-host", was, "", "nothing is seen to make an image's name of it here")
 		}
 	}
 }
