@@ -53,8 +53,9 @@ func (r *run) inEnvFile(name string) bool {
 }
 
 // recordComposed remembers what a command does by compose or bake.
-func (r *run) recordComposed(sh *shell, lits []string) {
+func (r *run) recordComposed(sh *shell, c *command, lits []string) {
 	all := strings.Join(lits, " ")
+	listed := strings.Contains(all, " config --images") && strings.Contains(c.ch.text, " push ") // each of which it pushes
 	has := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(all, w) })
 	}
@@ -62,13 +63,20 @@ func (r *run) recordComposed(sh *shell, lits []string) {
 	compose := has("compose")
 	r.composeBuilds = r.composeBuilds || (r.now != nil || r.makes) && compose && has(" build", " push", " --build", " --push")
 	r.composes = r.composes || r.baked || compose && has(" build", " push", " up")
+	files := sh.composeFiles(lits)
+	if key := strings.Join(files, "\x00"); compose && files != nil && r.layers[key] == nil {
+		if r.layers == nil {
+			r.layers = map[string][]string{}
+		}
+		r.layers[key] = files
+	}
 	if compose && r.now != nil && !sh.away && has(" build", " push", " pull", " up", " run") {
 		r.composing = append(r.composing, sh.clone())
 	}
-	if compose && has(" push", " --push") {
+	if compose && (listed || has(" push", " --push")) {
 		r.pushesComposed = r.pushesComposed || r.now == nil || r.in.Project.runs(r.now)
-		if r.now != nil && !sh.away && !strings.Contains(all, "--env-file") {
-			r.composers = append(r.composers, composer{sh.clone(), r.now, composeFiles(lits), servicesOf(lits)})
+		if given, ok := r.envFileOf(lits); ok && r.now != nil && !sh.away {
+			r.composers = append(r.composers, composer{sh.clone(), r.now, files, servicesOf(lits), given})
 		}
 	}
 }
@@ -78,7 +86,8 @@ type composer struct {
 	sh       *shell
 	job      *job
 	files    []string
-	services []string // that it names, nil for all
+	services []string          // that it names, nil for all
+	given    map[string][]text // what a file of variables gives it
 }
 
 // reads says whether the command may read a compose file.
@@ -97,7 +106,7 @@ type composeService struct {
 
 // servicesOf are the services that a command names.
 func servicesOf(words []string) (names []string) {
-	for _, w := range words[slices.IndexFunc(words, func(w string) bool { return w == "push" || w == "build" })+1:] {
+	for _, w := range words[slices.IndexFunc(words, func(w string) bool { return w == "push" || w == "build" || w == "config" })+1:] {
 		if !strings.HasPrefix(w, "-") {
 			names = append(names, w)
 		}
@@ -113,7 +122,14 @@ func (r *run) composePushes() (out []*use) {
 			if c.services != nil && !slices.Contains(c.services, s.name) || !c.reads(s.doc.src.path) {
 				continue
 			}
-			for _, v := range r.environmentOf(c.sh, variablesOf([]byte(s.ch.text))).interpolate(s.ch, s.doc) {
+			names := variablesOf([]byte(s.ch.text))
+			e := r.environmentOf(c.sh, names)
+			for name := range names {
+				if e.cache[name] == nil && c.given[name] != nil {
+					e.cache[name] = c.given[name]
+				}
+			}
+			for _, v := range e.interpolate(s.ch, s.doc) {
 				for _, ref := range r.references(v) {
 					if ref.own && !ref.host && !ref.joined {
 						out = append(out, &use{ref: ref, at: s.ch.span(0, len(s.ch.text)), command: "manifest", job: c.job, push: true, document: true, composed: true, role: imageRole})
@@ -186,6 +202,113 @@ func (r *run) composedTags() {
 	for _, u := range r.composePushes() {
 		if u.stability() == movingTag && !computed[u.at] {
 			r.report("moving-tag", u.place(), u.ref.String())
+		}
+	}
+}
+
+// composeFiles are the files that a command reads by its flags or by COMPOSE_FILE.
+// https://docs.docker.com/compose/how-tos/environment-variables/envvars/#compose_file
+func (sh *shell) composeFiles(lits []string) (files []string) {
+	files = composeFiles(lits)
+	values, known := sh.lookup("COMPOSE_FILE")
+	if !known || files == nil || slices.ContainsFunc(lits, func(l string) bool { return l == "-f" || l == "--file" || strings.HasPrefix(l, "--file=") }) {
+		return files
+	}
+	files = nil
+	for _, v := range values {
+		for name := range strings.SplitSeq(v.String(), ":") {
+			files = append(files, path.Clean(name))
+		}
+	}
+	return files
+}
+
+// envFileOf are the variables that --env-file gives a call, and whether all of them are known.
+func (r *run) envFileOf(lits []string) (given map[string][]text, known bool) {
+	for i, l := range lits {
+		name, joined := strings.CutPrefix(l, "--env-file=")
+		if l == "--env-file" && i+1 < len(lits) {
+			name, joined = lits[i+1], true
+		}
+		if !joined {
+			continue
+		}
+		s := r.files[path.Clean(name)]
+		if s == nil {
+			return nil, false
+		}
+		if given == nil {
+			given = map[string][]text{}
+		}
+		for line := range strings.Lines(string(s.data)) {
+			k, v, ok := strings.Cut(strings.TrimSpace(line), "=")
+			v = strings.Trim(v, `"'`)
+			switch m := oneVariable.FindStringSubmatch(v); {
+			case !ok || strings.HasPrefix(k, "#"):
+			case m != nil:
+				given[k] = []text{{piece{hole: m[1] + m[2]}}}
+			case strings.Contains(v, "$"):
+				given[k] = []text{{piece{hole: unknown}}}
+			default:
+				given[k] = []text{{piece{text: v}}}
+			}
+		}
+	}
+	return given, true
+}
+
+// builtBeside are the services that a compose file takes from another one, which a call lays
+// over it, and which that one builds.
+// https://docs.docker.com/reference/compose-file/merge/
+func (r *run) builtBeside(p string) map[string]bool {
+	if !r.layersKnown {
+		r.layersKnown, r.besides = true, map[string]map[string]bool{}
+		r.findBesides()
+	}
+	return r.besides[p]
+}
+
+func (r *run) findBesides() {
+	byBase, builds := map[string][]string{}, map[string][]string{}
+	for _, f := range r.in.Files {
+		s := r.files[f.Path]
+		if ext := path.Ext(f.Path); s == nil || ext != ".yml" && ext != ".yaml" {
+			continue
+		}
+		docs, err := s.documents()
+		if err != nil || !isCompose(f.Path, docs) {
+			continue
+		}
+		byBase[path.Base(f.Path)] = append(byBase[path.Base(f.Path)], f.Path)
+		for _, n := range docs {
+			for _, e := range entries(child(n, "services"), 0) {
+				if child(e.value, "build") != nil {
+					builds[f.Path] = append(builds[f.Path], e.key.Value)
+				}
+			}
+		}
+	}
+	for _, key := range sortedKeys(r.layers) {
+		read := map[string][]string{} // by the folder in which the call may be
+		for _, f := range r.layers[key] {
+			for _, p := range byBase[path.Base(f)] {
+				if (composer{files: []string{f}}).reads(p) {
+					root := strings.TrimSuffix(p, f)
+					read[root] = append(read[root], p)
+				}
+			}
+		}
+		for _, paths := range read {
+			for _, p := range paths {
+				for _, q := range paths {
+					for _, service := range builds[q] {
+						if r.besides[p] == nil {
+							r.besides[p] = map[string]bool{}
+						}
+						r.besides[p][service] = true
+					}
+				}
+			}
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (r *run) recordSubstitution(sh *shell, c *command, lits []string) {
 			}
 		}
 	default:
-		fill(composeFiles(lits)...)
+		fill(sh.composeFiles(lits)...)
 	}
 }
 

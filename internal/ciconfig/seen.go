@@ -45,12 +45,15 @@ type variableFilesSeen struct {
 
 // composeSeen is what compose does.
 type composeSeen struct {
-	composes         bool             // a job builds or starts what a compose or bake file says
-	composeBuilds    bool             // a job builds or pushes by compose
-	pushesComposed   bool             // a job for the default branch pushes what compose files build
-	composing        []*shell         // what runs compose, with its variables
-	composers        []composer       // what pushes by compose, with its variables
-	composedServices []composeService // that compose builds
+	composes         bool                // a job builds or starts what a compose or bake file says
+	composeBuilds    bool                // a job builds or pushes by compose
+	pushesComposed   bool                // a job for the default branch pushes what compose files build
+	composing        []*shell            // what runs compose, with its variables
+	composers        []composer          // what pushes by compose, with its variables
+	composedServices []composeService    // that compose builds
+	layers           map[string][]string // files that one call reads
+	layersKnown      bool
+	besides          map[string]map[string]bool // by file, the services that another one builds
 }
 
 // makeSeen is what make does.

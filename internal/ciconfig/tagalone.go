@@ -175,7 +175,7 @@ func (r *run) readBack(at span) bool {
 // recordComposedElsewhere remembers the tags that a job has for a file of compose which is
 // not in the repository.
 func (r *run) recordComposedElsewhere(sh *shell, c *command, lits []string) {
-	files := composeFiles(lits)
+	files := sh.composeFiles(lits)
 	if r.now == nil || sh.away || files == nil || !slices.ContainsFunc(lits, func(l string) bool { return l == "up" || l == "run" || l == "deploy" }) {
 		return
 	}

@@ -108,7 +108,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.patched(c, lits)
 	r.recordCompared(c, lits)
 	if slices.ContainsFunc(lits, func(l string) bool { return strings.Contains(l, "compose") || strings.Contains(l, "bake") }) {
-		r.recordComposed(sh, lits)
+		r.recordComposed(sh, c, lits)
 	}
 	r.recordAutoDeploy(c, lits)
 	r.ko(sh, c, lits)
