@@ -16,6 +16,8 @@ func (m *maker) special(kind, name string) (out []string) {
 		return m.bakeLines()
 	case "manifests", "values":
 		return m.deployed(kind, name)
+	case "layers":
+		return m.layers()
 	case "clients":
 		return m.clients(name)
 	case "listed":

@@ -95,71 +95,17 @@ func (c *call) pairs(values map[string]any) {
 // composed is text with the variables that a Dockerfile or a compose file puts in.
 func composed(text string, env map[string]string) string {
 	return os.Expand(text, func(name string) string {
-		for _, op := range []string{":-", "-"} {
+		for _, op := range []string{":-", ":?", ":+", "-", "?"} {
 			if k, otherwise, ok := strings.Cut(name, op); ok {
-				if env[k] != "" {
-					return env[k]
+				if op == ":+" && env[k] != "" || !strings.HasSuffix(op, "+") && !strings.HasSuffix(op, "?") && env[k] == "" {
+					return composed(otherwise, env)
 				}
-				return composed(otherwise, env)
+				if op == ":+" {
+					return ""
+				}
+				return env[k]
 			}
 		}
 		return env[name]
 	})
-}
-
-// compose builds, pushes, pulls and starts the services of a compose file.
-func (c *call) compose() error {
-	args := slices.DeleteFunc(slices.Clone(c.args), func(a string) bool { return a == "docker" || a == "compose" || a == "docker-compose" })
-	name := append(flags(args, "-f", "--file"), "docker-compose.yml")[0]
-	env := map[string]string{}
-	for line := range strings.Lines(c.files[c.file(".env")]) {
-		if k, v, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
-			env[k] = v
-		}
-	}
-	maps.Copy(env, c.env)
-	var file struct {
-		Services map[string]struct {
-			Image string
-			Build any
-		}
-	}
-	if err := yaml.Unmarshal([]byte(c.files[c.file(name)]), &file); err != nil {
-		c.t.Fatal(err)
-	}
-	verbs := []string{"build", "push", "pull", "up", "run"}
-	i := slices.IndexFunc(args, func(a string) bool { return slices.Contains(verbs, a) })
-	var named []string
-	for _, a := range args[i+1:] {
-		if _, ok := file.Services[a]; ok {
-			named = append(named, a)
-		}
-	}
-	if named == nil {
-		named = slices.Sorted(maps.Keys(file.Services))
-	}
-	for _, s := range named {
-		image := composed(file.Services[s].Image, env)
-		switch context := file.Services[s].Build; args[i] {
-		case "build":
-			if context != nil {
-				if err := c.build([]string{"docker", "build", "-t", image, path.Clean(fmt.Sprint(context))}); err != nil {
-					return err
-				}
-			}
-		case "push":
-			if context != nil {
-				if err := c.push(image, c.local[tagged(image)]); err != nil {
-					return err
-				}
-			}
-		case "pull":
-			_ = c.pull(image)
-		default:
-			if strings.Contains(image, "team/shop") {
-				c.use(image)
-			}
-		}
-	}
-	return nil
 }

@@ -259,3 +259,18 @@ func (c *call) git() error {
 	}
 	return nil
 }
+
+// grep prints the lines that hold a pattern.
+func (c *call) grep() error {
+	args := operands(c.args[1:])
+	pattern, found := regexp.MustCompile(args[0]), false
+	for line := range strings.Lines(c.input(args[1:])) {
+		if pattern.MatchString(strings.TrimSuffix(line, "\n")) != slices.Contains(c.args, "-v") {
+			found = true
+			if !slices.Contains(c.args, "-q") {
+				fmt.Fprint(c.out, line)
+			}
+		}
+	}
+	return status(found)
+}
