@@ -89,6 +89,7 @@ func (r *run) recordSed(sh *shell, c *command, lits []string) bool {
 	var edits []sedEdit
 	for _, s := range files {
 		e.src, e.whole, e.tags = s, nil, nil
+		r.recordUnseenBySed(e)
 		if !r.sedImages(&e) {
 			return false
 		}

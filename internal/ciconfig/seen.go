@@ -111,6 +111,7 @@ type partsSeen struct {
 	handedTags   []handedTag // what may hand on a tag alone
 	imagesSet    [][3]string // kind, name and container of which a command sets the image
 	unseen       []unseenRepository
+	sedLines     int             // to which substitutions have been applied for these
 	unseenPushed map[string]bool // repositories of these that the pipeline pushes to
 }
 

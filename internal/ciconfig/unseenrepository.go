@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"bytes"
 	"path"
 	"regexp"
 	"slices"
@@ -21,6 +22,7 @@ type unseenRepository struct {
 	variable string
 	name     string // the last part of the path behind the variable, "" for none
 	tag      string
+	line     span // of the file into which sed puts the tag
 }
 
 // behindAVariable finds images whose repository begins with a variable.
@@ -34,7 +36,11 @@ func unseenIn(at span, t text) (out []unseenRepository) {
 	if !t.has(':') || !slices.ContainsFunc(t, func(p piece) bool { return p.hole != "" && p.hole != unknown && !setByGitLab.MatchString(p.hole) }) {
 		return nil
 	}
-	for _, m := range behindAVariable.FindAllStringSubmatch(t.traced(), -1) {
+	return unseenBefore(at, t.traced())
+}
+
+func unseenBefore(at span, s string) (out []unseenRepository) {
+	for _, m := range behindAVariable.FindAllStringSubmatch(s, -1) {
 		if setByGitLab.MatchString(m[2]) {
 			continue
 		}
@@ -42,9 +48,51 @@ func unseenIn(at span, t text) (out []unseenRepository) {
 		if m[1] != "${"+m[2]+"}" {
 			name = path.Base(m[1])
 		}
-		out = append(out, unseenRepository{at, m[1], m[2], name, m[3]})
+		out = append(out, unseenRepository{at: at, image: m[1], variable: m[2], name: name, tag: m[3]})
 	}
 	return out
+}
+
+var (
+	withDefault = regexp.MustCompile(`\$(?:\{([A-Za-z_]\w*)(?::?[-?][^{}]*)?\}|([A-Za-z_]\w*))`)
+	sedGroup    = regexp.MustCompile(`\\[0-9]|&`)
+)
+
+// maxSedLines bounds the lines to which substitutions are applied.
+const maxSedLines = 10_000
+
+// recordUnseenBySed remembers those that a file has once sed has put something into it:
+//
+//	sed -i "s|__TAG__|$CI_COMMIT_SHA|" stack.yml     # image: ${API_IMAGE}:__TAG__
+func (r *run) recordUnseenBySed(e sedEdit) {
+	for at := 0; ; {
+		i := bytes.Index(e.src.data[at:], []byte("image:"))
+		if i < 0 {
+			return
+		}
+		from, end := e.src.line(at + i)
+		at = end
+		was := string(e.src.data[from:end])
+		if !strings.Contains(was, "$") {
+			continue
+		}
+		if r.sedLines += len(e.subs); r.sedLines > maxSedLines {
+			return
+		}
+		now := was
+		for _, sub := range e.subs {
+			value := strings.ReplaceAll(sub.value.traced(), "$", "$$")
+			value = sedGroup.ReplaceAllStringFunc(value, func(g string) string { return "${" + strings.TrimLeft(strings.Replace(g, "&", "0", 1), `\`) + "}" })
+			now = sub.pattern.ReplaceAllString(now, value)
+		}
+		if now == was {
+			continue
+		}
+		for _, u := range unseenBefore(e.script, withDefault.ReplaceAllString(now, "${$1$2}")) {
+			u.line = span{e.src, from, end}
+			r.unseen = append(r.unseen, u)
+		}
+	}
 }
 
 // recordUnseen remembers those in the words of a command.
@@ -68,9 +116,12 @@ func (r *run) recordUnseen(c *command, lits []string) {
 // unseenRepositories reports those that have the tag of an image whose name is a part of the
 // tag now.
 func (r *run) unseenRepositories(images map[string][]string) {
-	written := map[span]bool{} // places that name an own image too, and are changed for it
+	written := map[span]bool{} // places and lines that name an own image too, and are changed for it
 	for _, u := range r.uses {
-		written[u.at] = written[u.at] || u.ref.own && u.bad == ""
+		if u.ref.own && u.bad == "" && u.at.src != nil {
+			from, end := u.at.src.line(u.at.start)
+			written[u.at], written[span{u.at.src, from, end}] = true, true
+		}
 	}
 	named := map[[2]string][]string{} // by name and tag
 	for tag, all := range images {
@@ -79,9 +130,18 @@ func (r *run) unseenRepositories(images map[string][]string) {
 			named[key] = append(named[key], image)
 		}
 	}
+	var jobs *env
 	for _, u := range r.unseen {
-		if r.unseenPushed[u.image] || written[u.at] {
+		if r.unseenPushed[u.image] || written[u.at] || written[u.line] {
 			continue
+		}
+		if u.line.src != nil {
+			if jobs == nil {
+				jobs = r.everyone()
+			}
+			if jobs.defines(u.variable) {
+				continue // what a job puts in there is seen
+			}
 		}
 		of := few(images[u.tag])
 		if u.name != "" {
