@@ -85,7 +85,7 @@ func (r *run) idlePulls(drops []*use) []*use {
 	}
 	var pulls []*use
 	busy := func(j *job) bool { return !idle[j] }
-	for _, u := range r.uses {
+	for _, u := range r.index().ofJobs(idle) {
 		if cut[u] || !u.ref.own || !slices.ContainsFunc(u.jobs(), func(j *job) bool { return idle[j] }) {
 			continue
 		}
@@ -237,13 +237,7 @@ func (c *cutting) idleValue(ch *chunk, a *syntax.Assign) bool {
 
 // usesAt are the uses at a place.
 func (r *run) usesAt(at span) []*use {
-	if r.placed != len(r.uses) {
-		r.placed, r.places = len(r.uses), map[span][]*use{}
-		for _, u := range r.uses {
-			r.places[u.at] = append(r.places[u.at], u)
-		}
-	}
-	return r.places[at]
+	return r.index().at[at]
 }
 
 // singlePurpose says whether a command does nothing but push, pull or tag one

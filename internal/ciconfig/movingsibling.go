@@ -99,8 +99,8 @@ func (r *run) sibling(g *movings, pushes []*use) *use {
 	if !g.released() {
 		return nil
 	}
-	for _, s := range r.uses {
-		if s.push && s.ref.own && s.bad == "" && s.ref.name() == g.name && s.lasts(g) && sameImage(g, s) && !r.partOf(g, s) {
+	for _, s := range r.index().named[g.name] {
+		if s.push && s.bad == "" && s.lasts(g) && sameImage(g, s) && !r.partOf(g, s) {
 			return s
 		}
 	}
@@ -115,8 +115,8 @@ func (r *run) copied(g *movings) *use {
 		if p.cmd == nil || !p.push && !p.tags() {
 			continue
 		}
-		for _, u := range r.uses {
-			if u == p || u.push || u.cmd == nil || u.cmd.call != p.cmd.call || u.bad != "" || !u.ref.own || u.ref.name() != g.name || u.tags() || !sameImage(g, u) || r.partOf(g, u) {
+		for _, u := range r.index().calls[p.cmd.call] {
+			if u == p || u.push || u.bad != "" || !u.ref.own || u.ref.name() != g.name || u.tags() || !sameImage(g, u) || r.partOf(g, u) {
 				continue
 			}
 			if p.push && u.stability() == uniqueTag || !p.push && u.retagged != "" {

@@ -271,8 +271,8 @@ func braces(tag string) string {
 
 // buildsIn says whether a job builds an image.
 func (r *run) buildsIn(j *job, name string) bool {
-	for _, u := range r.uses {
-		if !u.ref.own || u.cmd == nil || u.ref.name() != name || !slices.Contains(u.jobs(), j) || !u.tags() && !u.push {
+	for _, u := range r.index().named[name] {
+		if u.cmd == nil || !slices.Contains(u.jobs(), j) || !u.tags() && !u.push {
 			continue
 		}
 		switch built := strings.Contains(u.command, " build") && !strings.Contains(u.command, " imagetools"); {
@@ -286,8 +286,8 @@ func (r *run) buildsIn(j *job, name string) bool {
 // mayBuildIn says whether a job builds an image, or hands its name to something that nobody
 // knows and that may.
 func (r *run) mayBuildIn(j *job, name string) bool {
-	return r.buildsIn(j, name) || slices.ContainsFunc(r.uses, func(u *use) bool {
-		return u.ref.own && u.cmd != nil && !u.push && u.ref.colon >= 0 && u.ref.name() == name && slices.Contains(u.jobs(), j) && u.unseenBy() != ""
+	return r.buildsIn(j, name) || slices.ContainsFunc(r.index().named[name], func(u *use) bool {
+		return u.cmd != nil && !u.push && u.ref.colon >= 0 && slices.Contains(u.jobs(), j) && u.unseenBy() != ""
 	})
 }
 
@@ -296,8 +296,8 @@ var buildsAndPushes = map[string]bool{"executor": true, "buildctl": true, "build
 
 // fromSame says whether a docker tag only gives another tag to the same image.
 func (r *run) fromSame(u *use) bool {
-	for _, v := range r.uses {
-		if v != u && v.cmd != nil && v.cmd.call == u.cmd.call && v.ref.own && v.ref.name() == u.ref.name() && !v.tags() {
+	for _, v := range r.index().calls[u.cmd.call] {
+		if v != u && v.ref.own && v.ref.name() == u.ref.name() && !v.tags() {
 			return true
 		}
 	}
@@ -313,8 +313,8 @@ func (r *run) never(g *movings, s *use) bool {
 // pushesUnique says whether the job that pushes a moving tag pushes the image under a tag of
 // the build, too.
 func (r *run) pushesUnique(p *use, g *movings) bool {
-	for _, u := range r.uses {
-		if u.sharesJob(p) && comesTo(p.arms, u.arms) && u.ref.own && u.push && u.ref.name() == g.name && u.lasts(g) && sameImage(g, u) {
+	for _, u := range r.index().named[g.name] {
+		if u.sharesJob(p) && comesTo(p.arms, u.arms) && u.push && u.lasts(g) && sameImage(g, u) {
 			return true
 		}
 	}

@@ -20,8 +20,7 @@ type run struct {
 	cfg     *config
 	uses    []*use
 	seen    map[string]*use // uses by place, kind and origin
-	places  map[span][]*use // see usesAt
-	placed  int             // how many uses are in it
+	byPlace *usesIndex      // see index
 	byJob   map[*job][]*use // see usesIn
 	sorted  int             // how many uses are in it
 	visited map[string]bool // files that a job reads as a script or configuration

@@ -305,8 +305,8 @@ func (r *run) free(changes []change, group []*use) bool {
 		inGroup[u] = true
 	}
 	list := byPlace(wanted)
-	for _, u := range r.uses {
-		if !u.ref.own || inGroup[u] || u.settled {
+	for _, u := range r.index().meeting(changes) {
+		if inGroup[u] || u.settled {
 			continue
 		}
 		if len(list.readBy(u)) > 0 {
