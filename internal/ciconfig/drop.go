@@ -40,8 +40,7 @@ func (r *run) droppable(drops []*use) ([]*use, bool) {
 	if len(drops) == 0 {
 		return nil, true
 	}
-	all := append(slices.Clone(r.cuts), drops...)
-	pulls := r.idlePulls(all)
+	pulls := r.idlePulls(drops)
 	added := append(slices.Clone(drops), pulls...)
 	return added, !r.cut(append(r.meeting(added), added...)).bad
 }
@@ -68,31 +67,48 @@ func (r *run) meeting(added []*use) (out []*use) {
 }
 
 // idlePulls are the pulls of jobs that do nothing with images but move tags
-// which are dropped.
+// which are dropped, with those that were before.
 func (r *run) idlePulls(drops []*use) []*use {
-	cut, calls := map[*use]bool{}, map[*syntax.CallExpr]bool{}
-	idle := map[*job]bool{}
+	x := r.index()
+	going := map[*use]bool{}
 	for _, u := range drops {
-		cut[u] = true
-		if u.cmd != nil {
-			calls[u.cmd.call] = true
+		going[u] = true
+	}
+	cut := func(u *use) bool { return going[u] || r.isCut(u) }
+	idle := map[*job]bool{}
+	var jobs []*job
+	add := func(j *job) {
+		if j != nil && !idle[j] {
+			idle[j] = true
+			jobs = append(jobs, j)
 		}
+	}
+	for _, u := range drops {
 		for _, j := range u.jobs() {
-			if u.push && j != nil {
-				idle[j] = true
+			if u.push {
+				add(j)
+			}
+		}
+	}
+	for i := 0; i < len(jobs); i++ { // those that share a pull with one of them
+		for _, u := range x.of[jobs[i]] {
+			for _, j := range u.also {
+				if strings.Contains(u.command, " pull") && slices.ContainsFunc(x.of[j], func(v *use) bool { return v.push && cut(v) }) {
+					add(j)
+				}
 			}
 		}
 	}
 	var pulls []*use
 	busy := func(j *job) bool { return !idle[j] }
-	for _, u := range r.index().ofJobs(idle) {
-		if cut[u] || !u.ref.own || !slices.ContainsFunc(u.jobs(), func(j *job) bool { return idle[j] }) {
+	for _, u := range x.ofJobs(jobs) {
+		if cut(u) || !u.ref.own || !slices.ContainsFunc(u.jobs(), func(j *job) bool { return idle[j] }) {
 			continue
 		}
 		switch {
 		case u.lits != nil && strings.Contains(u.command, " pull"):
 			pulls = append(pulls, u)
-		case u.lits != nil && strings.Contains(u.command, " tag") && u.cmd != nil && calls[u.cmd.call]: // the source of a tag that goes
+		case u.lits != nil && strings.Contains(u.command, " tag") && u.cmd != nil && slices.ContainsFunc(x.calls[u.cmd.call], cut): // the source of a tag that goes
 		case u.role == textRole:
 		default:
 			for _, j := range u.jobs() {
@@ -233,6 +249,17 @@ func (c *cutting) idleValue(ch *chunk, a *syntax.Assign) bool {
 		return value == ""
 	}
 	return value == "$"+a.Name.Value || value == "${"+a.Name.Value+"}"
+}
+
+// isCut says whether a use goes.
+func (r *run) isCut(u *use) bool {
+	if r.going == nil {
+		r.going = map[*use]bool{}
+	}
+	for ; r.told < len(r.cuts); r.told++ {
+		r.going[r.cuts[r.told]] = true
+	}
+	return r.going[u]
 }
 
 // usesAt are the uses at a place.

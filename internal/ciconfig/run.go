@@ -31,7 +31,9 @@ type run struct {
 	uncached map[span]bool      // builds of which it has been told that they lose caches
 
 	after   []change
-	cuts    []*use // commands and flags to take out
+	cuts    []*use        // commands and flags to take out
+	going   map[*use]bool // these, as far as they have been told; see isCut
+	told    int
 	dropped []*job
 
 	jobs []*job

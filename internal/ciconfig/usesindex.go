@@ -116,9 +116,9 @@ func (x *usesIndex) meeting(changes []change) (out []*use) {
 }
 
 // ofJobs are the uses that any of some jobs has, in order.
-func (x *usesIndex) ofJobs(jobs map[*job]bool) (out []*use) {
+func (x *usesIndex) ofJobs(jobs []*job) (out []*use) {
 	seen := map[*use]bool{}
-	for j := range jobs {
+	for _, j := range jobs {
 		for _, u := range x.of[j] {
 			if !seen[u] {
 				seen[u] = true
