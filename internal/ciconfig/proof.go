@@ -89,8 +89,9 @@ func (r *run) unpushed() *use {
 		job *job
 		ref string
 	}
-	gone := r.gone()
+	gone, release := r.gone(), r.in.Project.as(Project{tag: unnamed})
 	was, will, local := map[string]bool{}, map[string]bool{}, map[made]bool{}
+	released := map[string]bool{} // what pipelines for git tags push
 	for _, u := range r.uses {
 		if !u.ref.own || u.ref.host || u.ref.joined || u.role == repositoryRole || u.spare() {
 			continue
@@ -102,6 +103,9 @@ func (r *run) unpushed() *use {
 		}
 		if u.push {
 			was[u.ref.String()] = true
+			if slices.ContainsFunc(u.jobs(), func(j *job) bool { return j == nil || release.runs(j) }) {
+				released[u.ref.String()] = true
+			}
 			will[u.target()] = will[u.target()] || !gone[u]
 		} else if u.copies() && u.retagged == "" {
 			will[u.target()] = true // it has to be there already
@@ -110,6 +114,9 @@ func (r *run) unpushed() *use {
 	for _, u := range r.uses {
 		if u.push || u.spare() || !u.ref.own || u.role != imageRole || u.ref.digest >= 0 || u.bad != "" || u.settled || gone[u] || cacheFlag(u) != "" {
 			continue
+		}
+		if u.stability() == releaseTag && !released[u.ref.String()] {
+			continue // the name of the branch, which others push, is the git tag here
 		}
 		if was[u.ref.String()] && !will[u.target()] && !slices.ContainsFunc(u.jobs(), func(j *job) bool { return local[made{j, u.ref.String()}] }) {
 			return u
