@@ -55,7 +55,7 @@ func (r *run) pushedAgain() {
 			}
 			to, mine := u.target(), inPipelines{j, r.pipelines(j)}
 			for _, k := range ofCommit[to] {
-				if k.job == j || k.pipelines == mine.pipelines {
+				if k.job == j || k.pipelines == mine.pipelines || ofTheJob.MatchString(to) {
 					continue
 				}
 				first, second := k, mine

@@ -152,6 +152,10 @@ func forGitTags(n *yaml.Node) bool {
 	return tagRule(n) && (when == nil || when.Value != "never")
 }
 
+// ofEachPipeline are variables that tell jobs of one pipeline from one another, and are the
+// same in the next one.
+var ofEachPipeline = regexp.MustCompile(`^CI_(NODE_INDEX|NODE_TOTAL|JOB_NAME|JOB_NAME_SLUG)$`)
+
 // ofTheCommit says whether a tag is that of the commit alone, whatever the pipeline is; or
 // of the commit on its branch. A name with the branch is another one for a git tag.
 func (u *use) ofTheCommit(branch bool) bool {
@@ -166,7 +170,7 @@ func (u *use) ofTheCommit(branch bool) bool {
 	found := false
 	for i := u.ref.colon + 1; u.ref.colon >= 0 && i < u.ref.tagEnd; i++ {
 		switch h := u.ref.f.t[u.ref.f.piece[i]].hole; {
-		case h == "":
+		case h == "", ofEachPipeline.MatchString(h):
 		case ofACommit.MatchString(h):
 			found = true
 		case !branch || !refVariables[h] && h != "CI_COMMIT_BRANCH":
