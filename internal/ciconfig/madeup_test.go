@@ -41,7 +41,7 @@ var whenForms = []string{
 
 // allHabits are what some projects do and others do not.
 var allHabits = []string{"scripts", "shared-script", "make", "compose", "manifests", "values", "bases", "include", "default", "extends", "reference", "override",
-	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients", "layers"}
+	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients", "layers", "releases", "folders"}
 
 // maker makes a project up.
 type maker struct {
@@ -53,6 +53,7 @@ type maker struct {
 	tags             map[string][]string
 	rule             string   // that many of the jobs share
 	forms            []string // of tags
+	included         []string // files with their inputs
 	jobs             []string
 	handed           bool              // a job hands its image on in a dotenv report
 	arches           string            // what jobs have built for each platform
@@ -60,6 +61,7 @@ type maker struct {
 	noted            string            // the image whose tag is in one
 	kept             string            // how jobs have commands in common
 	listed, listedBy string            // the image whose digests are in files, and how
+	releasable       string            // the image that releases are made of
 	keys             map[string]string // image -> the name that kustomizations find it by
 }
 
@@ -137,19 +139,32 @@ func madeUp(r *rand.Rand, habits string) *maker {
 		if i == 1 && m.has["reference"] {
 			kind = "referring" // what it takes is there for somebody
 		}
+		if m.has["folders"] && (i == 1 && !m.has["reference"] || i == 2 && m.has["reference"]) {
+			kind = "folders" // once, as others would have the same names
+		}
 		if i < 2 && m.has["common"] {
 			kind = "common"
 		}
 		if m.b = root; i > 0 && kind != "referring" && kind != "common" && m.may("include", 50) {
 			m.b = &strings.Builder{}
 		}
-		m.job(fmt.Sprint(kind, i), kind)
+		if kind == "folders" {
+			m.folders(fmt.Sprint(kind, i))
+		} else {
+			m.job(fmt.Sprint(kind, i), kind)
+		}
 		if m.b != root {
 			m.files["ci/jobs.yml"] += m.b.String()
 		}
 	}
 	m.files[".gitlab-ci.yml"] = root.String()
-	if m.files["ci/jobs.yml"] != "" {
+	switch {
+	case m.included != nil:
+		if m.files["ci/jobs.yml"] != "" {
+			m.included = append(m.included, "{local: /ci/jobs.yml}")
+		}
+		m.files[".gitlab-ci.yml"] = "include:\n  - " + strings.Join(m.included, "\n  - ") + "\n" + root.String()
+	case m.files["ci/jobs.yml"] != "":
 		m.files[".gitlab-ci.yml"] = pick(m, []string{"include: ci/jobs.yml\n", "include:\n  - local: /ci/jobs.yml\n"}) + root.String()
 	}
 	return m

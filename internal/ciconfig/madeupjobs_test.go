@@ -8,7 +8,7 @@ import (
 // kinds are what a job may be about.
 func (m *maker) kinds() []string {
 	kinds := []string{"build", "build", "promote", "use", "deploy", "inside", "mixed"}
-	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside", "bake", "kustomize", "clients", "listed", "layers"} {
+	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside", "bake", "kustomize", "clients", "listed", "layers", "releases"} {
 		if m.has[h] || h == "listed" && m.has["clients"] {
 			kinds = append(kinds, h, h)
 		}
@@ -35,6 +35,11 @@ func (m *maker) stageOf(kind string) string {
 			return "build"
 		}
 		return "test"
+	case "releases":
+		if m.releasable == "" {
+			return "build"
+		}
+		return "deploy"
 	case "listed":
 		if m.listed == "" {
 			return "build"
@@ -70,6 +75,12 @@ func (m *maker) job(name, kind string) {
 		m.referring()
 	case "common":
 		m.commonly()
+	case "releases":
+		lines, rules := m.releases(image)
+		m.list("script", lines)
+		m.rules(rules)
+		m.jobs = append(m.jobs, name)
+		return
 	case "inside":
 		m.list("script", m.inside(image))
 	default:

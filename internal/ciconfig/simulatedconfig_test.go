@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"fmt"
 	"maps"
 	"strings"
 	"testing"
@@ -25,14 +26,47 @@ func (s *simulator) configuration(t *testing.T, file string) configuration {
 
 func (s *simulator) merged(t *testing.T, file string) map[string]any {
 	t.Helper()
+	return s.mergedWith(t, file, nil)
+}
+
+// mergedWith is a file with its includes, and the inputs that it is given.
+func (s *simulator) mergedWith(t *testing.T, file string, given map[string]any) map[string]any {
+	t.Helper()
 	var n yaml.Node
-	if err := yaml.Unmarshal([]byte(s.files[file]), &n); err != nil || len(n.Content) == 0 {
+	text := s.files[file]
+	if head, body, ok := strings.Cut(text, "\n---\n"); ok {
+		var spec struct {
+			Spec struct {
+				Inputs map[string]struct{ Default any }
+			}
+		}
+		if err := yaml.Unmarshal([]byte(head), &spec); err != nil {
+			t.Fatal(err)
+		}
+		for name, input := range spec.Spec.Inputs {
+			value := input.Default
+			if v, ok := given[name]; ok {
+				value = v
+			}
+			body = strings.ReplaceAll(body, "$[[ inputs."+name+" ]]", fmt.Sprint(value))
+		}
+		text = body
+	}
+	if err := yaml.Unmarshal([]byte(text), &n); err != nil || len(n.Content) == 0 {
 		t.Fatalf("%s: %v\n%s", file, err, s.files[file])
 	}
 	own, _ := plain(n.Content[0]).(map[string]any)
 	root := map[string]any{}
-	for _, name := range localIncludes(own["include"]) {
-		layOver(root, s.merged(t, name))
+	entries, several := own["include"].([]any)
+	if !several {
+		entries = []any{own["include"]}
+	}
+	for _, e := range entries {
+		m, _ := e.(map[string]any)
+		given, _ := m["inputs"].(map[string]any)
+		for _, name := range localIncludes(e) {
+			layOver(root, s.mergedWith(t, name, given))
+		}
 	}
 	layOver(root, own)
 	return root

@@ -6,6 +6,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -126,6 +127,13 @@ func (c configuration) stage(keys map[string]any) int {
 // combinations are the variables of each job that a matrix makes.
 func combinations(parallel any) []map[string]string {
 	m, ok := parallel.(map[string]any)
+	if n, err := strconv.Atoi(fmt.Sprint(parallel)); err == nil {
+		var out []map[string]string
+		for i := range n {
+			out = append(out, map[string]string{"CI_NODE_INDEX": strconv.Itoa(i + 1), "CI_NODE_TOTAL": strconv.Itoa(n)})
+		}
+		return out
+	}
 	if !ok {
 		return []map[string]string{{}}
 	}
@@ -248,10 +256,18 @@ func (p simulated) changes(patterns any) bool {
 
 var simpleCondition = regexp.MustCompile(`^\$(\w+)\s*(==|!=)\s*(?:"([^"]*)"|\$(\w+))$`)
 
+var matchCondition = regexp.MustCompile(`^\$(\w+)\s*=~\s*/(.*)/$`)
+
 // madeHolds evaluates a condition of comparisons and variables joined by &&.
 func madeHolds(cond string, env map[string]string) bool {
 	for term := range strings.SplitSeq(cond, "&&") {
 		term = strings.TrimSpace(term)
+		if m := matchCondition.FindStringSubmatch(term); m != nil {
+			if env[m[1]] == "" || !regexp.MustCompile(m[2]).MatchString(env[m[1]]) {
+				return false
+			}
+			continue
+		}
 		m := simpleCondition.FindStringSubmatch(term)
 		if m == nil {
 			if env[strings.TrimPrefix(term, "$")] == "" {

@@ -82,6 +82,7 @@ var history = []simulated{
 	pipelineOf("5", "c", "push", "", "v1.2.3", "TAGS", ""),
 	pipelineOf("6", "c", "schedule", "main", "", "schedule", ""),
 	pipelineOf("7", "d", "push", "main", "", "", "web"),
+	pipelineOf("8", "e", "push", "release/1.2", "", "release[/]", ""),
 }
 
 // simulate runs the history of a project. The text of all its files before the rewrite says
