@@ -144,10 +144,14 @@ func (r *run) appliedBy(s *source) []applying {
 
 // gitops says whether something outside of the pipelines applies files of the repository.
 func (r *run) gitops() bool {
-	return slices.ContainsFunc(r.in.Files, func(f File) bool {
-		return isYAML(f.Path) && (bytes.Contains(f.Content, []byte("argoproj.io/")) || bytes.Contains(f.Content, []byte("fluxcd.io/"))) ||
-			strings.HasPrefix(f.Path, ".gitlab/agents/") && bytes.Contains(f.Content, []byte("gitops"))
-	})
+	if r.syncedBy == nil {
+		is := slices.ContainsFunc(r.in.Files, func(f File) bool {
+			return isYAML(f.Path) && (bytes.Contains(f.Content, []byte("argoproj.io/")) || bytes.Contains(f.Content, []byte("fluxcd.io/"))) ||
+				strings.HasPrefix(f.Path, ".gitlab/agents/") && bytes.Contains(f.Content, []byte("gitops"))
+		})
+		r.syncedBy = &is
+	}
+	return *r.syncedBy
 }
 
 // synced says whether an application of Argo CD, or a kustomization of Flux, has a file: it

@@ -16,12 +16,41 @@ var imageTools = map[string]bool{
 	"oras": true, "flux": true, "pack": true,
 }
 
+// spoken are the words of a command, which is asked for the same ones for each of its arguments.
+type spoken struct {
+	lits  []string
+	text  string
+	known map[string]bool // by what was asked for
+}
+
+func spokenBy(lits []string) *spoken {
+	return &spoken{lits, " " + strings.Join(lits, " ") + " ", map[string]bool{}}
+}
+
+// says says whether some words are in the command.
+func (s *spoken) says(words string) bool {
+	return s.asked(words, func() bool { return strings.Contains(s.text, words) })
+}
+
+// outputs says whether a build's output is the registry, other than its cache.
+func (s *spoken) outputs() bool { return s.asked("\x00output", func() bool { return outputs(s.lits) }) }
+
+func (s *spoken) asked(what string, find func() bool) bool {
+	is, known := s.known[what]
+	if !known {
+		is = find()
+		s.known[what] = is
+	}
+	return is
+}
+
 // sameTools are programs that take the words of another.
 // https://depot.dev/docs/cli/reference
 var sameTools = map[string]string{"depot": "docker", "kaniko-executor": "executor", "kaniko": "executor"}
 
 // pushes says whether the argument names an image that the command pushes.
-func pushes(lits []string, i int, arg, all string) bool {
+func pushes(line *spoken, i int, arg string) bool {
+	lits := line.lits
 	prev := lits[max(i-1, 0)]
 	switch lits[0] {
 	case "docker", "podman", "nerdctl", "img", "buildah":
@@ -31,14 +60,14 @@ func pushes(lits []string, i int, arg, all string) bool {
 		if lits[1] == "commit" {
 			return i == len(lits)-1 && strings.HasPrefix(arg, "docker://")
 		}
-		if strings.Contains(all, " push ") && !strings.Contains(all, " build ") && !strings.Contains(all, " bake ") {
+		if line.says(" push ") && !line.says(" build ") && !line.says(" bake ") {
 			source, ok := pushSource(lits)
 			return !ok || i != source
 		}
-		if strings.Contains(all, " imagetools create ") {
+		if line.says(" imagetools create ") {
 			return prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag=")
 		}
-		if strings.Contains(all, " --push ") || strings.Contains(all, "push=true") || outputs(lits) {
+		if line.says(" --push ") || line.says("push=true") || line.outputs() {
 			if key, _, _ := strings.Cut(strings.TrimPrefix(arg, "--set="), "="); prev == "--set" || strings.HasPrefix(arg, "--set=") {
 				return strings.HasSuffix(key, ".tags") // of a target of bake
 			}
@@ -52,14 +81,14 @@ func pushes(lits []string, i int, arg, all string) bool {
 	case "buildctl", "buildctl-daemonless.sh":
 		return strings.Contains(arg, "push=true") && cacheOf(arg, prev) == ""
 	case "mvn", "mvnw", "gradle", "gradlew":
-		return jibImage(lits, arg) && !strings.Contains(all, "dockerBuild")
+		return jibImage(lits, arg) && !line.says("dockerBuild")
 	case "executor":
-		if strings.Contains(all, " --no-push ") || strings.Contains(all, " --no-push=true ") {
+		if line.says(" --no-push ") || line.says(" --no-push=true ") {
 			return false
 		}
 		return prev == "--destination" || prev == "-d" || strings.HasPrefix(arg, "--destination=") || strings.HasPrefix(arg, "-d=")
 	case "skopeo":
-		return strings.Contains(all, " copy ") && i == len(lits)-1
+		return line.says(" copy ") && i == len(lits)-1
 	case "crane":
 		switch {
 		case len(lits) < 3:
@@ -81,7 +110,7 @@ func pushes(lits []string, i int, arg, all string) bool {
 		}
 		return len(lits) > 2 && lits[1] == "push" && !strings.HasPrefix(prev, "--")
 	case "pack":
-		return strings.Contains(all, " --publish ") && (i == 2 || prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag="))
+		return line.says(" --publish ") && (i == 2 || prev == "-t" || prev == "--tag" || strings.HasPrefix(arg, "--tag="))
 	}
 	return copiesOut(lits) && strings.HasPrefix(arg, "docker://")
 }
@@ -137,7 +166,7 @@ func pushSource(lits []string) (source int, ok bool) {
 var pushValues = map[string]bool{"--authfile": true, "--cert-dir": true, "--compression-format": true, "--compression-level": true, "--creds": true, "--digestfile": true,
 	"--encrypt-layer": true, "--encryption-key": true, "--format": true, "-f": true, "--retry": true, "--retry-delay": true, "--sign-by": true, "--sign-passphrase-file": true}
 
-// outputs says whether a build's output is the registry, other than its cache.
+// outputs is the same for the words.
 func outputs(lits []string) bool {
 	for i, l := range lits {
 		flag, _, joined := strings.Cut(l, "=")

@@ -130,4 +130,5 @@ type answers struct {
 	baseValues map[span]bool   // see definesBase
 	slugged    *bool           // see slugs
 	gitTags    answer          // see releases
+	syncedBy   *bool           // see gitops
 }

@@ -97,14 +97,24 @@ func (r *run) recordUnseenBySed(e sedEdit) {
 
 // recordUnseen remembers those in the words of a command.
 func (r *run) recordUnseen(c *command, lits []string) {
+	var said *spoken
 	for i, a := range c.args {
 		for _, u := range unseenIn(c.argSpan(i), a) {
-			run, at := c.view(i, lits)
+			var line *spoken
+			at := c.pos[i]
 			if with, k, ok := c.spread(i); ok {
 				with[0] = lits[0]
-				run, at = with, k
+				line, at = spokenBy(with), k
+			} else if c.alt[i] > 0 {
+				with, at = c.view(i, lits)
+				line = spokenBy(with)
+			} else {
+				if said == nil {
+					said = spokenBy(lits)
+				}
+				line = said
 			}
-			if pushes(run, at, c.lit(i), " "+strings.Join(run, " ")+" ") {
+			if pushes(line, at, c.lit(i)) {
 				r.unseenPushed[u.image] = true
 			} else {
 				r.unseen = append(r.unseen, u)

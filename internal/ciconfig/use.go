@@ -130,22 +130,21 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	verb := verb(lits)
 	r.elsewhere(c)
 	r.bareTag(c, lits)
-	all := " " + strings.Join(lits, " ") + " "
+	said := spokenBy(lits)
 	for i := range c.args {
 		for _, ref := range r.references(c.args[i]) {
 			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i, away: sh.away && !sh.local, toPush: sh.pushes, arms: sh.arms}
 			u.lits, u.arg = c.view(i, lits)
-			words := all
+			line, at := said, u.arg
 			if c.alt[i] > 0 {
-				words = " " + strings.Join(u.lits, " ") + " "
+				line = spokenBy(u.lits)
 			}
-			run, at := u.lits, u.arg
 			if with, k, ok := c.spread(i); ok {
 				with[0] = lits[0]
-				run, at, words = with, k, " "+strings.Join(with, " ")+" "
+				line, at = spokenBy(with), k
 			}
-			u.role = argRole(run, at, c.lit(i), words)
-			u.push = pushes(run, at, c.lit(i), words)
+			u.role = argRole(line, at, c.lit(i))
+			u.push = pushes(line, at, c.lit(i))
 			half := ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0
 			written := half && u.role == textRole && sh.readOn(lits)
 			switch {
@@ -157,7 +156,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			case written:
 				r.half(u)
 			}
-			if sed && r.searched(u) || namesFile(run, at, c.lit(i)) {
+			if sed && r.searched(u) || namesFile(line.lits, at, c.lit(i)) {
 				continue
 			}
 			r.inColumns(sh, u)
@@ -358,9 +357,9 @@ func (u *use) printed() bool {
 	return u.role == textRole && !(u.lits != nil && textWriters[u.lits[0]])
 }
 
-// argRole says what a missing tag means in an argument; all are the command's words
-// between spaces.
-func argRole(lits []string, i int, arg, all string) role {
+// argRole says what a missing tag means in an argument.
+func argRole(line *spoken, i int, arg string) role {
+	lits := line.lits
 	flag := ""
 	if strings.HasPrefix(arg, "-") {
 		flag, _, _ = strings.Cut(arg, "=")
@@ -375,7 +374,7 @@ func argRole(lits []string, i int, arg, all string) role {
 	case lits[0] == "helm" && strings.Contains(arg, "oci://"):
 		return repositoryRole
 	case lits[0] == "skopeo" && len(lits) > 1 && lits[1] == "list-tags", lits[0] == "crane" && len(lits) > 1 && (lits[1] == "ls" || lits[1] == "catalog"),
-		lits[0] == "regctl" && strings.Contains(all, "tag ls"):
+		lits[0] == "regctl" && line.says("tag ls"):
 		return repositoryRole
 	case listsImages(lits):
 		return listRole
