@@ -177,7 +177,7 @@ func (r *run) baseArg(u *use, s *source, first int) {
 	if ref.joined || ref.start == ref.end || strings.ContainsAny(u.ref.f.show(ref.start, ref.end), "$") || r.in.Project.OldHost == "" {
 		return
 	}
-	if strings.Contains(u.at.text(), "$") || first < 0 {
+	if strings.Contains(u.at.text(), "$") || first < 0 || r.builtByFile(s) {
 		return
 	}
 	b := baseUse{use: u, file: s, first: first}
@@ -199,6 +199,21 @@ func (r *run) baseArg(u *use, s *source, first int) {
 	}
 	u.settled = true
 	r.baseUses = append(r.baseUses, b)
+}
+
+// builtByFile says whether a job builds by bake or compose, and one of their files names the
+// folder of a Dockerfile, or its own: no flag of a command hands it a base image there.
+func (r *run) builtByFile(dockerfile *source) bool {
+	if !r.baked && !r.composeBuilds {
+		return false
+	}
+	name := path.Base(path.Dir(dockerfile.path))
+	if name == "." {
+		name = path.Base(dockerfile.path)
+	}
+	return slices.ContainsFunc(r.in.Files, func(f File) bool {
+		return (r.baked && path.Ext(f.Path) == ".hcl" || r.composeBuilds && strings.Contains(path.Base(f.Path), "compose")) && bytes.Contains(f.Content, []byte(name))
+	})
 }
 
 // baseArgs puts base images into ARGs and hands them over where the Dockerfiles are built,
