@@ -163,6 +163,7 @@ type config struct {
 	unseen    bool              // its configuration, or a part of it, is not there
 	passed    map[string][]text // see received
 	made      []*job            // see jobs
+	asked     map[string]bool   // see wantedNames
 	released  answer            // see releases
 	scheduled answer            // see schedules
 	stages    map[string]int    // see stageRow

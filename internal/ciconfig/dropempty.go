@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -126,7 +127,7 @@ func (c *cutting) empty() {
 			continue
 		}
 		j := c.run.jobOfScript(list)
-		if j == nil || c.run.wantedBy(j.name) {
+		if j == nil || c.run.wanted(j) {
 			c.bad = true
 			return
 		}
@@ -299,18 +300,47 @@ func (r *run) jobOfScript(list *yaml.Node) *job {
 	return nil
 }
 
-// wantedBy says whether another job names the job.
-func (r *run) wantedBy(name string) bool {
-	for _, j := range r.jobs {
+// wanted says whether another job, or a template, names the job, or another file adds to it:
+// without it GitLab would make no pipeline, or what is left would be no job. One that makes a
+// release does so without a script, too.
+func (r *run) wanted(j *job) bool {
+	name := j.name
+	return j.tree.kid("release") != nil || slices.ContainsFunc(r.cfg.pipelines(), func(c *config) bool {
+		written := 0
+		for _, d := range c.docs {
+			if has(deref(d.root), name) {
+				written++
+			}
+		}
+		return written > 1 || c.wantedNames()[name]
+	})
+}
+
+// wantedNames are the names of jobs by which others ask for them.
+// https://docs.gitlab.com/ci/yaml/#needs
+// https://docs.gitlab.com/ci/yaml/#environmenton_stop
+func (c *config) wantedNames() map[string]bool {
+	if c.asked != nil {
+		return c.asked
+	}
+	c.asked = map[string]bool{}
+	if c.root == nil {
+		return c.asked
+	}
+	for _, j := range c.root.kids {
+		c.asked[j.kid("environment").kid("on_stop").value()] = true
 		for _, key := range []string{"needs", "dependencies", "extends"} {
-			if t := j.own.kids[key]; t != nil {
-				for _, n := range items(t.node) {
-					if n = deref(n); n != nil && (n.Value == name || child(n, "job") != nil && child(n, "job").Value == name) {
-						return true
-					}
+			for _, l := range c.lines(j.kid(key)) {
+				n := l.node
+				if n.Kind == yaml.MappingNode {
+					n = deref(child(n, "job"))
+				}
+				if n != nil {
+					name, _, _ := strings.Cut(n.Value, ": [") // one of parallel:matrix
+					c.asked[n.Value], c.asked[name] = true, true
 				}
 			}
 		}
 	}
-	return false
+	return c.asked
 }

@@ -20,7 +20,7 @@ func (c *cutting) wholeJobs(drops []*use, in map[*use]bool) map[*job]bool {
 				continue
 			}
 			seen[j] = true
-			if !j.hidden && j.own.doc != nil && j.own.doc.src.editable && !has(j.own.node, "script") && c.onlyMoves(j, in) && !c.run.wantedBy(j.name) {
+			if !j.hidden && j.own.doc != nil && j.own.doc.src.editable && !has(j.own.node, "script") && c.onlyMoves(j, in) && !c.run.wanted(j) {
 				out[j] = true
 			}
 		}

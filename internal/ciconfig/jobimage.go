@@ -20,6 +20,13 @@ func (r *run) jobImages() []change {
 	var out []change
 	r.scriptsUnseen()
 	sites := r.sites()
+	r.contained, r.containedBy = map[string]bool{}, map[*yaml.Node]bool{}
+	for _, s := range sites {
+		r.contained[s.job.name] = true
+		for _, u := range s.users {
+			r.contained[u.name] = true
+		}
+	}
 	var fine []*site
 	changes := map[*site][]change{}
 	for _, s := range sites {

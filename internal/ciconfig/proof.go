@@ -179,14 +179,19 @@ func sameJobs(before, after *config, dropped []*job) error {
 }
 
 // allContained says whether some jobs merge what a template has under a key, or would but for
-// another value, and all of them are put into containers.
+// another value, and all of them are put into containers. A job with another value may stay.
 func allContained(template *tree, key string, before, after *config) bool {
 	merged := false
 	for _, j := range before.jobs() {
-		if t := j.tree.kids[key]; j.hidden || t == nil || t.node != template.kids[key].node && !slices.Contains(mergeOwners(j.own.node, key, map[*yaml.Node]bool{}), template.node) {
+		t := j.tree.kids[key]
+		if j.hidden || t == nil {
 			continue
 		}
-		if merged = true; !extendsDocker(after.root.kids[j.name]) {
+		switch own := t.node == template.kids[key].node; {
+		case !own && !slices.Contains(mergeOwners(j.own.node, key, map[*yaml.Node]bool{}), template.node):
+		case extendsDocker(after.root.kids[j.name]):
+			merged = true
+		case own:
 			return false
 		}
 	}

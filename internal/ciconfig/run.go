@@ -58,6 +58,8 @@ type run struct {
 	jibNamed    bool                // a job names the image that Jib builds
 	gitPushes   map[*job]bool       // jobs whose scripts push commits
 	entries     map[string][]string // see imageEntries
+	contained   map[string]bool     // jobs that are put into containers
+	containedBy map[*yaml.Node]bool // see containedAll
 	answers
 }
 

@@ -164,9 +164,12 @@ func (r *run) extendAndClear(s *site, m *yaml.Node, eol string) (out []change, p
 	if !has(m, "extends") {
 		if o := mergeOwner(m, "extends"); o != nil {
 			home = o
-		} else if o := mergeOwner(m, "image"); o != nil {
+		} else if o := mergeOwner(m, "image"); o != nil && r.containedAll(o) {
 			home = o
 		}
+	}
+	if home != m && !r.containedAll(home) {
+		return nil, false, "it shares extends: by a merge key with a job that stays as it is"
 	}
 	ext, why := r.extendDocker(d, home)
 	if why != "" {
@@ -215,6 +218,49 @@ func (r *run) extendAndClear(s *site, m *yaml.Node, eol string) (out []change, p
 		}
 	}
 	return out, placed, ""
+}
+
+// containedAll says whether all jobs that merge a mapping, or extend one that does, are put
+// into containers: only then it may extend .docker for them. A job with an image of its own
+// keeps that, and has no use for the rest of .docker.
+func (r *run) containedAll(m *yaml.Node) bool {
+	all, known := r.containedBy[m]
+	if !known {
+		all = r.allContained(m)
+		r.containedBy[m] = all
+	}
+	return all
+}
+
+func (r *run) allContained(m *yaml.Node) bool {
+	for _, j := range r.cfg.jobs() {
+		if j.hidden || r.contained[j.name] {
+			continue
+		}
+		for _, name := range append([]string{j.name}, j.chain...) {
+			if t := r.cfg.root.kid(name); t != nil && t.node != nil && mergesIn(t.node, m, map[*yaml.Node]bool{}) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// mergesIn says whether a mapping merges another, itself or by others.
+func mergesIn(m, other *yaml.Node, seen map[*yaml.Node]bool) bool {
+	m = deref(m)
+	if m == nil || m.Kind != yaml.MappingNode || seen[m] {
+		return false
+	}
+	seen[m] = true
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if merges(m.Content[i]) && slices.ContainsFunc(items(m.Content[i+1]), func(x *yaml.Node) bool {
+			return deref(x) == other || mergesIn(x, other, seen)
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // mergeOwner is the mapping that has the key itself: m, or what it merges.
