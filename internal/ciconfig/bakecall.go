@@ -25,12 +25,11 @@ var bakeValued = map[string]bool{"-f": true, "--file": true, "--set": true, "--b
 
 // recordBake remembers a run of bake.
 func (r *run) recordBake(sh *shell, lits []string) {
-	at := slices.Index(lits, "bake")
-	if at < 1 || at > 1 && !slices.Contains(lits[:at], "buildx") || !slices.Contains([]string{"docker", "buildx", "docker-buildx", "depot"}, lits[0]) {
+	if !isBake(lits) {
 		return
 	}
 	call := bakeCall{job: r.now, shell: sh.clone()}
-	for i := at + 1; i < len(lits); i++ {
+	for i := slices.Index(lits, "bake") + 1; i < len(lits); i++ {
 		flag, value, joined := strings.Cut(lits[i], "=")
 		switch {
 		case !strings.HasPrefix(flag, "-"):
@@ -51,6 +50,39 @@ func (r *run) recordBake(sh *shell, lits []string) {
 		}
 	}
 	r.bakeCalls = append(r.bakeCalls, call)
+	if call.push && r.bakesComposed(call) {
+		r.pushesComposed = r.pushesComposed || r.now == nil || r.in.Project.runs(r.now)
+		if r.now != nil && !sh.away {
+			r.composers = append(r.composers, composer{sh: call.shell, job: r.now, files: composeFiles(lits), services: call.services()})
+		}
+	}
+}
+
+// isBake says whether a command is docker buildx bake.
+func isBake(lits []string) bool {
+	at := slices.Index(lits, "bake")
+	return at == 1 && slices.Contains(bakers, lits[0]) || at > 1 && slices.Contains(bakers, lits[0]) && slices.Contains(lits[:at], "buildx")
+}
+
+var bakers = []string{"docker", "buildx", "docker-buildx", "depot"}
+
+// bakesComposed says whether a call builds the services of compose files: of those that it
+// names or, where it names none and the project has no bake file, of the one that bake looks for.
+// https://docs.docker.com/build/bake/compose-file/
+func (r *run) bakesComposed(call bakeCall) bool {
+	if len(call.files) == 0 {
+		return r.find("docker-bake.hcl") == nil && r.find("docker-bake.json") == nil
+	}
+	return slices.ContainsFunc(call.files, isYAML)
+}
+
+// services are those that a call names by its targets, nil for all. A target may be a group
+// where another file than one of compose is read.
+func (call bakeCall) services() []string {
+	if slices.Contains(call.targets, "default") || slices.ContainsFunc(call.files, func(f string) bool { return !isYAML(f) }) {
+		return nil
+	}
+	return call.targets
 }
 
 // pushedOutput says whether a build's output is the registry.

@@ -73,7 +73,7 @@ func (r *run) recordComposed(sh *shell, c *command, lits []string) {
 	if compose && r.now != nil && !sh.away && has(" build", " push", " pull", " up", " run") {
 		r.composing = append(r.composing, sh.clone())
 	}
-	if compose && (listed || has(" push", " --push")) {
+	if compose && !isBake(lits) && (listed || has(" push", " --push")) {
 		r.pushesComposed = r.pushesComposed || r.now == nil || r.in.Project.runs(r.now)
 		if given, ok := r.envFileOf(lits); ok && r.now != nil && !sh.away {
 			r.composers = append(r.composers, composer{sh.clone(), r.now, files, servicesOf(lits), given})

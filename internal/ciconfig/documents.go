@@ -175,7 +175,7 @@ func (r *run) manifest(s *source, e *env) bool {
 	seen, builds := map[*yaml.Node]bool{}, map[*yaml.Node]string{}
 	if compose {
 		for _, n := range docs {
-			composedImages(n, "", builds, r.builtBeside(s.path), 0)
+			composedImages(n, "", builds, r.builtBeside(s.path), r.baked, 0)
 		}
 	}
 	later := map[*yaml.Node]bool{} // images that a command sets afterwards
@@ -244,6 +244,9 @@ func (r *run) manifest(s *source, e *env) bool {
 						u.role = repositoryRole
 					}
 					r.add(u)
+					if compose && r.composes && (key == "cache_to" || key == "cache-to") && ref.own && !ref.host {
+						r.report("registry-cache", u.place(), ref.String())
+					}
 				}
 			}
 		default:
@@ -270,19 +273,26 @@ func (r *run) manifest(s *source, e *env) bool {
 }
 
 // composedImages finds the images of the services that a compose file builds, and the tags
-// beside them. They may be written elsewhere, behind an anchor.
+// beside them, of which bake has some of its own. They may be written elsewhere, behind an anchor.
 // https://docs.docker.com/reference/compose-file/build/#tags
-func composedImages(n *yaml.Node, service string, images map[*yaml.Node]string, beside map[string]bool, depth int) {
+// https://docs.docker.com/build/bake/compose-file/#extension-field-with-x-bake
+func composedImages(n *yaml.Node, service string, images map[*yaml.Node]string, beside map[string]bool, baked bool, depth int) {
 	if n == nil || depth > maxDepth {
 		return
 	}
 	if image := deref(child(n, "image")); image != nil && (child(n, "build") != nil || beside[service]) {
 		images[image] = service
 	}
-	if child(n, "build") != nil {
-		if tags := deref(child(child(n, "build"), "tags")); tags != nil {
-			for _, t := range tags.Content {
-				images[deref(t)] = service
+	if build := child(n, "build"); build != nil {
+		lists := []*yaml.Node{child(build, "tags")}
+		if baked {
+			lists = append(lists, child(child(build, "x-bake"), "tags"))
+		}
+		for _, tags := range lists {
+			if tags = deref(tags); tags != nil {
+				for _, t := range tags.Content {
+					images[deref(t)] = service
+				}
 			}
 		}
 	}
@@ -290,7 +300,7 @@ func composedImages(n *yaml.Node, service string, images map[*yaml.Node]string, 
 		if n.Kind == yaml.MappingNode && i%2 == 1 {
 			service = n.Content[i-1].Value
 		}
-		composedImages(c, service, images, beside, depth+1)
+		composedImages(c, service, images, beside, baked, depth+1)
 	}
 }
 
