@@ -164,6 +164,8 @@ type config struct {
 	passed    map[string][]text // see received
 	made      []*job            // see jobs
 	asked     map[string]bool   // see wantedNames
+	rules     *tree             // see workflowRules
+	ruled     bool
 	released  answer            // see releases
 	scheduled answer            // see schedules
 	stages    map[string]int    // see stageRow

@@ -56,6 +56,9 @@ func (c *config) jobs() []*job {
 			used[x] = true
 		}
 		j.tree = c.withDefaults(j.tree)
+		if rules := j.tree.kid("rules"); rules != nil {
+			j.tree.set("rules", c.ruleList(rules))
+		}
 		out = append(out, j)
 	}
 	for _, j := range hidden {
@@ -65,6 +68,56 @@ func (c *config) jobs() []*job {
 	}
 	c.made = out
 	return out
+}
+
+// workflowRules are those of the pipeline.
+func (c *config) workflowRules() *tree {
+	if !c.ruled {
+		c.ruled, c.rules = true, c.ruleList(c.root.kid("workflow").kid("rules"))
+	}
+	return c.rules
+}
+
+// ruleList are rules in one list, with those that they take by !reference or an alias in place
+// of it. What is in no file that could be read stays as it is.
+func (c *config) ruleList(t *tree) *tree {
+	if t == nil || t.kids != nil || !slices.ContainsFunc(items(t.node), func(n *yaml.Node) bool {
+		n = deref(n)
+		return t.node.Tag == "!reference" || n != nil && n.Kind == yaml.SequenceNode
+	}) {
+		return t
+	}
+	list := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Line: t.node.Line, Column: t.node.Column}
+	seen := 0
+	var walk func(n *yaml.Node, d *document, depth int)
+	walk = func(n *yaml.Node, d *document, depth int) {
+		n = deref(n)
+		if seen++; n == nil || seen > maxRules {
+			return
+		}
+		from := (*tree)(nil)
+		if n.Tag == "!reference" && depth < maxDepth {
+			from = c.reference(n)
+		}
+		switch {
+		case from != nil:
+			walk(from.node, from.doc, depth+1)
+		case n.Kind == yaml.SequenceNode && n.Tag != "!reference" && depth < maxDepth:
+			for _, x := range n.Content {
+				walk(x, d, depth+1)
+			}
+		default:
+			if v := child(n, "variables"); v != nil {
+				c.grow(d, v, 0) // which remembers the file
+			}
+			list.Content = append(list.Content, n)
+		}
+	}
+	walk(t.node, t.doc, 0)
+	if seen > maxRules {
+		return t
+	}
+	return c.tree(list, t.doc)
 }
 
 // templates are all hidden jobs in file order.

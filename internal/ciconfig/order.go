@@ -157,9 +157,10 @@ func (j *job) needed(key string) (out []neededJob) {
 	if t == nil {
 		return nil
 	}
-	for _, n := range items(t.node) {
+	for _, l := range j.in.lines(t) {
 		var need neededJob
-		if n = deref(n); n != nil && n.Kind == yaml.MappingNode && child(n, "pipeline") == nil && child(n, "project") == nil {
+		n := l.node
+		if n.Kind == yaml.MappingNode && child(n, "pipeline") == nil && child(n, "project") == nil {
 			if optional := deref(child(n, "optional")); optional != nil {
 				need.optional = optional.Value == "true"
 			}

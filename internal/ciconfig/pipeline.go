@@ -48,7 +48,7 @@ func (p Project) admits(j *job) bool {
 			}
 			p.source = "parent_pipeline"
 		}
-		if t := j.in.root.kid("workflow").kid("rules"); t != nil {
+		if t := j.in.workflowRules(); t != nil {
 			if everywhere = true; !p.rules(t.node) {
 				return false
 			}

@@ -54,7 +54,7 @@ var lastBranch = regexp.MustCompile(`^(main|master|trunk|prod|production|live|st
 func (r *run) mergedBranches(j *job) []string {
 	names := refNames(j)
 	if j.in != nil {
-		names = append(names, ruleNames(j.in.root.kid("workflow").kid("rules"))...)
+		names = append(names, ruleNames(j.in.workflowRules())...)
 	}
 	return append(slices.DeleteFunc(names, func(name string) bool {
 		return name == r.in.Project.DefaultBranch || lastBranch.MatchString(name)
@@ -138,7 +138,7 @@ func (c *config) releases() bool {
 func (c *config) asksFor(known *answer, rule func(*yaml.Node) bool, job func(*job) bool) bool {
 	if *known == maybe {
 		*known = no
-		if t := c.root.kid("workflow").kid("rules"); t != nil && slices.ContainsFunc(items(t.node), rule) || slices.ContainsFunc(c.jobs(), job) {
+		if t := c.workflowRules(); t != nil && slices.ContainsFunc(items(t.node), rule) || slices.ContainsFunc(c.jobs(), job) {
 			*known = yes
 		}
 	}

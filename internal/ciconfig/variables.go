@@ -49,7 +49,7 @@ func (c *config) gather(j *tree) *env {
 	switch {
 	case j == nil:
 		e.take(c.root.kid("variables"), nil)
-		e.rules(c.root.kid("workflow").kid("rules"))
+		e.rules(c.workflowRules())
 		return e
 	case inherit == nil && !j.varies():
 		e.defs = c.env(nil).defs
