@@ -39,7 +39,7 @@ func (c *cutting) onlyMoves(j *job, in map[*use]bool) bool {
 		}
 	}
 	for _, v := range uses {
-		if v.ref.own && !in[v] && v.role != textRole && (v.cmd == nil || !calls[v.cmd.call]) {
+		if v.ref.own && !in[v] && v.role != textRole && (v.cmd == nil || v.push || !calls[v.cmd.call]) {
 			return false
 		}
 	}
