@@ -12,9 +12,16 @@ import (
 // come before it: crane tag $B/api:$SHA 1.2 becomes crane tag $B:api-$SHA api-1.2.
 func (r *run) bareTag(c *command, lits []string) {
 	image, tags := bareTags(lits)
-	for k, t := range c.args {
-		for i := range c.args { // each word may have several values
-			if slices.Contains(tags, c.pos[k]) && c.pos[i] == image && !apart(c.args[i], t) {
+	bare := map[int]bool{}
+	for _, k := range tags {
+		bare[k] = true
+	}
+	for i := range c.args { // each word may have several values
+		if c.pos[i] != image || len(tags) == 0 {
+			continue
+		}
+		for k, t := range c.args {
+			if bare[c.pos[k]] && !apart(c.args[i], t) {
 				r.bareTagAt(c, lits, i, k, r.behindFlag(t, "--create="))
 			}
 		}

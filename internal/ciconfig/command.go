@@ -25,6 +25,8 @@ type command struct {
 	input []text   // the here-string that is
 	item  string   // in whose place the command that starts it puts what it has found
 	items []text   // what that is, nil where nobody knows
+
+	arrays *bool // whether one of its words is an array, once that has been asked
 }
 
 // add appends a value of a word: the field at n of the value at k, with start words

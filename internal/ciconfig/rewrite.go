@@ -46,8 +46,8 @@ func Rewrite(in Input) (*Result, error) {
 	names.generated(changes)
 	names.collisions()
 	names.tooLong()
-	names.pushedAgain()
 	if len(names.uses) <= maxUses {
+		names.pushedAgain()
 		names.expires()
 		names.autoDevOps()
 	}

@@ -84,7 +84,11 @@ func (c *command) addArguments(args [][]text, w *syntax.Word) {
 // an argument belongs to, and the place of the argument in it. ok is false where it has no
 // arrays, and view shows it as well.
 func (c *command) spread(i int) (lits []string, at int, ok bool) {
-	if !slices.ContainsFunc(c.words, isArray) {
+	if c.arrays == nil {
+		is := slices.ContainsFunc(c.words, isArray)
+		c.arrays = &is
+	}
+	if !*c.arrays {
 		return nil, 0, false
 	}
 	flag := ""

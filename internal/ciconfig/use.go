@@ -253,6 +253,9 @@ var ownDefault = regexp.MustCompile(`^\$\{(\w+):?[-=]`)
 // loop over two registries, of which only one is to be changed, or over an image and the
 // registry itself.
 func (r *run) elsewhere(c *command) {
+	if !slices.ContainsFunc(c.alt, func(alt int) bool { return alt > 0 }) {
+		return
+	}
 	for i, v := range c.args {
 		names := r.mentions(v)
 		for k, w := range c.words {
