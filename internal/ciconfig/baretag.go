@@ -54,7 +54,7 @@ func (r *run) listedTags(c *command, lits []string) {
 				for end < len(ref.f.s) && nameByte(ref.f.s[end]) {
 					end++
 				}
-				r.bareTagAt(c, lits, i, i, ref.f.cut(at+1, end))
+				r.bareTagOf(c, lits, ref, i, i, ref.f.cut(at+1, end))
 				at = end
 			}
 		}
@@ -116,23 +116,25 @@ func createdTag(lits []string) (image int, tags []int) {
 // bareTagAt records a tag in one argument of a command for the image in another. An empty one,
 // of a variable that is not set, is none.
 func (r *run) bareTagAt(c *command, lits []string, image, arg int, tag text) {
-	if tag.String() == "" {
+	for _, ref := range r.references(c.args[image]) {
+		r.bareTagOf(c, lits, ref, image, arg, tag)
+	}
+}
+
+// bareTagOf records a tag for one image that an argument names.
+func (r *run) bareTagOf(c *command, lits []string, ref *reference, image, arg int, tag text) {
+	if tag.String() == "" || !ref.own || ref.host || ref.joined || ref.start > 0 && ref.f.s[:ref.start] != "oci://" && !jibImage(lits, ref.f.s) {
 		return
 	}
-	for _, ref := range r.references(c.args[image]) {
-		if !ref.own || ref.host || ref.joined || ref.start > 0 && ref.f.s[:ref.start] != "oci://" && !jibImage(lits, ref.f.s) {
-			continue
-		}
-		last := ref.f.piece[ref.nameEnd-1]
-		t := slices.Clone(c.args[image][:last+1])
-		if p := &t[last]; p.hole == "" {
-			*p = p.slice(0, int(ref.f.off[ref.nameEnd-1])+1)
-		}
-		t = append(append(t, piece{text: ":"}), tag...)
-		for _, whole := range r.references(t) {
-			r.add(&use{ref: whole, at: c.argSpan(arg), command: verb(lits), role: imageRole, push: true, shell: true, expands: true,
-				cmd: c, index: arg, arg: c.pos[arg], lits: lits, bare: true})
-		}
+	last := ref.f.piece[ref.nameEnd-1]
+	t := slices.Clone(c.args[image][:last+1])
+	if p := &t[last]; p.hole == "" {
+		*p = p.slice(0, int(ref.f.off[ref.nameEnd-1])+1)
+	}
+	t = append(append(t, piece{text: ":"}), tag...)
+	for _, whole := range r.references(t) {
+		r.add(&use{ref: whole, at: c.argSpan(arg), command: verb(lits), role: imageRole, push: true, shell: true, expands: true,
+			cmd: c, index: arg, arg: c.pos[arg], lits: lits, bare: true})
 	}
 }
 

@@ -17,6 +17,7 @@ type chunk struct {
 	parsed   bool // see parsed.go
 	script   *syntax.File
 	literals map[*syntax.Word][]text // the words that mean the same in every run
+	asking   map[*syntax.Stmt]bool   // see tests
 }
 
 // segment maps a run of decoded bytes to a run of source bytes. They are the

@@ -16,8 +16,8 @@ func (r *run) pushedByCompose(u *use) bool {
 	if !r.pushesComposed || !u.composed {
 		return false
 	}
-	return u.stability() == uniqueTag || !slices.ContainsFunc(r.uses, func(v *use) bool {
-		return v.composed && v.at == u.at && v.stability() == uniqueTag
+	return u.stability() == uniqueTag || !slices.ContainsFunc(r.usesAt(u.at), func(v *use) bool {
+		return v.composed && v.stability() == uniqueTag
 	})
 }
 

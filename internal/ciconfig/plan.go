@@ -160,10 +160,18 @@ func (u *use) separator() (s span, shared bool) {
 	return s, ok && len(ref.f.via(ref.sep)) > 0
 }
 
+// longestName bounds the bytes of a name; docker takes 255 with the registry's.
+// https://github.com/distribution/reference/blob/main/reference.go
+const longestName = 1000
+
 // changesOf finds the changes that one use needs.
 func (r *run) changesOf(u *use) {
 	ref := u.ref
 	f := ref.f
+	if ref.nameEnd-ref.sep > longestName {
+		u.bad = "name-unknown"
+		return
+	}
 	slashes := ref.sep >= 0 && strings.Trim(f.s[ref.sep+1:ref.nameEnd], "/") == "" // and nothing else
 	if ref.joined || slashes || ref.open && ref.colon < 0 && ref.digest < 0 && u.role != textRole {
 		u.bad = "name-unknown"

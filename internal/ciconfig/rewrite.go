@@ -238,8 +238,12 @@ func (r *run) weight(u *use) Severity {
 	if u.overruled || u.bad == "literal-in-file" && r.forHands(u.at) {
 		return Warning
 	}
-	for _, v := range r.uses {
-		if !v.ref.own || v.ref.host || v.settled || v.job != nil && v.job.hidden || !sameName(u.ref, v.ref) && !u.forAll() || otherTag(u, v) {
+	others := r.index().own
+	if !loose(u.ref) && !u.forAll() {
+		others = r.index().alike(u.ref.name())
+	}
+	for _, v := range others {
+		if v.ref.host || v.settled || v.job != nil && v.job.hidden || !sameName(u.ref, v.ref) && !u.forAll() || otherTag(u, v) {
 			continue
 		}
 		if v.push || v.bad == "" && v.ref.sep >= 0 && !r.builtByHand(u) {
@@ -264,9 +268,11 @@ func (u *use) forAll() bool {
 
 // sameName says whether two references may be of one image.
 func sameName(a, b *reference) bool {
-	x, y := a.name(), b.name()
-	return x == y || a.joined || b.joined || strings.Contains(x, "$") || strings.Contains(y, "$")
+	return a.name() == b.name() || loose(a) || loose(b)
 }
+
+// loose says whether the name of an image may be any.
+func loose(ref *reference) bool { return ref.joined || strings.Contains(ref.name(), "$") }
 
 // written is the place of a reference for somebody who has to change it by hand:
 // where a variable holds the whole of it, that definition in place of each use.

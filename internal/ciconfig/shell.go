@@ -181,7 +181,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			right.stmt(ch, c.Y)
 		default:
 			sh.stmt(ch, c.X)
-			if c.Op == syntax.AndStmt && !tests(c.X) {
+			if c.Op == syntax.AndStmt && !ch.tests(c.X) {
 				sh.stmt(ch, c.Y)
 			} else {
 				sh.maybe(func(b *shell) {

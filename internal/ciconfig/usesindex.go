@@ -10,7 +10,9 @@ import (
 type usesIndex struct {
 	size  int // how many uses are in it
 	at    map[span][]*use
+	own   []*use
 	named map[string][]*use // own ones by the name of the image
+	loose []*use            // those whose name may be any
 	calls map[*syntax.CallExpr][]*use
 	of    map[*job][]*use
 	near  map[block][]*use
@@ -50,7 +52,11 @@ func (r *run) index() *usesIndex {
 		}
 		if u.ref.own {
 			name := u.ref.name()
+			x.own = append(x.own, u)
 			x.named[name] = append(x.named[name], u)
+			if loose(u.ref) {
+				x.loose = append(x.loose, u)
+			}
 			x.spread(u)
 		}
 	}
@@ -128,4 +134,9 @@ func (x *usesIndex) ofJobs(jobs []*job) (out []*use) {
 	}
 	slices.SortFunc(out, func(a, b *use) int { return x.order[a] - x.order[b] })
 	return out
+}
+
+// alike are the own uses that may be of an image of a name.
+func (x *usesIndex) alike(name string) []*use {
+	return append(slices.Clip(x.named[name]), x.loose...)
 }

@@ -253,12 +253,24 @@ func (sh *shell) way(ways []*shell, ch *chunk, at arm, list []*syntax.Stmt) []*s
 
 // tests says whether a statement only asks something, so that what follows && may be
 // left out on a good day.
-func tests(s *syntax.Stmt) bool {
+func (c *chunk) tests(s *syntax.Stmt) bool {
+	is, known := c.asking[s]
+	if !known {
+		if c.asking == nil {
+			c.asking = map[*syntax.Stmt]bool{}
+		}
+		is = c.asks(s)
+		c.asking[s] = is
+	}
+	return is
+}
+
+func (ch *chunk) asks(s *syntax.Stmt) bool {
 	switch c := s.Cmd.(type) {
 	case *syntax.TestClause:
 		return true
 	case *syntax.BinaryCmd:
-		return tests(c.X) || tests(c.Y)
+		return ch.tests(c.X) || ch.tests(c.Y)
 	case *syntax.CallExpr:
 		if len(c.Args) > 0 {
 			switch c.Args[0].Lit() {
