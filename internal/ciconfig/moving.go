@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -85,23 +86,15 @@ func (r *run) movingTags() {
 var branchTags = []string{"${CI_COMMIT_REF_SLUG}", "${CI_COMMIT_REF_NAME}", "${CI_COMMIT_BRANCH}"}
 
 // joinBranch puts uses of the branch as a tag to the pushes under another variable for it:
-// those of the default branch, written out, where only pipelines of that branch have them.
+// those of a branch that is written out, too, where only pipelines of that branch have them.
 func (r *run) joinBranch(groups map[string]*movings) {
-	branch := r.in.Project.defaultBranch()
-	other := r.in.Project
-	other.branch = unnamed
 	for _, key := range sortedKeys(groups) {
 		g := groups[key]
-		if len(g.pushes) > 0 || g.tag != branch && !slices.Contains(branchTags, g.tag) {
-			continue
-		}
-		if g.tag == branch && slices.ContainsFunc(g.all, func(u *use) bool {
-			return slices.ContainsFunc(r.usedBy(u), func(j *job) bool { return j == nil || other.runs(j) })
-		}) {
+		if len(g.pushes) > 0 || !slices.Contains(branchTags, g.tag) && !r.usedOnBranch(g) {
 			continue
 		}
 		for _, variable := range branchTags {
-			if to := groups[g.name+"\x00"+variable]; to != nil && len(to.pushes) > 0 {
+			if to := groups[g.name+"\x00"+variable]; to != nil && len(to.pushes) > 0 && (slices.Contains(branchTags, g.tag) || r.pushedOnBranch(to, g)) {
 				to.all = append(to.all, g.all...)
 				g.all = nil
 				break
@@ -109,6 +102,38 @@ func (r *run) joinBranch(groups map[string]*movings) {
 		}
 	}
 }
+
+// usedOnBranch says whether only pipelines of the branch that is written as a tag have its uses.
+func (r *run) usedOnBranch(g *movings) bool {
+	kinds := []Project{{branch: unnamed}}
+	if g.tag != r.in.Project.defaultBranch() {
+		if !branchAsSlug.MatchString(g.tag) {
+			return false
+		}
+		kinds = append(kinds, Project{}, Project{tag: unnamed}, Project{source: mergeRequest, branch: unnamed})
+	}
+	return !slices.ContainsFunc(g.all, func(u *use) bool {
+		return slices.ContainsFunc(r.usedBy(u), func(j *job) bool {
+			return j == nil || slices.ContainsFunc(kinds, func(k Project) bool { return r.in.Project.as(k).runs(j) })
+		})
+	})
+}
+
+// pushedOnBranch says whether the pipelines of a branch that have its tag, written out, push
+// the image under the variable.
+func (r *run) pushedOnBranch(to, g *movings) bool {
+	if g.tag == r.in.Project.defaultBranch() {
+		return true
+	}
+	named := r.in.Project.as(Project{branch: g.tag})
+	has := func(u *use) bool {
+		return slices.ContainsFunc(r.usedBy(u), func(j *job) bool { return j == nil || named.runs(j) })
+	}
+	return slices.ContainsFunc(g.all, has) && slices.ContainsFunc(to.pushes, has)
+}
+
+// branchAsSlug is a branch that its slug says as it is.
+var branchAsSlug = regexp.MustCompile("^[a-z0-9-]+$")
 
 // usedBy are the jobs that make a use: of one in a file that jobs fill in, these.
 func (r *run) usedBy(u *use) []*job {
