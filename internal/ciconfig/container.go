@@ -43,15 +43,21 @@ func (r *run) spec(t *tree) imageSpec {
 	}
 	for _, k := range t.keys {
 		v := t.kids[k]
+		if v.node != nil && v.node.Tag == "!reference" && k != "name" {
+			if v = r.cfg.reference(v.node); v == nil {
+				s.odd = k
+				continue
+			}
+		}
 		switch k {
 		case "name", "pull_policy":
 		case "alias":
 			s.alias = v.value()
 		case "entrypoint":
 			s.hasEntry = true
-			s.entrypoint = words(v)
+			s.entrypoint = r.cfg.words(v)
 		case "command":
-			s.command = words(v)
+			s.command = r.cfg.words(v)
 		case "variables":
 			for _, n := range v.keys {
 				s.variables = append(s.variables, n+"="+v.kids[n].value())
@@ -65,12 +71,11 @@ func (r *run) spec(t *tree) imageSpec {
 	return s
 }
 
-func words(t *tree) []string {
+// words are those of a list.
+func (c *config) words(t *tree) []string {
 	var out []string
-	for _, n := range items(t.node) {
-		if n = deref(n); n != nil {
-			out = append(out, n.Value)
-		}
+	for _, l := range c.lines(t) {
+		out = append(out, l.node.Value)
 	}
 	return out
 }

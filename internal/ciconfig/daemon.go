@@ -113,14 +113,9 @@ func (c container) login() []string {
 
 // daemons finds the docker-in-docker among services, and says whether there are others.
 func (r *run) daemons(t *tree) (own *imageSpec, others bool) {
-	if t == nil {
-		return nil, false
-	}
-	for _, n := range items(t.node) {
-		if n = deref(n); n == nil {
-			continue
-		}
-		if sp := r.spec(r.cfg.grow(t.doc, n, 0)); sp.dind() {
+	list, _ := r.cfg.services(t)
+	for _, x := range list {
+		if sp := r.spec(x); sp.dind() {
 			own = &sp
 		} else {
 			others = true

@@ -190,7 +190,13 @@ func (c *config) unreadReferences(t *tree) []string {
 	_, unread := c.entries(t)
 	var out []string
 	for _, n := range unread {
-		if from := words(&tree{node: n}); len(from) > 0 && from[0] != ".docker" {
+		var from []string
+		for _, x := range n.Content {
+			if x = deref(x); x != nil {
+				from = append(from, x.Value)
+			}
+		}
+		if len(from) > 0 && from[0] != ".docker" {
 			out = append(out, "!reference ["+strings.Join(from, ", ")+"]")
 		}
 	}
@@ -227,10 +233,9 @@ func (r *run) ownImage(j *job) *site {
 	}
 	s.image = r.spec(j.tree.kid("image")).withEntry(r.entries[j.name])
 	if sv := j.tree.kid("services"); sv != nil && !r.cfg.dockerSays("services", j.own, 0) {
-		for _, n := range items(sv.node) {
-			if n = deref(n); n != nil {
-				check(r.cfg.grow(sv.doc, n, 0))
-			}
+		list, _ := r.cfg.services(sv)
+		for _, t := range list {
+			check(t)
 		}
 	}
 	if !own {

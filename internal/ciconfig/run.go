@@ -202,12 +202,9 @@ func (r *run) job(j *job) {
 	r.now = j
 	e := r.cfg.env(j.tree)
 	r.imageOf(j, e, j.tree.kid("image"), "image")
-	if s := j.tree.kid("services"); s != nil {
-		for _, n := range items(s.node) {
-			if n = deref(n); n != nil {
-				r.imageOf(j, e, r.cfg.grow(s.doc, n, 0), "service")
-			}
-		}
+	services, _ := r.cfg.services(j.tree.kid("services"))
+	for _, t := range services {
+		r.imageOf(j, e, t, "service")
 	}
 	sh := newShell(r, e)
 	for _, key := range []string{"before_script", "script", "after_script"} {

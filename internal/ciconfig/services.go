@@ -14,19 +14,25 @@ import (
 // gives none.
 var privileged = regexp.MustCompile(`(^|[/-])(k3s|k3d|kind|kindest|k0s|rke2|microk8s|minikube|buildkit|podman|buildah|systemd)([/:@-]|$)`)
 
+// services are the entries of services:, and whether all of them are seen.
+func (c *config) services(t *tree) (list []*tree, all bool) {
+	lines, unread := c.entries(t)
+	for _, l := range lines {
+		list = append(list, c.grow(l.doc, l.node, 0))
+	}
+	return list, len(unread) == 0
+}
+
 // services starts the job's services beside the container.
 func (r *run) services(t *tree, s *site, c *container) (why string) {
-	if t == nil {
-		return ""
-	}
 	started := false
 	network := "job"
-	for _, n := range items(t.node) {
-		n = deref(n)
-		if n == nil {
-			continue
-		}
-		sp := r.spec(r.cfg.grow(t.doc, n, 0))
+	list, all := r.cfg.services(t)
+	if !all {
+		return "an entry of services: is in no file that could be read"
+	}
+	for _, t := range list {
+		sp := r.spec(t)
 		switch {
 		case sp.name == "" || sp.odd != "":
 			return "an entry of services: is not understood"
