@@ -344,14 +344,15 @@ func onlyVersion(args []*syntax.Word) bool {
 
 // container is a docker run in the making.
 type container struct {
-	flags   []string
-	ofImage []string // those that say which image, and as whom
-	image   string
-	entry   []string // words of the entrypoint that go before the command
-	logsIn  bool     // the shell reads the profile first
-	name    string   // of a container that stays for after_script
-	before  []string // lines of the job before the container starts
-	first   []string // lines in the container before the job's own
+	flags     []string
+	ofImage   []string // those that say which image, and as whom
+	image     string
+	entry     []string // words of the entrypoint that go before the command
+	logsIn    bool     // the shell reads the profile first
+	name      string   // of a container that stays for after_script
+	before    []string // lines of the job before the container starts
+	first     []string // lines in the container before the job's own
+	addressed bool     // its commands give containers that they start the addresses of others
 }
 
 func (r *run) dockerRun(s *site) container {

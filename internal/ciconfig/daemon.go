@@ -28,6 +28,9 @@ func (s imageSpec) plain() bool {
 	return len(s.command)+len(s.entrypoint)+len(s.variables) == 0 && slices.Equal(serviceNames(s), []string{"docker"})
 }
 
+// addressed finds scripts that give their containers the address of another one.
+var addressed = regexp.MustCompile(`--add-host|/etc/hosts|\bgetent\b|--net(work)?[= ]host`)
+
 // steersDocker finds scripts that choose their daemon themselves.
 var steersDocker = regexp.MustCompile(`DOCKER_(HOST|TLS_|CERT_PATH|CONTEXT|CONFIG)`)
 
@@ -75,6 +78,7 @@ func (r *run) handDaemon(s *site, tool string, script []string, c *container) (w
 	for _, n := range names {
 		c.flags = append(c.flags, "--add-host "+n+":host-gateway") // ports that its containers publish
 	}
+	c.addressed = slices.ContainsFunc(script, addressed.MatchString)
 	c.before = append(c.before, keepLogin)
 	c.first = append(c.first, takeLogin)
 	r.report("daemon-handed-in", s.at, s.job.name).cause = "daemon"

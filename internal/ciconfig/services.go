@@ -44,6 +44,9 @@ func (r *run) services(t *tree, s *site, c *container) (why string) {
 			if name := r.atLocalhost(s.job); name != "" {
 				r.reportWhy(Warning, "service-started", s.at, s.job.name, name+" names localhost, where a runner on Kubernetes has the services of a job, but containers do not").
 					Remedy = "write the name of the service in place of localhost, in " + name
+			} else if c.addressed {
+				r.reportWhy(Warning, "service-started", s.at, s.job.name, "a container that the commands start is in another network of the same docker, which does not reach them").
+					Remedy = "start it by docker run --network " + network + ", where it finds them by their names"
 			} else {
 				r.report("service-started", s.at, s.job.name).cause = "services"
 			}
