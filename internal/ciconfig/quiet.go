@@ -39,6 +39,9 @@ var runsVariable = regexp.MustCompile("(^|[\\s;&|(`])(\\.|source|bash|sh|exec)\\
 // loopsOver are the variables of loops over scripts that are named.
 var loopsOver = regexp.MustCompile(`\bfor\s+(\w+)\s+in\s[^;\n]*\.(sh|bash)\b`)
 
+// wholeComment is a line that is a comment: of what it speaks the script does nothing.
+var wholeComment = regexp.MustCompile(`(?m)^[ \t]*#.*$`)
+
 var anyVariable = regexp.MustCompile(`\$\{[^}]*\}|\$[\w@*]`)
 
 // quiets finds the shell files that say nothing of images, by the words of those that do.
@@ -51,7 +54,7 @@ func (r *run) quiets(words []string) map[*source]bool {
 		if s == nil || !isShell(s) {
 			continue
 		}
-		text := string(s.data)
+		text := wholeComment.ReplaceAllString(string(s.data), "")
 		if len(s.data) > maxFile || says(text, words) || strings.Contains(text, r.in.Project.OldHost) ||
 			slices.ContainsFunc(tainted, func(name string) bool { return strings.Contains(text, name) }) {
 			loud[s] = true

@@ -25,6 +25,7 @@ func TestQuiet(t *testing.T) {
 		blocked bool
 	}{
 		"says nothing of images":         {map[string]string{"noise.sh": noise("echo hello")}, false},
+		"speaks of docker in a comment":  {map[string]string{"noise.sh": "#!/bin/sh\n\t# as in our docker images\n" + noise("echo hello")}, false},
 		"calls docker":                   {map[string]string{"noise.sh": noise("docker push $1")}, true},
 		"names a variable of an image":   {map[string]string{"noise.sh": noise("./tool $API"), "more.yml": "variables: {API: $CI_REGISTRY_IMAGE/api}\n"}, true},
 		"runs a script that pushes":      {map[string]string{"noise.sh": noise("./push.sh"), "push.sh": "docker push $CI_REGISTRY_IMAGE/web:1\n"}, true},
