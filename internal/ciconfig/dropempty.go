@@ -113,6 +113,7 @@ func (c *cutting) patterns() {
 // empty takes out jobs whose script has become empty.
 func (c *cutting) empty() {
 	c.patterns()
+	going := map[*job]bool{}
 	for list, n := range c.emptied {
 		before, beside := c.run.besideScript(list)
 		if n < len(list.Content) && (beside || !c.idle(list)) {
@@ -131,8 +132,17 @@ func (c *cutting) empty() {
 			c.bad = true
 			return
 		}
-		c.job(j)
-		if c.bad {
+		going[j] = true
+	}
+	if len(c.run.lastOnes(going)) > 0 {
+		c.bad = true
+		return
+	}
+	for _, j := range c.run.jobs {
+		if !going[j] {
+			continue
+		}
+		if c.job(j); c.bad {
 			return
 		}
 	}
@@ -329,8 +339,14 @@ func (c *config) wantedNames() map[string]bool {
 	}
 	for _, j := range c.root.kids {
 		c.asked[j.kid("environment").kid("on_stop").value()] = true
-		for _, key := range []string{"needs", "dependencies", "extends"} {
-			for _, l := range c.lines(j.kid(key)) {
+		named := []*tree{j.kid("needs"), j.kid("dependencies"), j.kid("extends")}
+		for _, l := range c.lines(j.kid("rules")) {
+			if n := child(l.node, "needs"); n != nil {
+				named = append(named, c.tree(n, l.doc))
+			}
+		}
+		for _, t := range named {
+			for _, l := range c.lines(t) {
 				n := l.node
 				if n.Kind == yaml.MappingNode {
 					n = deref(child(n, "job"))

@@ -25,6 +25,28 @@ func (c *cutting) wholeJobs(drops []*use, in map[*use]bool) map[*job]bool {
 			}
 		}
 	}
+	for _, j := range c.run.lastOnes(out) {
+		delete(out, j)
+	}
+	return out
+}
+
+// lastOnes are those of some jobs without which pipelines would be left that have no job at
+// all: GitLab makes none, and the job that starts such a child pipeline fails.
+func (r *run) lastOnes(going map[*job]bool) (out []*job) {
+	left := map[*config][]*job{}
+	for j := range going {
+		if _, known := left[j.in]; !known {
+			left[j.in] = slices.DeleteFunc(slices.Clone(j.in.jobs()), func(k *job) bool { return k.hidden || going[k] })
+		}
+	}
+	for j := range going {
+		others := left[j.in]
+		if len(others) == 0 && len(j.in.missing) == 0 ||
+			j.in.parent != nil && !slices.ContainsFunc(others, func(k *job) bool { return r.in.Project.alongside(k, j) }) {
+			out = append(out, j)
+		}
+	}
 	return out
 }
 
