@@ -21,7 +21,7 @@ func (r *run) expires() {
 	if r.buildsUnseen() || len(made.all) == 0 && r.platform() {
 		return // built by a file that is not seen, or by the platform's own job
 	}
-	gone := r.gone()
+	gone, kept := r.gone(), r.inCluster()
 	for _, u := range r.uses {
 		if gone[u] || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) && !u.deployedByHelm() || u.apart() || u.push || u.cmd != nil && u.tags() || u.settled || u.spare() || cacheFlag(u) != "" {
 			continue
@@ -42,8 +42,29 @@ func (r *run) expires() {
 				why = "only jobs that do not come before this one push it"
 			}
 			r.reportWhy(Warning, "expires", u.place(), u.ref.String(), why).cause = u.ref.String()
+		} else if u.command == "image" && slices.ContainsFunc(u.jobs(), stops) && !kept[u.ref.name()] {
+			f := r.reportWhy(Warning, "expires", u.place(), u.ref.String(), "stop")
+			f.says("a job that stops an environment, perhaps days after its pipeline, runs in an own image; versions that are not deployed are deleted from ECR after one day")
+			f.Remedy = "let that job use an upstream image"
 		}
 	}
+}
+
+// stops says whether a job stops an environment: someone starts it when it is not needed any more.
+// https://docs.gitlab.com/ci/yaml/#environmentaction
+func stops(j *job) bool {
+	return j != nil && j.tree.kid("environment").kid("action").value() == "stop"
+}
+
+// inCluster are the names of images that are seen to be deployed, so that they are kept.
+func (r *run) inCluster() map[string]bool {
+	out := map[string]bool{}
+	for _, u := range r.uses {
+		if u.ref.own && (u.document || u.lits != nil && (u.lits[0] == "kubectl" || u.lits[0] == "helm")) {
+			out[u.ref.name()] = true
+		}
+	}
+	return out
 }
 
 // late says whether jobs push the very tag of a use, and none of them before it.

@@ -125,6 +125,12 @@ func (f *Finding) also(details ...string) {
 	}
 }
 
+// says puts words of its own in place of what the finding's code means.
+func (f *Finding) says(meaning string) {
+	f.meaning = meaning
+	f.also()
+}
+
 // fewPlaces is how many findings with one cause stand by themselves.
 const fewPlaces = 3
 
