@@ -321,9 +321,15 @@ func cacheOf(arg, before string) string {
 		if flag == "--cache-from" || flag == "--cache-to" || flag == "--import-cache" || flag == "--export-cache" || flag == "--cache-image" {
 			return flag
 		}
+		if m := bakedCache.FindStringSubmatch(l); m != nil {
+			return "--" + m[1]
+		}
 	}
 	return ""
 }
+
+// bakedCache is a cache that a call of bake sets for its targets.
+var bakedCache = regexp.MustCompile(`^(?:--set=)?[\w*.-]+\.(cache-from|cache-to)\+?=`)
 
 // scriptUnseen says whether a job has no script but may have one from a template that is
 // in no file that can be read.
