@@ -101,10 +101,17 @@ func (sh *shell) part(ch *chunk, p syntax.WordPart, raw, quoted bool) []text {
 	case *syntax.CmdSubst:
 		return sh.substitution(ch, p, !quoted)
 	case *syntax.ProcSubst:
-		sh.clone().stmts(ch, p.Stmts)
+		b := sh.clone()
+		if p.Op == syntax.CmdIn && !sources.MatchString(ch.text[max(0, from-20):from]) { // what it prints goes to the command
+			b.piped, b.print, b.target = true, nil, ""
+		}
+		b.stmts(ch, p.Stmts)
 	}
 	return []text{{{hole: unknown, at: ch.span(from, to)}}}
 }
+
+// sources is the text before what a shell takes over: its variables are followed (sourcesOutput).
+var sources = regexp.MustCompile(`(^|[\s;&|({])(source|\.)\s+$`)
 
 // unescape drops the backslashes of the shell. A backslash may be a piece of its own,
 // where YAML has escaped it.
