@@ -233,7 +233,7 @@ func (r *run) manifest(s *source, e *env) bool {
 					}
 					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "manifest", role: unclearRole, expands: substituted, composed: built, overruled: later[n]}
 					if ref.own && !compose && len(docs) == 1 {
-						u.value, _ = valuesPath(docs[0], n, 0)
+						u.value, _ = r.valuesPath(docs[0], n)
 						u.overruled = u.overruled || r.setByAll(s, u.value)
 					}
 					switch {

@@ -43,7 +43,7 @@ func (r *run) setByFlags(s *source, n *yaml.Node) *yaml.Node {
 	var p string
 	docs, _ := s.documents()
 	if len(docs) == 1 {
-		p, _ = valuesPath(docs[0], n, 0)
+		p, _ = r.valuesPath(docs[0], n)
 	}
 	calls := r.helmsOf(s)
 	if p == "" || len(calls) == 0 {

@@ -106,6 +106,9 @@ func fed(s *syntax.Stmt) (yes, away bool) {
 	return false, false
 }
 
+// startsScript is what stands before the name of a script that is started.
+var startsScript = regexp.MustCompile(`(?:(?:\b(?:sh|bash|ash|source)\s+(?:-\w+\s+)*|(?:^|[\s;&|(])\.\s+)(?:\./)?|(?:^|[\s;&|("'])\./)$`)
+
 // startsLater says whether a here-document is a script that cat writes, and that is started by
 // its name behind it.
 func (sh *shell) startsLater(s *syntax.Stmt, rest string) bool {
@@ -123,8 +126,17 @@ func (sh *shell) startsLater(s *syntax.Stmt, rest string) bool {
 	for _, l := range lines {
 		rest += "\n" + l.node.Value
 	}
-	started, err := regexp.Compile(`(\b(sh|bash|ash|source)\s+(-\w+\s+)*|(^|[\s;&|(])\.\s+)(\./)?` + regexp.QuoteMeta(sh.target) + `\b|(^|[\s;&|("'])\./` + regexp.QuoteMeta(sh.target) + `\b`)
-	return err == nil && started.MatchString(rest)
+	for at := 0; ; {
+		i := strings.Index(rest[at:], sh.target)
+		if i < 0 {
+			return false
+		}
+		from, to := at+i, at+i+len(sh.target)
+		at = from + 1
+		if startsScript.MatchString(rest[max(from-200, 0):from]) && (to == len(rest) || !wordByte(rest[to])) {
+			return true
+		}
+	}
 }
 
 // inner is the script that an inner shell reads from the parts of a word, nil where

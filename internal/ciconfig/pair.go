@@ -34,7 +34,7 @@ func (r *run) paired(s *source, e *env, n *yaml.Node, substituted bool) *yaml.No
 		d := &document{src: s}
 		bad, found, keyed := r.tagSet(s, n), false, ""
 		if docs, _ := s.documents(); len(docs) == 1 {
-			keyed, _ = valuesPath(docs[0], repository, 0)
+			keyed, _ = r.valuesPath(docs[0], repository)
 		}
 		for _, v := range product(product(e.interpolate(first, d), []text{{{text: ":", at: at}}}), e.interpolate(second, d)) {
 			for _, ref := range r.references(v) {
@@ -95,7 +95,7 @@ func (r *run) recordSets(lits []string) {
 func (r *run) tagSet(s *source, n *yaml.Node) Code {
 	docs, _ := s.documents()
 	for _, root := range docs {
-		if p, ok := valuesPath(root, n, 0); ok && slices.Contains(r.tagged, p) {
+		if p, ok := r.valuesPath(root, n); ok && slices.Contains(r.tagged, p) {
 			return "tag-elsewhere"
 		}
 	}
@@ -103,17 +103,27 @@ func (r *run) tagSet(s *source, n *yaml.Node) Code {
 }
 
 // valuesPath is the path of a mapping in the values of a chart: api.image.
-func valuesPath(root, n *yaml.Node, depth int) (string, bool) {
-	if root = deref(root); root == n {
-		return "", true
-	}
-	if root == nil || root.Kind != yaml.MappingNode || depth > maxDepth {
-		return "", false
-	}
-	for i := 0; i+1 < len(root.Content); i += 2 {
-		if below, ok := valuesPath(root.Content[i+1], n, depth+1); ok {
-			return strings.TrimSuffix(root.Content[i].Value+"."+below, "."), true
+func (r *run) valuesPath(root, n *yaml.Node) (string, bool) {
+	paths := r.valuePaths[root]
+	if paths == nil {
+		paths = map[*yaml.Node]string{}
+		valuesPaths(paths, root, "", 0)
+		if r.valuePaths == nil {
+			r.valuePaths = map[*yaml.Node]map[*yaml.Node]string{}
 		}
+		r.valuePaths[root] = paths
 	}
-	return "", false
+	p, ok := paths[n]
+	return p, ok
+}
+
+func valuesPaths(paths map[*yaml.Node]string, n *yaml.Node, at string, depth int) {
+	n = deref(n)
+	if _, there := paths[n]; n == nil || there || depth > maxDepth {
+		return
+	}
+	paths[n] = at
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		valuesPaths(paths, n.Content[i+1], strings.TrimPrefix(at+"."+n.Content[i].Value, "."), depth+1)
+	}
 }

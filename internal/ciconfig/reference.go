@@ -43,6 +43,15 @@ type flat struct {
 	s     string
 	piece []int32
 	off   []int32 // offset inside the piece, -1 for a put-in variable
+	id    string  // see key
+}
+
+// key identifies the text with its origin.
+func (f *flat) key() string {
+	if f.id == "" {
+		f.id = f.t.key()
+	}
+	return f.id
 }
 
 // gap stands for a hole in a flattened text.

@@ -279,7 +279,7 @@ func (r *run) add(u *use) {
 			return // $CI_REGISTRY alone
 		}
 	}
-	key := u.command + "\x00" + u.ref.f.t.key() + "\x00" + string(rune(u.ref.start)) + string(rune(u.at.start))
+	key := u.command + "\x00" + u.ref.f.key() + "\x00" + string(rune(u.ref.start)) + string(rune(u.at.start))
 	if u.at.src != nil {
 		key += u.at.src.path
 	}

@@ -34,7 +34,21 @@ func (r *run) surely(j *job, kind Project) bool {
 // sameCommit says for what the two pipelines of one commit are in which a job makes a use.
 // Rules may give the use another tag for git tags.
 func (r *run) sameCommit(u *use, j *job) (kinds []string) {
-	if r.surely(j, Project{}) && !r.otherwiseReleased(u) && j.in != nil && r.releases(j.in) && r.surely(j, Project{tag: unnamed}) {
+	for _, kind := range r.twoOfOneCommit(j) {
+		if kind != forTags || !r.otherwiseReleased(u) {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}
+
+// twoOfOneCommit says the same for all that a job does.
+func (r *run) twoOfOneCommit(j *job) []string {
+	kinds, known := r.ofCommits[j]
+	if known {
+		return kinds
+	}
+	if r.surely(j, Project{}) && j.in != nil && r.releases(j.in) && r.surely(j, Project{tag: unnamed}) {
 		kinds = append(kinds, forTags)
 	}
 	if slices.ContainsFunc(r.mergedBranches(j), func(name string) bool {
@@ -42,6 +56,10 @@ func (r *run) sameCommit(u *use, j *job) (kinds []string) {
 	}) {
 		kinds = append(kinds, forMerges)
 	}
+	if r.ofCommits == nil {
+		r.ofCommits = map[*job][]string{}
+	}
+	r.ofCommits[j] = kinds
 	return kinds
 }
 
@@ -56,9 +74,12 @@ func (r *run) mergedBranches(j *job) []string {
 	if j.in != nil {
 		names = append(names, ruleNames(j.in.workflowRules())...)
 	}
-	return append(slices.DeleteFunc(names, func(name string) bool {
+	names = slices.DeleteFunc(names, func(name string) bool {
 		return name == r.in.Project.DefaultBranch || lastBranch.MatchString(name)
-	}), unnamed)
+	})
+	slices.Sort(names)
+	names = slices.Compact(names)
+	return append(names[:min(len(names), most):min(len(names), most)], unnamed)
 }
 
 // pair says of which two pipelines of one commit the one has job a and the other job b, "" for

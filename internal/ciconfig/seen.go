@@ -1,5 +1,7 @@
 package ciconfig
 
+import "go.yaml.in/yaml/v3"
+
 // What a run has seen, by subject.
 
 // scriptsSeen is what the scripts of all jobs are and do.
@@ -124,11 +126,13 @@ type remoteSeen struct {
 
 // answers are those that are asked for again and again.
 type answers struct {
-	got        map[span][]text // see values
-	tagPuts    map[span]bool   // see readBeside
-	beside     map[string]bool // see readBeside
-	baseValues map[span]bool   // see definesBase
-	slugged    *bool           // see slugs
-	gitTags    answer          // see releases
-	syncedBy   *bool           // see gitops
+	got        map[span][]text                      // see values
+	tagPuts    map[span]bool                        // see readBeside
+	beside     map[string]bool                      // see readBeside
+	baseValues map[span]bool                        // see definesBase
+	slugged    *bool                                // see slugs
+	gitTags    answer                               // see releases
+	syncedBy   *bool                                // see gitops
+	ofCommits  map[*job][]string                    // see twoOfOneCommit
+	valuePaths map[*yaml.Node]map[*yaml.Node]string // see valuesPath
 }
