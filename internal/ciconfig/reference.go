@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"crypto/sha256"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,6 +51,10 @@ type flat struct {
 func (f *flat) key() string {
 	if f.id == "" {
 		f.id = f.t.key()
+		if len(f.id) > sha256.Size*8 { // each reference in it asks
+			sum := sha256.Sum256([]byte(f.id))
+			f.id = string(sum[:])
+		}
 	}
 	return f.id
 }

@@ -298,6 +298,9 @@ func (r *run) add(u *use) {
 		}
 		return
 	}
+	if len(r.uses) > 2*maxUses {
+		return // too many already, so that none is changed
+	}
 	r.seen[key] = u
 	r.uses = append(r.uses, u)
 }

@@ -135,6 +135,13 @@ func (t text) chunk() *chunk {
 
 // through is the text as it appears where an expansion at s brings it in.
 func (t text) through(s span, split bool) text {
+	vias := 0
+	for i := range t {
+		vias += len(t[i].via)
+	}
+	if vias > maxVias {
+		return t.blot()
+	}
 	out := make(text, len(t))
 	copy(out, t)
 	for i := range out {
@@ -194,6 +201,10 @@ const most = 48
 // longest is how many pieces a text may have. A variable that doubles another
 // that doubles another would have no end.
 const longest = 1000
+
+// maxVias bounds the expansions that a text may have come through: a variable that is put
+// before itself again and again.
+const maxVias = 50_000
 
 // blot is a text that is not followed any further: one hole.
 func (t text) blot() text {
