@@ -352,8 +352,7 @@ func (c *config) wantedNames() map[string]bool {
 					n = deref(child(n, "job"))
 				}
 				if n != nil {
-					name, _, _ := strings.Cut(n.Value, ": [") // one of parallel:matrix
-					c.asked[n.Value], c.asked[name] = true, true
+					c.asked[n.Value], c.asked[ofMatrix(n.Value)] = true, true
 				}
 			}
 		}

@@ -23,7 +23,7 @@ func (r *run) expires() {
 	}
 	gone, kept := r.gone(), r.inCluster()
 	for _, u := range r.uses {
-		if gone[u] || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) && !u.deployedByHelm() || u.apart() || u.push || u.cmd != nil && u.tags() || u.settled || u.spare() || cacheFlag(u) != "" {
+		if gone[u] || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) && !u.deployedByHelm() || u.apart() || u.push || u.cmd != nil && u.tags() || u.settled || u.spare() || u.removes() || cacheFlag(u) != "" {
 			continue
 		}
 		if u.role != imageRole && u.ref.sep < 0 && u.ref.colon < 0 && u.ref.digest < 0 {
@@ -181,6 +181,11 @@ func (r *run) made(pushes []*use, u *use) []*use {
 		return nil
 	}
 	return pushes
+}
+
+// removes says whether a command takes an image off the machine, which needs none in the registry.
+func (u *use) removes() bool {
+	return len(u.lits) > 2 && (u.lits[1] == "rmi" || u.lits[1] == "image" && (u.lits[2] == "rm" || u.lits[2] == "remove"))
 }
 
 // promoted says whether a command gives the image of a use another tag.

@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -145,6 +146,13 @@ func (j *job) asksFor(other *job) bool {
 	return slices.Contains(j.needed("needs"), neededJob{name: other.name})
 }
 
+// ofMatrix is the name of a job without the values of parallel:matrix behind it.
+// https://docs.gitlab.com/ci/yaml/#needsparallelmatrix
+func ofMatrix(name string) string {
+	name, _, _ = strings.Cut(name, ": [")
+	return name
+}
+
 // neededJob is a job of the same pipeline that another one names.
 type neededJob struct {
 	name     string
@@ -167,7 +175,7 @@ func (j *job) needed(key string) (out []neededJob) {
 			n = deref(child(n, "job"))
 		}
 		if n != nil && n.Kind == yaml.ScalarNode {
-			need.name = n.Value
+			need.name = ofMatrix(n.Value)
 			out = append(out, need)
 		}
 	}
