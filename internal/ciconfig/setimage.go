@@ -49,6 +49,9 @@ func (r *run) recordSetImage(lits []string) {
 // setLater says whether a command sets the image of a container of a manifest: what
 // the manifest says is replaced as soon as it has been applied.
 func (r *run) setLater(manifest, container *yaml.Node) bool {
+	if len(r.imagesSet) == 0 {
+		return false
+	}
 	manifest = deref(manifest)
 	kind, name, own := child(manifest, "kind"), child(deref(child(manifest, "metadata")), "name"), child(container, "name")
 	if kind == nil || name == nil || own == nil {
