@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"cmp"
 	"regexp"
 	"slices"
 	"strings"
@@ -424,12 +425,26 @@ func (r *run) settleBy(cluster []*movings, siblings map[string][]*use, drop drop
 		changes, drops = append(changes, c...), append(drops, d...)
 	}
 	cut, ok := r.droppable(drops)
-	if !ok || !r.free(changes, all) {
+	if !ok || !r.free(changes, all) || touching(changes) {
 		return false
 	}
 	r.after = append(r.after, changes...)
 	r.cuts = append(r.cuts, cut...)
 	return true
+}
+
+// touching says whether two changes are not of one place and leave none between them: one word
+// may have several tags, as ${CI_COMMIT_TAG:-latest} does, of which each has its own.
+func touching(changes []change) bool {
+	sorted := slices.SortedFunc(slices.Values(changes), func(a, b change) int {
+		return cmp.Or(strings.Compare(a.path(), b.path()), a.start-b.start, a.end-b.end)
+	})
+	for i := 1; i < len(sorted); i++ {
+		if a, b := sorted[i-1], sorted[i]; a.src == b.src && a.span != b.span && b.start <= a.end {
+			return true
+		}
+	}
+	return false
 }
 
 // released says whether all uses of a moving tag are in pipelines for git tags.

@@ -226,13 +226,13 @@ func (r *run) extendAndClear(s *site, m *yaml.Node, eol string) (out []change, p
 func (r *run) containedAll(m *yaml.Node) bool {
 	all, known := r.containedBy[m]
 	if !known {
-		all = r.allContained(m)
+		all = r.mergersContained(m)
 		r.containedBy[m] = all
 	}
 	return all
 }
 
-func (r *run) allContained(m *yaml.Node) bool {
+func (r *run) mergersContained(m *yaml.Node) bool {
 	for _, j := range r.cfg.jobs() {
 		if j.hidden || r.contained[j.name] {
 			continue
