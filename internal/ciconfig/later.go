@@ -109,6 +109,12 @@ func fed(s *syntax.Stmt) (yes, away bool) {
 // startsScript is what stands before the name of a script that is started.
 var startsScript = regexp.MustCompile(`(?:(?:\b(?:sh|bash|ash|source)\s+(?:-\w+\s+)*|(?:^|[\s;&|(])\.\s+)(?:\./)?|(?:^|[\s;&|("'])\./)$`)
 
+// mayStart is the cheap test for the last word of such a text.
+func mayStart(before string) bool {
+	word := before[strings.LastIndexAny(before, " \t\n")+1:]
+	return strings.HasPrefix(word, "-") || strings.HasSuffix(word, "sh") || strings.HasSuffix(word, "source") || strings.HasSuffix(word, ".")
+}
+
 // startsLater says whether a here-document is a script that cat writes, and that is started by
 // its name behind it.
 func (sh *shell) startsLater(s *syntax.Stmt, rest string) bool {
@@ -133,7 +139,11 @@ func (sh *shell) startsLater(s *syntax.Stmt, rest string) bool {
 		}
 		from, to := at+i, at+i+len(sh.target)
 		at = from + 1
-		if startsScript.MatchString(rest[max(from-200, 0):from]) && (to == len(rest) || !wordByte(rest[to])) {
+		before := rest[max(from-200, 0):from]
+		if starts := strings.TrimRight(before, " \t\n"); !strings.HasSuffix(before, "./") && (starts == before || !mayStart(starts)) {
+			continue
+		}
+		if startsScript.MatchString(before) && (to == len(rest) || !wordByte(rest[to])) {
 			return true
 		}
 	}
