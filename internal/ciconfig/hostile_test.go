@@ -65,9 +65,9 @@ func TestHostile(t *testing.T) {
 		"chain":                {one("job:\n  script:\n    - docker push $CI_REGISTRY_IMAGE/x:1 " + strings.Repeat("&& y ", 200_000) + "\n"), ""},
 		"slashes":              {one("job:\n  script:\n    - docker push $CI_REGISTRY_IMAGE/" + strings.Repeat("a/", 500_000) + "x:1\n"), "name-unknown"},
 		"words":                {one("job:\n  script:\n    - echo $CI_REGISTRY_IMAGE/x" + strings.Repeat(" y", 200_000) + "\n"), ""},
-		"put before itself":    {one("job:\n  script:\n" + strings.Repeat("    - T=\"$T -t $CI_REGISTRY_IMAGE/x:1\"\n", 5000) + "    - docker build --push $T .\n"), "too-many"},
-		"here-documents":       {one("job:\n  script:\n    - |\n" + strings.Repeat("      cat <<EOF > f\n      image: $CI_REGISTRY_IMAGE/x:1\n      EOF\n", 4000)), ""},
-		"rules":                {one("job:\n  script: [docker push $CI_REGISTRY_IMAGE/x:$T]\n  rules:\n" + strings.Repeat("    - if: $A == \"x\"\n      variables: {T: t}\n", 10_000)), ""},
+		"put before itself":    {one("job:\n  script:\n" + strings.Repeat("    - T=\"$T -t $CI_REGISTRY_IMAGE/x:1\"\n", 150) + "    - docker build --push $T .\n"), "too-many"},
+		"here-documents":       {one("job:\n  script:\n    - |\n" + strings.Repeat("      cat <<EOF > f\n      image: $CI_REGISTRY_IMAGE/x:1\n      EOF\n", 500)), ""},
+		"rules":                {one("job:\n  script: [docker push $CI_REGISTRY_IMAGE/x:$T]\n  rules:\n" + strings.Repeat("    - if: $A == \"x\"\n      variables: {T: t}\n", 1000)), ""},
 		"odd types":            {one("job: {script: {a: b}, image: [a], services: x, variables: [a], extends: {a: b}, parallel: x, rules: y, include: {local: [a]}}\ninclude: {local: {a: b}}\n"), ""},
 	}
 	for name, c := range cases {
