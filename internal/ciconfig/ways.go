@@ -265,15 +265,15 @@ func (c *chunk) tests(s *syntax.Stmt) bool {
 	return is
 }
 
-func (ch *chunk) asks(s *syntax.Stmt) bool {
-	switch c := s.Cmd.(type) {
+func (c *chunk) asks(s *syntax.Stmt) bool {
+	switch cmd := s.Cmd.(type) {
 	case *syntax.TestClause:
 		return true
 	case *syntax.BinaryCmd:
-		return ch.tests(c.X) || ch.tests(c.Y)
+		return c.tests(cmd.X) || c.tests(cmd.Y)
 	case *syntax.CallExpr:
-		if len(c.Args) > 0 {
-			switch c.Args[0].Lit() {
+		if len(cmd.Args) > 0 {
+			switch cmd.Args[0].Lit() {
 			case "[", "test", "grep", "true", "false":
 				return true
 			}
