@@ -54,7 +54,7 @@ func (r *run) lastOnes(going map[*job]bool) (out []*job) {
 func (c *cutting) onlyMoves(j *job, in map[*use]bool) bool {
 	r := c.run
 	calls := map[*syntax.CallExpr]bool{}
-	uses := r.usesIn(j)
+	uses := r.index().of[j]
 	for _, v := range uses {
 		if v.cmd != nil && (in[v] || v.ref.own && strings.Contains(v.command, " pull")) {
 			calls[v.cmd.call] = true
@@ -87,17 +87,4 @@ func idleBeside(f *syntax.File, calls map[*syntax.CallExpr]bool) bool {
 		return idle
 	})
 	return idle
-}
-
-// usesIn are the uses that a job makes.
-func (r *run) usesIn(j *job) []*use {
-	if r.sorted != len(r.uses) {
-		r.sorted, r.byJob = len(r.uses), map[*job][]*use{}
-		for _, u := range r.uses {
-			for _, by := range slices.Compact(u.jobs()) {
-				r.byJob[by] = append(r.byJob[by], u)
-			}
-		}
-	}
-	return r.byJob[j]
 }

@@ -21,8 +21,6 @@ type run struct {
 	uses    []*use
 	seen    map[string]*use // uses by place, kind and origin
 	byPlace *usesIndex      // see index
-	byJob   map[*job][]*use // see usesIn
-	sorted  int             // how many uses are in it
 	visited map[string]bool // files that a job reads as a script or configuration
 	looked  bool
 
