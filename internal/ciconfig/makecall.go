@@ -1,6 +1,7 @@
 package ciconfig
 
 import (
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -78,6 +79,11 @@ func (sh *shell) make(c *command) bool {
 	for _, target := range named {
 		m.follow(target, 0)
 	}
+	for name := range m.used {
+		if given[name] == nil && sh.making != nil {
+			sh.making.used[name] = true
+		}
+	}
 	for name, values := range given {
 		for _, v := range values {
 			if r.mentions(v) && !m.used[name] {
@@ -127,6 +133,10 @@ func (sh *shell) makefile(dir, file string, given map[string][]text) *makeCall {
 	}
 	m := &makeCall{makefile: newMakefile(r, src), sh: sh, dir: dir, rules: map[string]*makeRule{}, made: map[string]bool{}}
 	m.given, m.used = given, map[string]bool{}
+	if up := sh.making; up != nil { // by MAKEFLAGS
+		m.given = maps.Clone(up.given)
+		maps.Copy(m.given, given)
+	}
 	m.ask = func(name string) ([]text, bool) {
 		if up := sh.making; up != nil && up.given[name] != nil {
 			up.used[name] = true
@@ -342,18 +352,28 @@ func (m *makeCall) follow(target string, depth int) {
 }
 
 // handOn gives the shell of a recipe what make exports to it, and so to another make: the
-// variables of its command line, and those that it says.
+// variables of its command line, those that it says, and those of the environment, with the
+// values that it has given them.
 // https://www.gnu.org/software/make/manual/html_node/Variables_002fRecursion.html
 func (m *makeCall) handOn(sh *shell) {
 	sh.making = m
 	for name, values := range m.given {
 		sh.vars = sh.vars.with(name, values)
 	}
-	for name, exported := range m.hands {
-		if v := m.lookup(name); exported && m.given[name] == nil && v != nil {
+	for name := range m.sets {
+		if m.given[name] != nil || !m.hands[name] && !(m.always[name] && m.inherits(name)) {
+			continue
+		}
+		if v := m.lookup(name); v != nil {
 			sh.vars = sh.vars.with(name, v)
 		}
 	}
+}
+
+// inherits says whether a variable comes from the environment of the call.
+func (m *makeCall) inherits(name string) bool {
+	_, set := m.sh.lookup(name)
+	return set || predefined(name)
 }
 
 // put is what make replaces in a recipe.

@@ -13,6 +13,7 @@ var makeAssignment = regexp.MustCompile(`^(?:export\s+)?(\w+)\s*(\?=|:=|=)\s*(.*
 type madeMakefile struct {
 	vars    map[string]string // not expanded
 	fixed   map[string]bool   // of the command line
+	exports map[string]bool
 	needs   map[string][]string
 	recipes map[string][]string
 	targets []string
@@ -22,10 +23,12 @@ type madeMakefile struct {
 // make knows variables, targets that need others, and recipes, each line in a shell of its own.
 func (c *call) make() error {
 	name := append(flags(c.args, "-f", "--file"), "Makefile")[0]
-	f := &madeMakefile{vars: maps.Clone(c.env), fixed: map[string]bool{}, needs: map[string][]string{}, recipes: map[string][]string{}, done: map[string]bool{}}
+	f := &madeMakefile{vars: maps.Clone(c.env), fixed: map[string]bool{}, exports: map[string]bool{}, needs: map[string][]string{}, recipes: map[string][]string{}, done: map[string]bool{}}
 	env := maps.Clone(c.env)
 	var targets []string
-	for _, a := range operands(c.args[1:], "-f", "-C") {
+	// https://www.gnu.org/software/make/manual/html_node/Variables_002fRecursion.html
+	handed := strings.Fields(c.env["MAKEFLAGS"])
+	for _, a := range operands(append(handed, c.args[1:]...), "-f", "-C") {
 		k, v, ok := strings.Cut(a, "=")
 		if !ok {
 			targets = append(targets, a)
@@ -33,9 +36,17 @@ func (c *call) make() error {
 		}
 		f.vars[k], f.fixed[k], env[k] = v, true, v
 	}
+	var fixed []string
+	for _, k := range sortedKeys(f.fixed) {
+		fixed = append(fixed, k+"="+f.vars[k])
+	}
+	f.vars["MAKEFLAGS"], env["MAKEFLAGS"] = strings.Join(fixed, " "), ""
 	f.parse(c.files[c.file(name)])
 	if targets == nil {
 		targets = f.targets[:min(1, len(f.targets))]
+	}
+	for k := range f.exports {
+		env[k] = ""
 	}
 	for k := range env {
 		env[k] = f.expand(f.vars[k], 0) // what is in the environment is exported again
@@ -56,6 +67,9 @@ func (f *madeMakefile) parse(text string) {
 			continue
 		}
 		if m := makeAssignment.FindStringSubmatch(line); m != nil {
+			if strings.HasPrefix(line, "export") {
+				f.exports[m[1]] = true
+			}
 			if _, has := f.vars[m[1]]; f.fixed[m[1]] || has && m[2] == "?=" {
 				continue
 			}
