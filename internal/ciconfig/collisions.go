@@ -13,7 +13,8 @@ import (
 func (r *run) collisions() {
 	gone := r.gone()
 	same := map[string][]*oldImage{}
-	for n, u := range r.uses {
+	uses := slices.Concat(r.uses, r.composePushes())
+	for n, u := range uses {
 		if !u.ref.own || u.ref.host || u.ref.joined || gone[u] || !u.push && !(u.cmd != nil && u.tags()) || u.role == repositoryRole {
 			continue
 		}
@@ -23,12 +24,12 @@ func (r *run) collisions() {
 		for _, o := range same[to] {
 			if o.name == name && o.tag == tag {
 				mine = o
-			} else if i := slices.IndexFunc(o.uses, func(v int) bool { return r.meet(u, r.uses[v]) }); i >= 0 {
+			} else if i := slices.IndexFunc(o.uses, func(v int) bool { return r.meet(u, uses[v]) }); i >= 0 {
 				first = min(first, o.uses[i])
 			}
 		}
 		if first < n {
-			r.report("tag-collision", u.at, fmt.Sprintf("%s and %s would both be $CI_REGISTRY_IMAGE:%s", r.uses[first].ref, u.ref, to))
+			r.report("tag-collision", u.at, fmt.Sprintf("%s and %s would both be $CI_REGISTRY_IMAGE:%s", uses[first].ref, u.ref, to))
 		}
 		if mine == nil {
 			mine = &oldImage{name: name, tag: tag, seen: map[oldUse]bool{}}
@@ -112,6 +113,8 @@ func (r *run) successor(g *movings, siblings []*use) string {
 	switch {
 	case literal != "" && r.takenBy(g, unique, siblings): // and pipelines with children have several numbers
 		return literal + "-" + unique
+	case len(r.cfg.kids) > 0 && r.takenBy(g, unique, siblings):
+		return g.tag + "-" + unique
 	case g.tail:
 		return g.tag[:strings.LastIndexByte(g.tag, '$')] + unique
 	case g.kept:
