@@ -125,7 +125,7 @@ func (r *run) otherwiseReleased(u *use) bool {
 // or scripts do, as ${CI_COMMIT_TAG:-latest} does.
 func (r *run) releases(c *config) bool {
 	for above := c; above != nil; above = above.parent {
-		if above.releases() {
+		if above.releases() || slices.ContainsFunc(above.docs, (*document).givenGitTag) {
 			return true
 		}
 	}
@@ -143,6 +143,16 @@ func (r *run) releases(c *config) bool {
 		}
 	}
 	return r.gitTags == yes
+}
+
+// givenGitTag says whether the scripts of a file get such a text by an input.
+func (d *document) givenGitTag() bool {
+	for _, values := range d.inputs {
+		if slices.ContainsFunc(values, func(g given) bool { return asksForTag.MatchString(g.value.String()) }) {
+			return true
+		}
+	}
+	return false
 }
 
 // asksForTag is how a script asks whether its pipeline is for a git tag.
