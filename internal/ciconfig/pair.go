@@ -55,7 +55,8 @@ func (r *run) paired(s *source, e *env, n *yaml.Node, substituted bool) *yaml.No
 // addPairs adds the references that the repository of a use makes with tags, which bring
 // the colon along. It says whether there are tags.
 func (r *run) addPairs(u *use, tags []text) bool {
-	for _, v := range product([]text{u.ref.f.cut(u.ref.start, u.ref.end)}, tags) {
+	for _, tag := range tags {
+		v := append(u.ref.f.cut(u.ref.start, u.ref.end), r.rejoined(tag)...)
 		for _, ref := range r.references(v) {
 			joined := *u
 			joined.ref, joined.role, joined.pair = ref, imageRole, true

@@ -150,7 +150,7 @@ func (r *run) judge(changes []change) {
 		r.cutShort()
 	}
 	for _, o := range r.operations {
-		if o.colon && replaced(o.value, changes) || !o.colon && touched(o.value, changes) {
+		if o.colon && replaced(o.value, changes) || !o.colon && !o.joined && touched(o.value, changes) {
 			r.report("string-operation", o.at, o.value.String())
 		}
 	}

@@ -69,9 +69,10 @@ type declared struct {
 
 // operation is a string operation on a value that names an image.
 type operation struct {
-	at    span
-	value text
-	colon bool // the value is a colon before a tag, which may get a prefix, and has to stay
+	at     span
+	value  text
+	colon  bool // the value is a colon before a tag, which may get a prefix, and has to stay
+	joined bool // what it took apart is one reference again, see rejoined
 }
 
 // newRun looks at files. Those that an earlier run has seen as they are, it takes

@@ -207,6 +207,59 @@ func (sh *shell) untagged(vals []text, at span) []text {
 	return out
 }
 
+// justTags are the tags of values, nil where something else may be taken away. What a name
+// in the tag does to them matters unless they are joined to the name again, see rejoined.
+func (sh *shell) justTags(vals []text, at span) (out []text) {
+	for _, v := range vals {
+		var tag text
+		var colon *piece
+		for _, p := range v {
+			i := strings.IndexByte(p.text, ':')
+			switch {
+			case p.hole == unknown, colon != nil && i >= 0, strings.Count(p.text, ":") > 1:
+				return nil // another colon, perhaps
+			case i < 0 && colon != nil:
+				tag = append(tag, p)
+			case i >= 0:
+				c := p.slice(i, i+1)
+				c.via = append([]span{at}, c.via...)
+				colon = &c
+				if i+1 < len(p.text) {
+					tag = append(tag, p.slice(i+1, len(p.text)))
+				}
+			}
+		}
+		if len(tag) == 0 || !sh.run.mentions(v) {
+			return nil
+		}
+		tag[0].behind = colon
+		out = union(out, []text{tag})
+	}
+	sh.taken(vals, at)
+	return out
+}
+
+// rejoined is a tag with the colon that it was found behind in place of the one that its
+// reader puts there: the two parts are the whole reference again, and the operation that
+// took it apart fits whatever the tag becomes.
+//
+//	--set image.repository=${IMAGE%:*} --set image.tag=${IMAGE##*:}
+func (r *run) rejoined(tag text) text {
+	if len(tag) < 2 || tag[1].behind == nil {
+		return tag
+	}
+	direct := false // else a variable holds it, which others may read
+	for i := range r.operations {
+		if o := &r.operations[i]; o.at == tag[1].outer() {
+			o.joined, direct = true, true
+		}
+	}
+	if !direct {
+		return tag
+	}
+	return append(text{*tag[1].behind}, tag[1:]...)
+}
+
 // shortened are values without what a pattern takes away, ${row%%:*}, where all is
 // known and none names an image. It is nil for any other.
 func (sh *shell) shortened(vals []text, op syntax.ParExpOperator, word []text) (out []text) {

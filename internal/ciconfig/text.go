@@ -14,12 +14,13 @@ type piece struct {
 	at       span   // where it is written; for a hole the whole expansion
 	via      []span // the expansions that led here, outermost first
 	by       *choice
-	split    bool // from an unquoted expansion: white space separates words
-	single   bool // written between single quotes: no expansion there
-	untagged bool // its tag was taken away, and another may be joined to it
-	cut      bool // a hole that a string operation has made of a text which names the registry
-	rebuilt  bool // such a hole, and a tool may have put something into it
-	colon    bool // a hole that a string operation has made of a text with a colon: it may bring a tag
+	split    bool   // from an unquoted expansion: white space separates words
+	single   bool   // written between single quotes: no expansion there
+	untagged bool   // its tag was taken away, and another may be joined to it
+	cut      bool   // a hole that a string operation has made of a text which names the registry
+	rebuilt  bool   // such a hole, and a tool may have put something into it
+	colon    bool   // a hole that a string operation has made of a text with a colon: it may bring a tag
+	behind   *piece // the colon behind which a string operation has found it
 }
 
 // unknown is the hole of a value that no variable names, such as the output of

@@ -254,6 +254,12 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 				return expanded(v, name, at, split)
 			}
 		}
+	case syntax.RemSmallPrefix, syntax.RemLargePrefix:
+		if s, plain := word[0].literal(); plain && s == "*:" {
+			if v := sh.justTags(vals, at); v != nil {
+				return expanded(v, name, at, split)
+			}
+		}
 	}
 	if v := sh.shortened(vals, p.Exp.Op, word); v != nil {
 		return expanded(v, name, at, split)
