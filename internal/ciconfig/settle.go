@@ -133,7 +133,7 @@ func (p places) read(ref *reference) []span {
 						continue
 					}
 				}
-				if (s != pc.at || pc.hole != "") && list[n] != s && !(insertion && list[n].start == s.end) {
+				if (s != pc.at || pc.hole != "") && list[n] != s && !(insertion && (list[n].start == s.end || list[n].start == s.start)) {
 					continue
 				}
 				out = append(out, list[n])
