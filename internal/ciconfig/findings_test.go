@@ -64,7 +64,7 @@ func severityOf(c Code) string {
 		return "blocking or warning"
 	}
 	switch c {
-	case "tag-dropped", "service-started", "login-kept":
+	case "tag-dropped", "service-started", "login-kept", "registry-unseen":
 		return "note or warning"
 	}
 	return string(vocabulary[c].severity)

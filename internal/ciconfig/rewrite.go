@@ -42,6 +42,7 @@ func Rewrite(in Input) (*Result, error) {
 	names.namesBehind()
 	names.tagsAlone()
 	names.otherCase()
+	names.registriesUnseen()
 	names.loginsKept(changes)
 	names.generated(changes)
 	names.collisions()

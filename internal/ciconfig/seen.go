@@ -113,8 +113,9 @@ type partsSeen struct {
 	handedTags   []handedTag // what may hand on a tag alone
 	imagesSet    [][3]string // kind, name and container of which a command sets the image
 	unseen       []unseenRepository
-	sedLines     int             // to which substitutions have been applied for these
-	unseenPushed map[string]bool // repositories of these that the pipeline pushes to
+	sedLines     int                // to which substitutions have been applied for these
+	unseenPushes []unseenRepository // those that the pipeline pushes
+	unseenPushed map[string]bool    // their repositories
 }
 
 // remoteSeen is what other machines get.

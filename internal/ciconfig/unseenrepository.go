@@ -26,7 +26,7 @@ type unseenRepository struct {
 }
 
 // behindAVariable finds images whose repository begins with a variable.
-var behindAVariable = regexp.MustCompile(`(?:^|[\s=,"'\[])(\$\{([A-Za-z_][A-Za-z0-9_]*)\}(?:/[\w.-]+)*):([\w.${}()-]+)`)
+var behindAVariable = regexp.MustCompile(`(?:^|[\s=,"'\[])(\$\{([A-Za-z_][A-Za-z0-9_]*)\}(?:/[\w.${}-]+)*):([\w.${}()-]+)`)
 
 // setByGitLab are variables that GitLab gives a value.
 var setByGitLab = regexp.MustCompile(`^(CI|GITLAB)_`)
@@ -114,8 +114,13 @@ func (r *run) recordUnseen(c *command, lits []string) {
 				}
 				line = said
 			}
+			prev := line.lits[max(at-1, 0)]
+			if pushValues[prev] || line.says(" build ") && strings.HasPrefix(prev, "-") && prev != "-t" && prev != "--tag" {
+				continue // credentials, a mount
+			}
 			if pushes(line, at, c.lit(i)) {
 				r.unseenPushed[u.image] = true
+				r.unseenPushes = append(r.unseenPushes, u)
 			} else {
 				r.unseen = append(r.unseen, u)
 			}
@@ -161,5 +166,25 @@ func (r *run) unseenRepositories(images map[string][]string) {
 			r.reportWhy(Warning, "tag-handed-on", u.at, image, "the repository comes from "+u.variable+", whose value is not known here").
 				Remedy = "if this is the image that the pipeline pushes, write $CI_REGISTRY_IMAGE:name-tag in its place"
 		}
+	}
+}
+
+// registriesUnseen reports images that are pushed behind such a variable, which may hold the
+// old registry. Where the project's own path stands there, it most likely does.
+func (r *run) registriesUnseen() {
+	own := map[span]bool{} // the variable has a default that names an own image
+	for _, u := range r.uses {
+		own[u.at] = own[u.at] || u.ref.own
+	}
+	for _, u := range append(r.unseenPushes, r.unseen...) {
+		if !r.unseenPushed[u.image] || u.line.src != nil || own[u.at] {
+			continue
+		}
+		severity := Note
+		behind := strings.Replace(strings.TrimPrefix(u.image, "${"+u.variable+"}/")+"/", "${CI_PROJECT_PATH}/", r.in.Project.Path+"/", 1)
+		if strings.HasPrefix(behind, r.in.Project.Path+"/") {
+			severity = Warning
+		}
+		r.reportAs(severity, "registry-unseen", u.at, u.image+":"+u.tag).cause = u.variable
 	}
 }
