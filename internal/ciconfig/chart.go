@@ -20,9 +20,10 @@ var formatted = regexp.MustCompile(`printf\s+"%s[/-][^"]*"\s+\$?\.Values\.([A-Za
 
 // helmCall is a run of helm by a script.
 type helmCall struct {
-	lits []string
-	sets map[string][]text // what --set gives a value
-	tags map[string][]text // the same for tags, with the colon that joins them
+	lits    []string
+	sets    map[string][]text // what --set gives a value
+	tags    map[string][]text // the same for tags, with the colon that joins them
+	digests map[string][]text // and for digests, with their @
 
 	places map[string][]flagPlace // where
 }
@@ -32,7 +33,7 @@ func (r *run) recordHelm(c *command, lits []string) {
 	if lits[0] != "helm" {
 		return
 	}
-	call := helmCall{lits: lits, sets: map[string][]text{}, tags: map[string][]text{}, places: map[string][]flagPlace{}}
+	call := helmCall{lits: lits, sets: map[string][]text{}, tags: map[string][]text{}, digests: map[string][]text{}, places: map[string][]flagPlace{}}
 	for i := 1; i < len(c.args); i++ {
 		a, before := c.lit(i), lits[max(c.pos[i]-1, 0)] // a word may have several values
 		switch flag, _, joined := strings.Cut(a, "="); {
@@ -58,8 +59,12 @@ func (h *helmCall) set(f *flat, i int) {
 			equals := i + len(key)
 			value := f.cut(equals+1, end)
 			h.sets[key] = append(h.sets[key], value)
-			if at, ok := f.at(equals); ok && strings.HasSuffix(key, "tag") && len(value) > 0 {
-				at.start = at.end
+			at, ok := f.at(equals)
+			at.start = at.end
+			if ok && strings.HasSuffix(key, "digest") && len(value) > 0 {
+				h.digests[key] = append(h.digests[key], append(text{{text: "@", at: at, via: f.via(equals)}}, value...))
+			}
+			if ok && strings.HasSuffix(key, "tag") && len(value) > 0 {
 				tag := append(text{{text: ":", at: at, via: f.via(equals)}}, value...)
 				h.tags[key] = append(h.tags[key], tag)
 				begin, ok := f.at(i)

@@ -28,17 +28,21 @@ func (r *run) repository(u *use) {
 
 // flagPairs looks at a repository that a flag of helm sets, and the tag that another
 // sets beside it, as the one reference that the chart makes of them: the name goes
-// before the tag. It says whether there is such a tag.
+// before the tag. A digest needs none. It says whether there is such a tag or digest.
 //
 //	--set image.repository=$B/api --set image.tag=$T     ->  =$B and =api-$T
 //	--set a.repository=$API,a.tag=$T                     ->  =$B and =api-$T
+//	--set a.repository=$B/api,a.digest=$D                ->  =$B and =$D
 func (r *run) flagPairs(u *use) bool {
 	if u.lits[0] != "helm" || u.ref.colon >= 0 || u.ref.digest >= 0 {
 		return false
 	}
 	key := keyBefore(u.ref.f.s[:u.ref.start])
-	tags := r.helms[len(r.helms)-1].tags[key[:strings.LastIndexByte(key, '.')+1]+"tag"]
-	return r.addPairs(u, tags)
+	image, h := key[:strings.LastIndexByte(key, '.')+1], r.helms[len(r.helms)-1]
+	if tags := h.tags[image+"tag"]; len(tags) > 0 {
+		return r.addPairs(u, tags)
+	}
+	return r.addPairs(u, h.digests[image+"digest"]) // it names an image by itself
 }
 
 // keyBefore is the key of key=value that stands directly before the value.

@@ -408,7 +408,7 @@ func (r *run) prefixAtTag(u *use) {
 		u.prefixBare()
 	case ref.colon >= 0 && u.style == thirdStyle:
 		u.insertInTag(prefix + "-")
-	case u.pair:
+	case u.pair && ref.colon >= 0:
 		at := f.t[f.piece[ref.colon]].at
 		u.change(change{span: span{at.src, at.end, at.end}, with: prefix + "-"})
 	case ref.colon >= 0:
