@@ -113,7 +113,10 @@ func (r *run) look() {
 	for _, p := range r.cfg.problems {
 		r.report(p.code, p.at, p.detail)
 	}
-	r.cfg.handed = nil // what an earlier run has found
+	r.cfg.handed = nil // what an earlier run has found, and what came of it
+	for _, p := range r.cfg.pipelines() {
+		p.passed, p.envs = nil, nil
+	}
 	used := r.cfg.extendedAnywhere()
 	r.each(func() {
 		jobs := r.cfg.jobs()
