@@ -297,6 +297,10 @@ func (c *config) include(d *document, n *yaml.Node) *tree {
 		case "remote", "template":
 			out.lay(c.outside(d, Include{Kind: e.key.Value, File: v.Value}, with))
 		case "component":
+			if file := c.ownComponent(v.Value); file != "" {
+				out.lay(c.local(d, file, with))
+				continue
+			}
 			out.lay(c.outside(d, Include{Kind: "component", Component: v.Value}, with))
 		case "project":
 			ref := ""
@@ -323,6 +327,25 @@ func (c *config) include(d *document, n *yaml.Node) *tree {
 func (c *config) own(project, ref string) bool {
 	p := c.in.Project
 	return strings.EqualFold(c.expand(project), p.Path) && (ref == "" || ref == "HEAD" || c.expand(ref) == p.defaultBranch())
+}
+
+// ownComponent is the file of a component that means this project, as its default branch, or
+// the commit of the pipeline, has it; "" for any other.
+// https://docs.gitlab.com/ci/components/#directory-structure
+func (c *config) ownComponent(address string) string {
+	address, ref, _ := strings.Cut(address, "@")
+	_, address, _ = strings.Cut(address, "/") // behind the host
+	commit := inPath.FindStringSubmatch(ref)
+	if !c.own(path.Dir(address), ref) && (commit == nil || commit[1] != "CI_COMMIT_SHA" || !c.own(path.Dir(address), "")) {
+		return ""
+	}
+	name := path.Join("templates", c.expand(path.Base(address)))
+	for _, file := range []string{name + ".yml", name + "/template.yml"} {
+		if c.files[file] != nil {
+			return file
+		}
+	}
+	return ""
 }
 
 // wildcards is what GitLab makes of an include with stars: two of them stand for

@@ -3,6 +3,7 @@ package ciconfig
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -48,10 +49,15 @@ func (sh *shell) interpolated(ch *chunk, i, j int, split bool) []text {
 // takesInput says whether an include names a file of the repository that has
 // the input: then the value is followed to where the file uses it.
 func (c *config) takesInput(inc *yaml.Node, name string) bool {
-	local := child(inc, "local")
-	if local == nil {
-		return false
+	files := items(child(inc, "local"))
+	if c.own(value(child(inc, "project")), value(child(inc, "ref"))) {
+		files = items(child(inc, "file"))
 	}
-	d := c.byPath[path.Clean(strings.TrimPrefix(c.expand(local.Value), "/"))]
-	return d != nil && d.spec != nil && has(child(d.spec, "inputs"), name)
+	if file := c.ownComponent(value(child(inc, "component"))); file != "" {
+		files = []*yaml.Node{{Value: file}}
+	}
+	return slices.ContainsFunc(files, func(f *yaml.Node) bool {
+		d := c.byPath[path.Clean(strings.TrimPrefix(c.expand(value(deref(f))), "/"))]
+		return d != nil && d.spec != nil && has(child(d.spec, "inputs"), name)
+	})
 }
