@@ -179,7 +179,7 @@ func (sh *shell) command(c *command) {
 		}
 		for i := 1; i < len(c.args); i++ {
 			a := c.lit(i)
-			if a == "-s" && sh.fedFile(c, i) {
+			if a == "-s" && (sh.readsHere(c, i) || sh.fedFile(c, i)) {
 				return
 			}
 			if strings.HasPrefix(a, "-") && strings.Contains(a, "c") && i+1 < len(c.args) && !strings.HasPrefix(a, "--") {
@@ -207,8 +207,12 @@ func (sh *shell) command(c *command) {
 			c.reads = slices.Concat(c.reads, sh.stdin)
 			sh.run.sentBy(c, name)
 			b.away, b.stdin = true, c.reads
-			if i := c.startsShell(); i > 0 {
-				b.command(c.from(i))
+			if i := b.startsThere(c); i > 0 {
+				scope := b.clone()
+				for k := 1; k < i; k++ {
+					scope.given(c, k)
+				}
+				scope.command(c.from(i))
 				return
 			}
 		case "trap":

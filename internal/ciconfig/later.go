@@ -90,11 +90,18 @@ func fed(s *syntax.Stmt) (yes, away bool) {
 	if !ok || len(c.Args) == 0 {
 		return false, false
 	}
-	switch path.Base(c.Args[0].Lit()) {
+	args := c.Args
+	for len(args) > 1 && (args[0].Lit() == "sudo" || args[0].Lit() == "env") {
+		args = args[1:]
+		for len(args) > 1 && (strings.HasPrefix(args[0].Lit(), "-") || assigns(args[0])) {
+			args = args[1:]
+		}
+	}
+	switch path.Base(args[0].Lit()) {
 	case "ssh":
 		return true, true
 	case "sh", "bash", "ash", "dash":
-		for _, a := range c.Args[1:] {
+		for _, a := range args[1:] {
 			if l := a.Lit(); l == "-s" || l == "-" {
 				return true, false
 			} else if !strings.HasPrefix(l, "-") || strings.HasSuffix(l, "c") {
@@ -104,6 +111,51 @@ func fed(s *syntax.Stmt) (yes, away bool) {
 		return true, false
 	}
 	return false, false
+}
+
+// assigns says whether a word gives a variable its value: env IMAGE=x make.
+func assigns(w *syntax.Word) bool {
+	first, ok := w.Parts[0].(*syntax.Lit)
+	if !ok {
+		return false
+	}
+	name, _, ok := strings.Cut(first.Value, "=")
+	return ok && isName.MatchString(name)
+}
+
+// hereScript is a here-document that the shell of a command reads as its script.
+type hereScript struct {
+	script *chunk
+	away   bool // on another machine
+	local  bool // expanded before
+	read   bool
+}
+
+// readsHere lets a shell that a command starts run the here-document: with the variables that
+// it has there, and the arguments behind word i.
+func (sh *shell) readsHere(c *command, i int) bool {
+	if sh.here == nil || sh.here.read || sh.here.local || sh.depth >= maxCalls {
+		return false
+	}
+	if c.lit(i+1) == "--" {
+		i++
+	}
+	b := sh.clone()
+	b.args, b.known = c.positional(i), true
+	b.runHere()
+	return true
+}
+
+// runHere runs the here-document where nothing has read it.
+func (sh *shell) runHere() {
+	if sh.here.read {
+		return
+	}
+	sh.here.read = true
+	b := sh.clone()
+	b.depth++
+	b.away, b.local = b.away || sh.here.away, sh.here.local
+	b.script(sh.here.script)
 }
 
 // startsScript is what stands before the name of a script that is started.
@@ -191,8 +243,8 @@ func (c *chunk) inner(parts []syntax.WordPart, quoted bool) (out *chunk, quotes,
 	return out, quotes, single
 }
 
-// heredoc looks at a here-document: a script for the shell that it is fed to, or
-// text that something reads. In a command substitution, cat prints it.
+// heredoc looks at a here-document: a script for the shell that it is fed to, which runs with
+// the command, or text that something reads. In a command substitution, cat prints it.
 func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
 	from, to := int(r.Hdoc.Pos().Offset()), int(r.Hdoc.End().Offset())
 	at, quoted := ch.span(from, to), false
@@ -222,10 +274,7 @@ func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
 		if !quoted {
 			script, _, _ = ch.inner(r.Hdoc.Parts, true)
 		}
-		b := sh.clone()
-		b.depth++
-		b.away, b.local = b.away || away, !quoted
-		b.script(script)
+		sh.here = &hereScript{script: script, away: away, local: !quoted}
 		return
 	}
 	c, ok := s.Cmd.(*syntax.CallExpr)

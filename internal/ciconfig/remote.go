@@ -9,13 +9,19 @@ import (
 // Scripts of the repository run on other machines, too: a shell there is fed with one, or
 // finds one that was copied.
 
-// startsShell is the place of a shell that ssh starts with the words behind it, 0 where there
-// is none: ssh host bash -s -- one two.
-func (c *command) startsShell() int {
-	for i := 1; i+1 < len(c.args); i++ {
+// startsThere is the place of what ssh starts with the words behind it, 0 where that is not
+// to be told: ssh host bash -s -- one two, a script that was copied, or a shell with one.
+func (sh *shell) startsThere(c *command) int {
+	for i := 1; i < len(c.args); i++ {
 		switch c.lit(i) {
 		case "sh", "bash", "ash", "dash":
-			if c.lit(i+1) == "-s" {
+			if c.lit(i+1) == "-s" || sh.run.copyOf(c.lit(i+1)) != nil {
+				return i
+			}
+		default:
+			before := c.lit(i - 1)
+			first := i == 2 || before == "sudo" || strings.ContainsAny(before, "@=") && !strings.HasPrefix(before, "-")
+			if src := sh.run.copyOf(c.lit(i)); src != nil && first && isShell(src) && strings.Contains(c.lit(i), "/") {
 				return i
 			}
 		}

@@ -32,8 +32,9 @@ type shell struct {
 	pushes bool      // inside a command substitution whose output is pushed
 	lines  []text    // what the loop's read will read, nil where nobody knows
 	stdin  []string  // files that standard input comes from
-	arms   []arm     // of the branches that it has taken
-	table  bool      // what comes in is a list of images, their names and tags in columns of their own
+	here   *hereScript
+	arms   []arm // of the branches that it has taken
+	table  bool  // what comes in is a list of images, their names and tags in columns of their own
 }
 
 type function struct {
@@ -110,7 +111,13 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 	}
 	for _, r := range s.Redirs {
 		if r.Hdoc != nil {
-			sh.heredoc(ch, s, r)
+			was := sh.here
+			if sh.heredoc(ch, s, r); sh.here != was {
+				defer func() {
+					sh.runHere()
+					sh.here = was
+				}()
+			}
 		} else if r.Word != nil {
 			vals := sh.word(ch, r.Word)
 			switch {
