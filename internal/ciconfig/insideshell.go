@@ -71,6 +71,12 @@ var (
 // https://www.gnu.org/software/bash/manual/html_node/Bash-Variables.html
 var ofBash = regexp.MustCompile(`^(BASH[A-Z_]*|S?RANDOM|SECONDS|E?UID|FUNCNAME|PIPESTATUS|EPOCH(SECONDS|REALTIME)|(OS|HOST|MACH)TYPE|DIRSTACK|SHELLOPTS)$`)
 
+// isDescriptor is what stands behind >& in every shell, tracesErrors an option of set that only bash has.
+var (
+	isDescriptor = regexp.MustCompile(`^([0-9]+|-|)$`)
+	tracesErrors = regexp.MustCompile(`^-[a-zA-Z]*[ET]`)
+)
+
 // shellFor is the shell that a script needs.
 func shellFor(lines []string) shellKind {
 	f := parseText(lines)
@@ -103,7 +109,13 @@ func shellFor(lines []string) shellKind {
 			like = like || n.Op == syntax.Pipe && !prints(n.X) // dash mostly has no pipefail
 		case *syntax.Redirect:
 			only = only || n.Op == syntax.WordHdoc
-			like = like || n.Op == syntax.RdrAll || n.Op == syntax.AppAll
+			like = like || n.Op == syntax.RdrAll || n.Op == syntax.AppAll || n.Op == syntax.DplOut && !isDescriptor.MatchString(n.Word.Lit())
+		case *syntax.CmdSubst:
+			like = like || len(n.Stmts) == 1 && n.Stmts[0].Cmd == nil && len(n.Stmts[0].Redirs) > 0 // $(< file) is empty in dash
+		case *syntax.ForClause:
+			like = like || n.Select
+		case *syntax.CaseItem:
+			like = like || n.Op != syntax.Break
 		case *syntax.FuncDecl:
 			like = like || n.RsrvWord
 			only = only || n.Name != nil && !isName.MatchString(n.Name.Value)
@@ -125,7 +137,7 @@ func shellFor(lines []string) shellKind {
 			only, like = only || bashOnly[name], like || likeBash[name]
 			for _, a := range n.Args[1:] {
 				only = only || name == "wait" && a.Lit() == "-n"
-				like = like || name == "set" && a.Lit() == "pipefail" || (name == "test" || name == "[") && (a.Lit() == "==" || a.Lit() == "-v") ||
+				like = like || name == "set" && (a.Lit() == "pipefail" || tracesErrors.MatchString(a.Lit())) || name == "kill" && strings.HasPrefix(a.Lit(), "-SIG") || (name == "test" || name == "[") && (a.Lit() == "==" || a.Lit() == "-v") ||
 					name == "echo" && (strings.HasPrefix(a.Lit(), "-") || backslash(a))
 			}
 		}
