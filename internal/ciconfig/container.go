@@ -3,6 +3,7 @@ package ciconfig
 import (
 	"bytes"
 	"cmp"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -410,42 +411,78 @@ var steering = regexp.MustCompile(`^(GIT_(STRATEGY|DEPTH|CHECKOUT|CLEAN_FLAGS|CL
 
 // environment are the -e flags for all other variables, which the pipeline and the known
 // settings define. maybe are those that the job may have or not: the ones of dotenv
-// reports, and what only the commands name, which may come from the settings of a group
-// or from the image.
+// reports, what only the commands name, which may come from the settings of a group
+// or from the image, and what some of the pipelines that read the job's file do not have.
 func (r *run) environment(s *site, script []string) (flags, maybe []string) {
-	want, named := map[string]bool{}, r.named(script, 0)
-	put := func(names ...string) {
-		for _, n := range names {
-			if !steering.MatchString(n) || slices.Contains(named, n) {
-				want[n] = true
+	named := r.named(script, 0)
+	all := r.cfg.variablesOf(append([]*job{s.job}, s.users...))
+	want, optional := maps.Clone(all), r.cfg.reported()
+	for _, c := range r.cfg.top().pipelines() {
+		if c == r.cfg || c.byPath[s.job.own.doc.src.path] == nil {
+			continue
+		}
+		there := c.variablesOf(c.jobsLike(s.job.name))
+		optional = slices.Concat(optional, c.reported())
+		for n := range all {
+			if !there[n] {
+				delete(want, n)
+				optional = append(optional, n)
+			}
+		}
+		for n := range there {
+			if !all[n] {
+				optional = append(optional, n)
 			}
 		}
 	}
-	for _, j := range append([]*job{s.job}, s.users...) {
-		e := r.cfg.env(j.tree)
-		put(sortedKeys(e.defs)...)
-		put(sortedKeys(e.received)...)
-		for _, key := range []string{"id_tokens", "secrets"} {
-			if t := j.tree.kid(key); t != nil {
-				put(t.keys...)
-			}
-		}
+	for _, n := range append(sortedKeys(r.in.Project.Variables), r.in.Project.Secrets...) {
+		want[n] = true
 	}
-	put(sortedKeys(r.in.Project.Variables)...)
-	put(r.in.Project.Secrets...)
 	flags = []string{"$predefined"}
+	passed := func(n string) bool {
+		return !givenByName.MatchString(n) && (!steering.MatchString(n) || slices.Contains(named, n))
+	}
 	for _, n := range sortedKeys(want) {
-		if !givenByName.MatchString(n) {
+		if passed(n) {
 			flags = append(flags, "-e "+n)
 		}
 	}
-	for _, n := range slices.Concat(r.cfg.reported(), named) {
-		if !want[n] && !givenByName.MatchString(n) && !slices.Contains(maybe, n) {
+	for _, n := range slices.Concat(optional, named) {
+		if !want[n] && passed(n) && !slices.Contains(maybe, n) {
 			maybe = append(maybe, n)
 		}
 	}
 	slices.Sort(maybe)
 	return flags, maybe
+}
+
+// variablesOf are the variables that a pipeline gives jobs, the tokens and secrets among them.
+func (c *config) variablesOf(jobs []*job) map[string]bool {
+	out := map[string]bool{}
+	for _, j := range jobs {
+		e := c.env(j.tree)
+		for _, n := range slices.Concat(sortedKeys(e.defs), sortedKeys(e.received)) {
+			out[n] = true
+		}
+		for _, key := range []string{"id_tokens", "secrets"} {
+			if t := j.tree.kid(key); t != nil {
+				for _, n := range t.keys {
+					out[n] = true
+				}
+			}
+		}
+	}
+	return out
+}
+
+// jobsLike are the jobs of a name, and those that extend it.
+func (c *config) jobsLike(name string) (out []*job) {
+	for _, j := range append(c.templates(), c.jobs()...) {
+		if j.name == name || !j.hidden && slices.Contains(j.chain, name) {
+			out = append(out, j)
+		}
+	}
+	return out
 }
 
 // quote is a word in double quotes where it needs them. Variables are put in, as
