@@ -33,16 +33,17 @@ func (r *run) pushedAgain() {
 		if !u.push || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || gone[u] || u.role == repositoryRole {
 			continue
 		}
+		guarded := r.guarded(u)
 		for _, j := range u.jobs() {
 			if j == nil || j.hidden {
 				continue
 			}
-			if u.ofTheCommit(true) && r.scheduledToo(j) {
+			if u.ofTheCommit(true) && !guarded && r.scheduledToo(j) {
 				report(u, j.name+" is in scheduled pipelines, which come back to a commit that has been built",
 					"put $CI_PIPELINE_ID behind the commit, there and where the image is used")
 			}
 			switch kinds := r.sameCommit(u, j); {
-			case u.optionalTag():
+			case u.optionalTag(), guarded:
 			case slices.Contains(kinds, forTags) && u.ofTheCommit(false) && !r.keptGitTag(u):
 				report(u, j.name+" is in pipelines for "+forTags+", which may be of one commit",
 					"in a pipeline for a git tag push that one in place of the commit: ${CI_COMMIT_TAG:-$CI_COMMIT_SHA} in a script")

@@ -69,7 +69,11 @@ func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
 	}
 	among, open := syntax.Node(c), false
 	var lists [][]*syntax.Stmt
-	defer func() { sh.beyond(among, lists, open) }()
+	past := arm{among: among}
+	if c.Else == nil && len(c.Cond) == 1 {
+		past = sh.behind(ch, c.Cond[0], false)
+	}
+	defer func() { sh.beyond(past, lists, open) }()
 	var ways []*shell
 	rest := sh.clone()
 	decided := false // what is behind is never run, though what it says is looked at
@@ -186,9 +190,10 @@ func firstOf(list []*syntax.Stmt) *syntax.Stmt {
 
 // beyond notes that what follows is run where no arm was taken that ends the script. Behind
 // one that ends it with a failure no other job comes.
-func (sh *shell) beyond(among syntax.Node, lists [][]*syntax.Stmt, open bool) {
+func (sh *shell) beyond(past arm, lists [][]*syntax.Stmt, open bool) {
 	if slices.ContainsFunc(lists, exits) {
-		sh.arms = append(slices.Clip(sh.arms), arm{among: among, open: open && slices.ContainsFunc(lists, exitsWell)})
+		past.open = open && slices.ContainsFunc(lists, exitsWell)
+		sh.arms = append(slices.Clip(sh.arms), past)
 	}
 }
 
@@ -237,7 +242,7 @@ func (sh *shell) cases(ch *chunk, c *syntax.CaseClause) {
 		ways = append(ways, sh.clone())
 	}
 	sh.merge(ways...)
-	sh.beyond(c, lists, open)
+	sh.beyond(arm{among: c}, lists, open)
 }
 
 // way follows one of several ways, and adds it unless it ends the script.
