@@ -44,7 +44,7 @@ func (r *run) inputsOf(d *document, inc, in *yaml.Node) {
 		for _, t := range e.expand(ch, d) {
 			for _, ref := range r.references(t) {
 				u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "input " + key.Value, role: unclearRole, expands: true}
-				if ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0 && key.Value == "image" && r.splitInput(u, d, inc, in) {
+				if ref.half() && key.Value == "image" && r.splitInput(u, d, inc, in) {
 					u.role = repositoryRole
 				}
 				if ref.sep < 0 {

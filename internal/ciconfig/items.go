@@ -12,7 +12,7 @@ import (
 // file. Where the items are known, as those that echo prints for xargs, the command has them;
 // else there is a variable in their place.
 
-// takesItems says whether a statement is an xargs that starts a command for each word or line
+// takesItems says whether a statement is an xargs that starts a command for the words or lines
 // that it reads.
 func takesItems(s *syntax.Stmt) bool {
 	c, ok := s.Cmd.(*syntax.CallExpr)
@@ -26,22 +26,19 @@ func takesItems(s *syntax.Stmt) bool {
 	return startsAt(words) > 0
 }
 
-// startsAt is the place of the command that an xargs starts for each item, 0 where it gives
-// several to one, or cuts what it reads in another way.
+// startsAt is the place of the command that an xargs starts, 0 where it cuts what it reads in
+// another way. One that gets several items at once is looked at as if it had each alone.
 // https://pubs.opengroup.org/onlinepubs/9799919799/utilities/xargs.html
 func startsAt(words []string) int {
-	each := false
 	for i := 1; i < len(words); i++ {
 		switch w := words[i]; {
 		case w == "-I" || w == "-n" && i+1 < len(words) && words[i+1] == "1":
-			each = true
 			i++
 		case w == "-i" || w == "-n1" || strings.HasPrefix(w, "-I") || strings.HasPrefix(w, "--replace"):
-			each = true
 		case w == "-P":
 			i++
 		case w == "-r" || w == "-t" || w == "--no-run-if-empty" || strings.HasPrefix(w, "-P"):
-		case strings.HasPrefix(w, "-") || !each:
+		case strings.HasPrefix(w, "-"):
 			return 0
 		default:
 			return i

@@ -20,6 +20,7 @@ type shell struct {
 	funcs  *table[function]
 	depth  int
 	piped  bool      // what is printed goes to a file or another command
+	feeds  bool      // what is printed are the items of an xargs, which is followed with them
 	fills  bool      // and envsubst puts variables into it
 	target string    // the file that it goes to, "" where that is not known
 	dir    string    // what cd has gone to, "" for the checkout or a place that is not known
@@ -173,6 +174,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 				left.print = &printed
 			}
 			left.piped, left.target = sh.piped || !lines && !items, sh.teesTo(ch, c.Y)
+			left.feeds = items
 			left.fills = sh.fills || substitutes(c.Y)
 			left.stmt(ch, c.X)
 			switch {

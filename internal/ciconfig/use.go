@@ -145,7 +145,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			}
 			u.role = argRole(line, at, c.lit(i))
 			u.push = pushes(line, at, c.lit(i))
-			half := ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0
+			half := ref.half()
 			written := half && u.role == textRole && sh.readOn(lits)
 			switch {
 			case written && sh.isLine(ref):
@@ -155,6 +155,10 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 				continue
 			case written:
 				r.half(u)
+			case half && u.role == textRole && sh.feeds && sh.print != nil:
+				if _, known := c.prints(lits[0]); known {
+					continue // what gets it may want a tag behind it
+				}
 			}
 			if sed && r.searched(u) || namesFile(line.lits, at, c.lit(i)) {
 				continue
@@ -166,6 +170,11 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			r.add(u)
 		}
 	}
+}
+
+// half says whether a reference is a name of ours without a tag.
+func (ref *reference) half() bool {
+	return ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0
 }
 
 // half looks at a name without a tag that is written for something else to read.
@@ -283,6 +292,13 @@ func hosted(s string) bool { return anyHost.MatchString(s) }
 
 func (c *command) argSpan(i int) span {
 	w := c.words[i]
+	if c.items != nil && w.Pos().Offset() < c.words[0].Pos().Offset() { // what xargs puts behind the command
+		if t := c.args[i]; len(t) > 0 {
+			if from, to := t[0].outer(), t[len(t)-1].outer(); from.src == c.ch.src && to.src == from.src && from.start <= to.end {
+				return span{from.src, from.start, to.end}
+			}
+		}
+	}
 	return c.ch.span(int(w.Pos().Offset()), int(w.End().Offset()))
 }
 
@@ -306,6 +322,9 @@ func (r *run) textUses(sh *shell, vals []text, at span, message, expands bool) {
 			}
 			if message && u.role == unclearRole {
 				u.role = textRole
+			}
+			if u.role == textRole && ref.half() && sh.feeds && sh.print != nil {
+				continue
 			}
 			r.add(u)
 		}
