@@ -38,10 +38,30 @@ func (r *run) deletions(c *command, lits []string) {
 		return
 	}
 	for i := range c.args {
-		for _, ref := range r.references(c.args[i]) {
+		refs := r.references(c.args[i])
+		for _, ref := range refs {
 			if ref.own {
 				r.report("registry-cleanup", c.argSpan(i), ref.String())
 			}
+		}
+		if len(refs) == 0 && r.now != nil && c.args[i].uncertain() {
+			r.deleted = append(r.deleted, deletion{r.now, c.argSpan(i)})
+		}
+	}
+}
+
+// deletion is a command that deletes an image which nobody knows.
+type deletion struct {
+	job *job
+	at  span
+}
+
+// unknownDeletions reports those of jobs that push own images: they may well be of these.
+func (r *run) unknownDeletions() {
+	for _, d := range r.deleted {
+		if slices.ContainsFunc(r.uses, func(u *use) bool { return u.push && u.ref.own && slices.Contains(u.jobs(), d.job) }) {
+			r.reportWhy(Warning, "registry-cleanup", d.at, "", "which image this is nobody can tell here, but the job pushes the project's").
+				Remedy = "remove the command, if it is one of the project's: ECR has life-cycle rules and drops what the PaaS does not use"
 		}
 	}
 }

@@ -155,6 +155,7 @@ func (r *run) judge(changes []change) {
 			r.report("string-operation", o.at, o.value.String())
 		}
 	}
+	r.unknownDeletions()
 	open := map[string]bool{} // once for each name is enough
 	for _, u := range r.uses {
 		ref := u.ref

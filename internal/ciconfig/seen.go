@@ -20,6 +20,7 @@ type scriptsSeen struct {
 	followed   map[*chunk]bool // images and script lines that a job has
 	logins     []credentials
 	restarts   bool // a job has what runs pull its image again
+	deleted    []deletion
 }
 
 // dockerfilesSeen is what builds read.
