@@ -27,7 +27,10 @@ func (r *run) reportMoved(cluster []*movings, cuts []*use) {
 		} else if p.retagged != "" && !deployed(cluster, p) {
 			why := ""
 			if r.gitTag(p) && !p.gitTagged {
-				why = "a pipeline for a git tag pushed it under that name, and now that of a commit which its branch may have pushed already"
+				why = "a pipeline for a git tag pushed it under that name"
+				if ofACommit.MatchString(p.retagged) {
+					why += ", and now that of a commit which its branch may have pushed already"
+				}
 			}
 			r.reportWhy(Warning, "tag-replaced", p.place(), p.ref.String(), why)
 		}
@@ -65,7 +68,8 @@ func restarts(lits []string) bool {
 	return onlyRestarts.MatchString(line) && !strings.Contains(line, "--image")
 }
 
-// gitTag says whether a tag that moves with the branch is the git tag in some pipelines.
+// gitTag says whether a tag that moves with the branch is the git tag in some pipelines, for
+// which no rule gives another.
 func (r *run) gitTag(u *use) bool {
 	if u.ref.colon < 0 {
 		return false
@@ -74,7 +78,7 @@ func (r *run) gitTag(u *use) bool {
 	for i := u.ref.colon + 1; i < u.ref.tagEnd; i++ {
 		named = named || refVariables[u.ref.f.t[u.ref.f.piece[i]].hole]
 	}
-	return named && r.forGitTags(u)
+	return named && r.forGitTags(u) && !r.otherwiseReleased(u)
 }
 
 // pushesGitTag says whether an image is pushed under the git tag by its own variable.
