@@ -157,6 +157,12 @@ func (r *run) judge(changes []change) {
 	}
 	r.unknownDeletions()
 	open := map[string]bool{} // once for each name is enough
+	ours := map[string]bool{} // images under paths of others that the project pushes
+	for _, u := range r.uses {
+		if u.push && !u.ref.own {
+			ours[u.ref.f.show(u.ref.start, u.ref.nameEnd)] = true
+		}
+	}
 	for _, u := range r.uses {
 		ref := u.ref
 		switch {
@@ -170,6 +176,10 @@ func (r *run) judge(changes []change) {
 			r.report("old-host", u.place(), "")
 		case !ref.own && strings.ContainsRune(ref.f.s[ref.start:ref.nameEnd], gap):
 			r.report("owner-unknown", u.place(), ref.String()).cause = "of " + strings.Join(ref.holes(), " ")
+		case !ref.own && ours[ref.f.show(ref.start, ref.nameEnd)]:
+			f := r.reportWhy(Warning, "foreign-image", u.written(), ref.String(), "so its path says, but a job of this project pushes it")
+			f.cause = ref.f.show(ref.start, ref.nameEnd)
+			f.Remedy = "if the project owns the image, name it $CI_REGISTRY_IMAGE:name-tag wherever it is pushed and used, as ECR holds no other repository of the project; if not, push it to the GitLab Container Registry of its owner"
 		case !ref.own:
 			r.report("foreign-image", u.written(), ref.String()).cause = ref.f.show(ref.start, ref.nameEnd)
 		case u.bad == "base-composed" && u.redefined.src != nil:
