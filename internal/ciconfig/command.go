@@ -246,6 +246,9 @@ func (sh *shell) command(c *command) {
 		sh.run.commandUses(sh, c.from(i), tool)
 		return
 	}
+	if !sh.away {
+		sh.run.recordDocker(c, name)
+	}
 	inner := sh.inner(c)
 	if len(inner) > 0 && startsEach[name] {
 		return // the script has what they are given

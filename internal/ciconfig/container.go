@@ -138,11 +138,12 @@ func (r *run) contain(s *site) (out []change, why string) {
 	if why := s.image.entryOdd(); why != "" {
 		return nil, why
 	}
+	tool = cmp.Or(tool, cleaner, r.dockers[s.job.name])
 	run := r.dockerRun(s)
-	if r.needsPrivileges(slices.Concat(script, after), 0) {
+	if r.privileged[s.job.name] || r.needsPrivileges(slices.Concat(script, after), 0) {
 		run.flags = append(run.flags, "--privileged")
 	}
-	if why := r.handDaemon(s, cmp.Or(tool, cleaner), append(slices.Clone(script), after...), &run); why != "" {
+	if why := r.handDaemon(s, tool, append(slices.Clone(script), after...), &run); why != "" {
 		return nil, why
 	}
 	if why := r.services(t.kid("services"), s, &run); why != "" {
@@ -262,11 +263,8 @@ func (r *run) callsDocker(f *syntax.File, depth int) (tool string) {
 			tool = "docker (by " + c.Args[0].Lit() + ")"
 		}
 		for i, a := range c.Args {
-			switch w := a.Lit(); w {
-			case "docker", "podman", "buildah", "docker-compose", "dockerd", "nerdctl", "kind", "k3d":
-				if (i == 0 || c.Args[0].Lit() == "sudo") && !onlyVersion(c.Args[i+1:]) {
-					tool = w
-				}
+			if w := a.Lit(); needDocker[w] && (i == 0 || c.Args[0].Lit() == "sudo") && !onlyVersion(c.Args[i+1:]) {
+				tool = w
 			}
 		}
 		for _, s := range r.calledScripts(c, depth) {
@@ -336,11 +334,27 @@ func onlyVersion(args []*syntax.Word) bool {
 	if len(args) == 0 {
 		return false
 	}
-	switch args[0].Lit() {
-	case "-v", "--version", "--help", "-h":
-		return true
+	return asksVersion[args[0].Lit()]
+}
+
+var asksVersion = map[string]bool{"-v": true, "--version": true, "--help": true, "-h": true}
+
+// needDocker are the tools that need a docker daemon, or privileges of their own.
+var needDocker = map[string]bool{"docker": true, "podman": true, "buildah": true, "docker-compose": true, "dockerd": true, "nerdctl": true, "kind": true, "k3d": true}
+
+// recordDocker remembers that a job comes to such a tool, or to one that needs all rights,
+// through another command, a script in quotes or a recipe of make: what callsDocker and
+// needsPrivileges do not see.
+func (r *run) recordDocker(c *command, name string) {
+	switch {
+	case r.now == nil:
+	case privileges[name]:
+		r.privileged[r.now.name] = true
+	case needDocker[name] && len(c.args) > 1 && !asksVersion[c.lit(1)]:
+		if was := r.dockers[r.now.name]; was == "" || clientOfDocker(was) {
+			r.dockers[r.now.name] = name
+		}
 	}
-	return false
 }
 
 // container is a docker run in the making.

@@ -103,7 +103,7 @@ func (r *run) next(files []File, changes []change) *run {
 	in := *r.in
 	in.Files = files
 	n := newRun(&in, r)
-	n.entries = r.entries
+	n.entries, n.dockers, n.privileged = r.entries, r.dockers, r.privileged
 	for s := range r.quiet { // no change is made in them
 		if n.quiet == nil {
 			n.quiet = map[*source]bool{}

@@ -56,6 +56,8 @@ type run struct {
 	jibNamed    bool                // a job names the image that Jib builds
 	gitPushes   map[*job]bool       // jobs whose scripts push commits
 	entries     map[string][]string // see imageEntries
+	dockers     map[string]string   // see recordDocker, by the name of the job
+	privileged  map[string]bool     // the same
 	contained   map[string]bool     // jobs that are put into containers
 	containedBy map[*yaml.Node]bool // see containedAll
 	answers
@@ -80,7 +82,7 @@ type operation struct {
 func newRun(in *Input, earlier *run) *run {
 	r := &run{
 		in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
-		reported: map[findingKey]int{}, uncached: map[span]bool{}, gitPushes: map[*job]bool{},
+		reported: map[findingKey]int{}, uncached: map[span]bool{}, dockers: map[string]string{}, privileged: map[string]bool{}, gitPushes: map[*job]bool{},
 		scriptsSeen: scriptsSeen{
 			following: map[*source]bool{}, called: map[function]bool{}, assigned: map[string][]text{}, exported: map[string]bool{},
 			lineOf: map[*chunk]line{}, followed: map[*chunk]bool{},
