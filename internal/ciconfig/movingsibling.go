@@ -25,12 +25,13 @@ var defaultsTag = regexp.MustCompile(`^\$\{CI_COMMIT_TAG:?-\$\{?CI_\w+\}?\}$`)
 // same: what the sibling has in some pipelines only is not what others have.
 func (r *run) tagOfSibling(sibling *use) (with string, there []*use, portable func(u *use, at change) bool) {
 	with, ok := sibling.tagSource()
+	read := func(u *use, at change) bool { return u.cmd != nil && u.shell && !u.document && r.inScript(at.span) }
 	other := r.alternative(sibling)
 	if other == nil {
-		return with, []*use{sibling}, func(*use, change) bool { return ok }
+		return with, []*use{sibling}, func(u *use, at change) bool { return ok && (!strings.Contains(with, ":") || read(u, at)) }
 	}
 	if c, found := sibling.tagPlace(""); found && sibling.shell && r.inScript(c.span) && defaultsTag.MatchString(c.text()) {
-		return c.text(), []*use{sibling, other}, func(u *use, at change) bool { return u.cmd != nil && u.shell && !u.document && r.inScript(at.span) }
+		return c.text(), []*use{sibling, other}, read
 	}
 	return with, []*use{sibling}, func(u *use, _ change) bool { return ok && u.job == sibling.job && u.at == sibling.at }
 }

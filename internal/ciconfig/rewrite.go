@@ -3,6 +3,7 @@ package ciconfig
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"slices"
 	"sort"
 	"strings"
@@ -398,7 +399,7 @@ func (r *run) summary(res *Result) {
 			continue
 		}
 		target := u.target()
-		if (u.push && r.onDefault(u) || r.pushedByCompose(u)) && !pushed[target] && !strings.Contains(target, ":") && !u.spare() && !u.tagless() {
+		if (u.push && r.onDefault(u) || r.pushedByCompose(u)) && !pushed[target] && !strings.Contains(beginnings.ReplaceAllString(target, ""), ":") && !u.spare() && !u.tagless() {
 			pushed[target] = true
 			res.PushedTags = append(res.PushedTags, target)
 		}
@@ -415,6 +416,9 @@ func (r *run) summary(res *Result) {
 	sort.Strings(res.PushedTags)
 	sort.Slice(res.Mapping, func(i, j int) bool { return res.Mapping[i].Old < res.Mapping[j].Old })
 }
+
+// beginnings are variables of which only so many characters are taken.
+var beginnings = regexp.MustCompile(`\$\{\w+:0:[0-9]+\}`)
 
 // tagless says whether nothing stands behind the colon: a variable is empty on this way.
 func (u *use) tagless() bool { return u.ref.colon >= 0 && u.ref.tagEnd == u.ref.colon+1 }

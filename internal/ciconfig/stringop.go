@@ -129,8 +129,8 @@ func lowered(vals []text) []text {
 
 // filtered is what echo prints in a substitution that only makes lower case of it,
 // $(echo $CI_REGISTRY_IMAGE | tr A-Z a-z), that only takes the tag away,
-// $(echo $IMAGE | cut -d: -f1), or that puts dashes for the slashes in a branch's name. It is
-// nil for any other.
+// $(echo $IMAGE | cut -d: -f1), that leaves the beginning of the commit, or that puts dashes for
+// the slashes in a branch's name. It is nil for any other.
 func (sh *shell) filtered(ch *chunk, c *syntax.CmdSubst) []text {
 	if len(c.Stmts) != 1 {
 		return nil
@@ -158,6 +158,12 @@ func (sh *shell) filtered(ch *chunk, c *syntax.CmdSubst) []text {
 		}
 		return printed()
 	}
+	if m := firstCharacters.FindStringSubmatch(filter); m != nil {
+		if hole := ofCommit(printed(), "", m[1]); hole != "" {
+			return []text{{piece{hole: hole, at: ch.span(int(c.Pos().Offset()), int(c.End().Offset()))}}}
+		}
+		return nil
+	}
 	switch filter {
 	case "tr upper lower", "tr A-Z a-z", "awk {print tolower($0)}", `sed s/.*/\L&/`, `sed s/.*/\L&/g`, `sed -e s/.*/\L&/`:
 		return lowered(printed())
@@ -166,6 +172,9 @@ func (sh *shell) filtered(ch *chunk, c *syntax.CmdSubst) []text {
 	}
 	return nil
 }
+
+// firstCharacters is a command that leaves so many characters of a line.
+var firstCharacters = regexp.MustCompile(`^(?:cut (?:-c|-b|--characters=|--bytes=) ?1?-|head -c ?)([0-9]+)$`)
 
 // slashFilter is a command that puts something else in place of each slash.
 var slashFilter = regexp.MustCompile(`^(tr / \S|sed (-e )?s(/\\//[^/]*/|([|#,:@])/[|#,:@][^/]*[|#,:@])g)$`)

@@ -259,7 +259,7 @@ func (f *flat) level(i int, chain []span) (span, bool) {
 }
 
 // tagSource is a tag as text that means the same everywhere: predefined
-// variables and literals only.
+// variables and literals only; and the beginning of one, which only a shell takes.
 func (u *use) tagSource() (string, bool) {
 	ref, f := u.ref, u.ref.f
 	if u.retagged != "" {
@@ -278,7 +278,7 @@ func (u *use) tagSource() (string, bool) {
 		if !strings.HasPrefix(h, "CI_") {
 			return "", false
 		}
-		if b.Len() == 0 && i == ref.tagEnd-1 {
+		if b.Len() == 0 && i == ref.tagEnd-1 && !strings.Contains(h, ":") {
 			b.WriteString("$" + h)
 		} else {
 			b.WriteString("${" + h + "}")

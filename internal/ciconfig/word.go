@@ -321,26 +321,34 @@ func (sh *shell) operated(vals []text, name string, at span, split bool) []text 
 	return []text{{piece{hole: unknown, at: at, split: split, cut: cut, colon: colon}}}
 }
 
-// shortCommit is the beginning of the commit as a variable, where a slice is that: eight
-// characters are $CI_COMMIT_SHORT_SHA.
+// shortCommit is the beginning of the commit as a variable, where a slice is that.
 func shortCommit(vals []text, name string, s *syntax.Slice) string {
+	from, begins := s.Offset.(*syntax.Word)
+	length, ends := s.Length.(*syntax.Word)
+	if !ends || s.Offset != nil && (!begins || from.Lit() != "0") {
+		return ""
+	}
+	return ofCommit(vals, name, length.Lit())
+}
+
+// ofCommit are so many characters of the commit as a variable, where a value is that: eight of
+// them are $CI_COMMIT_SHORT_SHA.
+func ofCommit(vals []text, name, length string) string {
 	if len(vals) == 1 && len(vals[0]) == 1 {
 		name = vals[0][0].hole
 	} else if len(vals) > 0 {
 		return ""
 	}
-	from, begins := s.Offset.(*syntax.Word)
-	length, ends := s.Length.(*syntax.Word)
-	if name != "CI_COMMIT_SHA" && name != "CI_BUILD_REF" || !ends || s.Offset != nil && (!begins || from.Lit() != "0") {
+	if name != "CI_COMMIT_SHA" && name != "CI_BUILD_REF" {
 		return ""
 	}
-	switch n, err := strconv.Atoi(length.Lit()); {
+	switch n, err := strconv.Atoi(length); {
 	case err != nil || n < 7:
 		return ""
 	case n == 8:
 		return "CI_COMMIT_SHORT_SHA"
 	}
-	return name + ":0:" + length.Lit()
+	return name + ":0:" + length
 }
 
 // ofSlashes says whether a replacement puts something else in place of slashes, as those in the
