@@ -171,7 +171,8 @@ type config struct {
 	stages    map[string]int    // see stageRow
 	dotenvs   map[string]bool   // see reported
 	handed    map[string][]text // variables out of dotenv reports, of the topmost pipeline
-	readFiles []string          // files that substitutions in scripts read
+	readFiles []string          // files that substitutions in scripts read, see findReadFiles
+	writers   []string          // scripts of the repository that write one
 	envs      map[*tree]*env    // see env
 	deep      bool              // see tooDeep
 }

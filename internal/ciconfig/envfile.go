@@ -241,30 +241,74 @@ func (c *config) dotenvsOf(j *job) (files []string) {
 var readWhole = regexp.MustCompile(`\$\((?:cat\s+|<\s*)["']?([\w${}./-]+)`)
 
 // handsOver says whether a job writes a file for the jobs behind it: a dotenv report, or
-// one that a substitution reads.
+// one that a substitution reads. It may do so in a script of the repository.
 func (c *config) handsOver(j *job) bool {
 	if len(c.dotenvsOf(j)) > 0 {
 		return true
 	}
 	if c.readFiles == nil {
-		c.readFiles = []string{}
-		for _, o := range c.jobs() {
-			for _, l := range c.scriptOf(o) {
-				if !strings.Contains(l.node.Value, "$(") {
-					continue
-				}
-				for _, m := range readWhole.FindAllStringSubmatch(l.node.Value, -1) {
-					if file := path.Base(m[1]); !slices.Contains(c.readFiles, file) {
-						c.readFiles = append(c.readFiles, file)
-					}
-				}
+		c.findReadFiles()
+	}
+	return len(c.readFiles) > 0 && slices.ContainsFunc(c.scriptOf(j), func(l line) bool {
+		return c.writesRead(l.node.Value) || namesAny(l.node.Value, c.writers)
+	})
+}
+
+// maxReadFiles bounds the files, and the scripts that write them: who is not among them may be
+// followed before those who read what he writes.
+const maxReadFiles = 200
+
+// findReadFiles finds the files that substitutions read, in jobs and in scripts of the
+// repository, and the scripts that write such a file, or start one that does.
+func (c *config) findReadFiles() {
+	c.readFiles = []string{}
+	look := func(text string) {
+		if !strings.Contains(text, "$(") {
+			return
+		}
+		for _, m := range readWhole.FindAllStringSubmatch(text, -1) {
+			if file := path.Base(m[1]); !slices.Contains(c.readFiles, file) && len(c.readFiles) < maxReadFiles {
+				c.readFiles = append(c.readFiles, file)
 			}
 		}
 	}
-	return len(c.readFiles) > 0 && slices.ContainsFunc(c.scriptOf(j), func(l line) bool {
-		_, behind, writes := strings.Cut(l.node.Value, ">")
-		return writes && slices.ContainsFunc(c.readFiles, func(file string) bool { return strings.Contains(behind, file) })
-	})
+	for _, o := range c.jobs() {
+		for _, l := range c.scriptOf(o) {
+			look(l.node.Value)
+		}
+	}
+	scripts := map[string]string{} // their texts by what starts them
+	for _, p := range sortedKeys(c.files) {
+		switch s := c.files[p]; {
+		case !s.editable || len(s.data) > maxFile:
+		case isMakefile(p):
+			scripts["make"] += string(s.data)
+		case isShell(s):
+			scripts[path.Base(p)] += string(s.data)
+		}
+	}
+	for _, name := range sortedKeys(scripts) {
+		look(scripts[name])
+	}
+	for found := true; found; {
+		found = false
+		for _, name := range sortedKeys(scripts) {
+			if text := scripts[name]; len(c.writers) < maxReadFiles && (c.writesRead(text) || namesAny(text, c.writers)) {
+				c.writers, found = append(c.writers, name), true
+				delete(scripts, name)
+			}
+		}
+	}
+}
+
+// writesRead says whether a text writes a file that a substitution reads.
+func (c *config) writesRead(text string) bool {
+	_, behind, writes := strings.Cut(text, ">")
+	return writes && namesAny(behind, c.readFiles)
+}
+
+func namesAny(text string, names []string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return strings.Contains(text, n) })
 }
 
 // scriptOf are the lines of a job's scripts.

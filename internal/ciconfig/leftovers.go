@@ -59,7 +59,7 @@ func (r *run) leftovers(names *run, changed bool) {
 		if s == nil || !s.editable || prose(f.Path) || len(s.data) > maxFile {
 			continue
 		}
-		r.hostLeft(s, told[f.Path])
+		r.hostLeft(s, told[f.Path], names.sought)
 		if scriptless(s) && !names.visited[f.Path] || !mayBeLeft(s.data) {
 			continue
 		}
@@ -108,7 +108,7 @@ func (r *run) leftovers(names *run, changed bool) {
 // hostLeft warns of the old registry as the default of a variable that has a value in the
 // pipeline: nothing takes it there, and elsewhere it names what will be gone. So it does of
 // one in a script from which nothing is seen to put an image together.
-func (r *run) hostLeft(s *source, told map[int]bool) {
+func (r *run) hostLeft(s *source, told map[int]bool, sought []span) {
 	host := []byte(r.in.Project.OldHost)
 	for at := 0; len(host) > 0; at += len(host) {
 		i := bytes.Index(s.data[at:], host)
@@ -118,7 +118,7 @@ func (r *run) hostLeft(s *source, told map[int]bool) {
 		at += i
 		start, end := s.line(at)
 		m := ofDefault.FindIndex(s.data[start:at])
-		if m == nil && !isShell(s) || at > start+len(uncommented(string(s.data[start:end]))) {
+		if m == nil && (!isShell(s) || kustomizeKey.Match(s.data[at:end])) || at > start+len(uncommented(string(s.data[start:end]))) {
 			continue
 		}
 		was := span{s, at, at + len(host)}
@@ -129,8 +129,12 @@ func (r *run) hostLeft(s *source, told map[int]bool) {
 			}
 		}
 		line, _ := was.origin().src.position(was.origin().start)
+		looksFor := func(o span) bool {
+			l, _ := o.src.position(o.start)
+			return o.src.path == s.path && l == line
+		}
 		switch {
-		case told[line]:
+		case told[line], slices.ContainsFunc(sought, looksFor):
 		case m != nil:
 			r.reportWhy(Warning, "old-host", was, "", "it is the default of a variable that the pipeline sets, and what everybody else gets").
 				Remedy = "leave the default out, or give it what the variable has in the pipeline"
@@ -139,6 +143,10 @@ func (r *run) hostLeft(s *source, told map[int]bool) {
 		}
 	}
 }
+
+// kustomizeKey is the old name of an image by which kustomize finds it, in a command that gives
+// it a new one.
+var kustomizeKey = regexp.MustCompile(`^[\w.-]+(/[\w.-]+)*=`)
 
 // isHelmfile says whether helmfile reads a file, or what its template becomes.
 // https://helmfile.readthedocs.io/en/latest/

@@ -106,6 +106,7 @@ type sedSeen struct {
 	sedSlashes    []change // that give scripts of sed another delimiter
 	sedRuns       []sedRun
 	sedsElsewhere []sedElsewhere
+	sought        []span // own images that sed looks for
 }
 
 // partsSeen are parts of references that commands set or hand on apart.

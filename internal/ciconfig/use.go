@@ -160,7 +160,11 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 					continue // what gets it may want a tag behind it
 				}
 			}
-			if sed && r.searched(u) || namesFile(line.lits, at, c.lit(i)) {
+			if sed && r.searched(u) {
+				r.sought = append(r.sought, ref.f.t[ref.f.piece[ref.start]].at)
+				continue
+			}
+			if namesFile(line.lits, at, c.lit(i)) {
 				continue
 			}
 			r.inColumns(sh, u)
