@@ -16,6 +16,9 @@ func Candidate(p string) bool {
 			return false
 		}
 	}
+	if strings.Contains(base, "image") && lists(base) {
+		return true
+	}
 	if prose(untemplated(base)) {
 		return false // the template of a text
 	}
@@ -26,6 +29,9 @@ func Candidate(p string) bool {
 		if strings.Contains(base, "docker-bake") || strings.Contains(base, "compose") || base == "devcontainer.json" {
 			return true
 		}
+		return (path.Dir(p) == "." || workshop(p) || ofCluster(p)) && !strings.Contains(base, "lock") && base != "npm-shrinkwrap.json"
+	case ".service", ".container", ".kube", ".image": // units of systemd, those of podman too
+		return true
 	case ".tf", ".tfvars", ".nomad":
 		return true
 	case ".sbt", ".csproj", ".fsproj", ".props", ".bazel", ".bzl": // builds that push images by themselves
@@ -86,6 +92,24 @@ func settings(p string) bool {
 func workshop(p string) bool {
 	switch path.Base(path.Dir(p)) {
 	case "bin", "scripts", "ci", ".ci", "script", ".gitlab", ".gitlab-ci", "ops", "deploy", "tools", "hack", "build", "docker", "release", "infra", "rakelib":
+		return true
+	}
+	return false
+}
+
+// lists says whether a file's name shows a list of words that scripts read.
+func lists(p string) bool {
+	switch path.Ext(p) {
+	case ".txt", ".list", ".lst", ".csv":
+		return true
+	}
+	return false
+}
+
+// ofCluster says whether a file lies where what runs in a cluster is described.
+func ofCluster(p string) bool {
+	switch path.Base(path.Dir(p)) {
+	case "k8s", "kubernetes", "kube", "manifests", "deployment", "deployments", "ecs", "nomad":
 		return true
 	}
 	return false

@@ -471,7 +471,7 @@ func (r *run) textLine(s *source, e *env, from, end int) {
 func hasOwnVariables(p string) bool {
 	switch path.Ext(p) {
 	case ".hcl", ".tf", ".tfvars", ".nomad", ".xml", ".gradle", ".kts", ".kt", ".java", ".scala", ".sbt", ".properties",
-		".py", ".js", ".mjs", ".cjs", ".ts", ".go", ".rb", ".php", ".cs", ".csproj":
+		".py", ".js", ".mjs", ".cjs", ".ts", ".go", ".rb", ".php", ".cs", ".csproj", ".service", ".container", ".kube", ".image":
 		return true
 	}
 	return renovates(p)
