@@ -170,6 +170,9 @@ func (b *bakeFiles) wanted() (out []*hclsyntax.Block) {
 	return out
 }
 
+// bakeBase is the command of a use that a target of a call builds on.
+const bakeBase = "bake, to build on"
+
 // target looks at the images that a target names.
 func (b *bakeFiles) target(t *hclsyntax.Block) {
 	set := map[string]hclValue{}
@@ -188,8 +191,15 @@ func (b *bakeFiles) target(t *hclsyntax.Block) {
 		}
 		for _, e := range b.elements(t.Body.Attributes[name].Expr, set) {
 			for _, v := range b.value(e.expr, e.set, 0).leaves() {
-				for _, ref := range b.run.references(v) {
-					u := &use{ref: ref, at: b.place(e.expr.Range()), role: role, push: b.pushed[t] && name == "tags"}
+				refs := b.run.references(v)
+				if _, known := v.literal(); name == "tags" && len(refs) == 0 && !known {
+					b.run.bakesUnseen = b.run.bakesUnseen || b.call.job != nil
+				}
+				for _, ref := range refs {
+					u := &use{ref: ref, at: b.place(e.expr.Range()), role: role, push: b.pushed[t] && name == "tags", command: "bake"}
+					if b.call.job != nil && (name == "contexts" || name == "args") {
+						u.command = bakeBase
+					}
 					if name == "tags" {
 						u.element = e.whole
 					}
@@ -254,7 +264,7 @@ func (b *bakeFiles) elements(x hclsyntax.Expression, set map[string]hclValue) []
 // add records a use. A job that calls bake has the variables that names are made
 // of, if the file declares them.
 func (b *bakeFiles) add(u *use) {
-	u.command, u.job, u.document, u.filled, u.expands = "bake", b.call.job, true, true, b.call.job != nil
+	u.job, u.document, u.filled, u.expands = b.call.job, true, true, b.call.job != nil
 	if u.push {
 		u.command = "bake --push"
 	}
@@ -276,7 +286,7 @@ func (b *bakeFiles) defaults(uses []*use, seen map[*hclsyntax.Block]bool) {
 		}
 		for _, v := range b.value(d.Expr, nil, 0).leaves() {
 			for _, ref := range b.run.references(v) {
-				u := &use{ref: ref, at: at, role: unclearRole}
+				u := &use{ref: ref, at: at, role: unclearRole, command: "bake"}
 				b.add(u)
 			}
 		}

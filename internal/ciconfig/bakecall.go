@@ -76,6 +76,14 @@ func (r *run) bakesComposed(call bakeCall) bool {
 	return slices.ContainsFunc(call.files, isYAML)
 }
 
+// seen says whether the files of a call were found, and no other place gives it more.
+func (call bakeCall) seen(files []*source) bool {
+	if slices.ContainsFunc(call.targets, func(t string) bool { return strings.Contains(t, "/") || strings.Contains(t, "$") }) {
+		return false
+	}
+	return len(files) > 0 && len(files) >= len(call.files)
+}
+
 // services are those that a call names by its targets, nil for all. A target may be a group
 // where another file than one of compose is read.
 func (call bakeCall) services() []string {
@@ -111,6 +119,7 @@ func (r *run) bakes(e *env) (read map[*source]bool) {
 		if len(files) > 0 {
 			all = append(all, r.bake(files, call, call.shell.lookup))
 		}
+		r.bakesUnseen = r.bakesUnseen || !call.seen(files) && !r.bakesComposed(call)
 	}
 	for _, f := range r.in.Files {
 		s := r.files[f.Path]

@@ -60,6 +60,7 @@ func (r *run) recordComposed(sh *shell, c *command, lits []string) {
 		return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(all, w) })
 	}
 	r.baked = r.baked || has(" bake")
+	r.bakesUnseen = r.bakesUnseen || has(" bake") && !isBake(lits) && lits[0] != "make"
 	compose := has("compose")
 	r.composeBuilds = r.composeBuilds || (r.now != nil || r.makes) && compose && has(" build", " push", " --build", " --push")
 	r.composes = r.composes || r.baked || compose && has(" build", " push", " up")
@@ -177,10 +178,10 @@ func (r *run) environmentOf(sh *shell, names map[string]bool) *env {
 	return e
 }
 
-// buildsUnseen says whether jobs build images by bake, or by a compose file that
+// buildsUnseen says whether jobs build images by a file of bake, or of compose, that
 // cannot be seen.
 func (r *run) buildsUnseen() bool {
-	return r.baked || r.composeBuilds && !slices.ContainsFunc(r.uses, func(u *use) bool { return u.composed && u.ref.own })
+	return r.bakesUnseen || r.composeBuilds && !slices.ContainsFunc(r.uses, func(u *use) bool { return u.composed && u.ref.own })
 }
 
 // composedTags reports the tags that compose pushes again and again. They stay:

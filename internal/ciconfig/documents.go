@@ -75,7 +75,7 @@ var forDevelopers = map[string]bool{"devcontainer.json": true, "devfile.yaml": t
 // visible builds such an image: whoever does decides under what name.
 func (r *run) unbuilt() {
 	built := map[string]bool{}
-	unseen := r.buildsUnseen()
+	unseen := r.baked || r.buildsUnseen()
 	for _, u := range r.uses {
 		if u.ref.own && (u.push || u.cmd != nil && u.tags() || u.composed && r.composes) {
 			name := u.ref.name()
@@ -237,6 +237,8 @@ func (r *run) manifest(s *source, e *env) bool {
 						u.overruled = u.overruled || r.setByAll(s, u.value)
 					}
 					switch {
+					case compose && composedCache[key]:
+						u.command, u.role = "cache of compose", imageRole
 					case key == "image" || compose:
 						u.role = imageRole
 						u.takes(applied)
@@ -244,7 +246,7 @@ func (r *run) manifest(s *source, e *env) bool {
 						u.role = repositoryRole
 					}
 					r.add(u)
-					if compose && r.composes && (key == "cache_to" || key == "cache-to") && ref.own && !ref.host {
+					if compose && composedCache[key] && strings.HasSuffix(key, "to") && r.composes && ref.own && !ref.host {
 						r.report("registry-cache", u.place(), ref.String())
 					}
 				}
@@ -271,6 +273,9 @@ func (r *run) manifest(s *source, e *env) bool {
 	}
 	return true
 }
+
+// composedCache are the keys of compose, and of bake in there, that name caches.
+var composedCache = map[string]bool{"cache_from": true, "cache_to": true, "cache-from": true, "cache-to": true}
 
 // composedImages finds the images of the services that a compose file builds, and the tags
 // beside them, of which bake has some of its own. They may be written elsewhere, behind an anchor.

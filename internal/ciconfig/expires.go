@@ -23,7 +23,7 @@ func (r *run) expires() {
 	}
 	gone, kept := r.gone(), r.inCluster()
 	for _, u := range r.uses {
-		if gone[u] || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) && !u.deployedByHelm() || u.apart() || u.push || u.cmd != nil && u.tags() || u.settled || u.spare() || u.removes() || cacheFlag(u) != "" {
+		if gone[u] || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) && u.command != bakeBase && !u.deployedByHelm() || u.apart() || u.push || u.cmd != nil && u.tags() || u.settled || u.spare() || u.removes() || cacheFlag(u) != "" {
 			continue
 		}
 		if u.role != imageRole && u.ref.sep < 0 && u.ref.colon < 0 && u.ref.digest < 0 {
@@ -207,7 +207,7 @@ func (u *use) promoted() bool {
 // apart says whether a use is in a file that no job fills in, is replaced there, or has
 // no tag that is written out. A Dockerfile counts by the values that its builds give it.
 func (u *use) apart() bool {
-	return u.document && u.command != fromArgs && (!u.filled || u.command != "manifest" || u.overruled || u.composed || !strings.Contains(u.at.text(), ":"+tagOf(u)))
+	return u.document && u.command != fromArgs && u.command != bakeBase && (!u.filled || u.command != "manifest" || u.overruled || u.composed || !strings.Contains(u.at.text(), ":"+tagOf(u)))
 }
 
 // needsUnseen says whether a job needs another one that is in no file that can be read,

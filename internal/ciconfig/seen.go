@@ -79,6 +79,7 @@ type skaffoldSeen struct {
 // bakeSeen is what bake does.
 type bakeSeen struct {
 	baked       bool // a job builds by it
+	bakesUnseen bool // and what it builds there is not all seen
 	bakeCalls   []bakeCall
 	expressions int // of HCL, evaluated so far
 }
