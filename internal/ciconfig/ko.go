@@ -36,3 +36,21 @@ func (r *run) ko(sh *shell, c *command, lits []string) {
 		}
 	}
 }
+
+// skopeoSync reports what skopeo sync copies to the project's repository: each image gets its own
+// name behind it.
+// https://github.com/containers/skopeo/blob/main/docs/skopeo-sync.1.md
+func (r *run) skopeoSync(c *command, lits []string) (reported bool) {
+	all := strings.ReplaceAll(strings.Join(lits, " "), "=", " ")
+	if len(lits) < 4 || lits[0] != "skopeo" || lits[1] != "sync" || !strings.Contains(all, " --dest docker ") && !strings.Contains(all, " -d docker ") {
+		return false
+	}
+	last := len(c.args) - 1
+	for _, ref := range r.references(c.args[last]) {
+		if ref.own && !ref.host {
+			reported = true
+			r.report("tool-names", c.argSpan(last), ref.String()).Remedy = "copy each image by itself: skopeo copy docker://docker.io/library/redis:7 docker://$CI_REGISTRY_IMAGE:redis-7"
+		}
+	}
+	return reported
+}

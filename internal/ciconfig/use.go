@@ -123,6 +123,9 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	}
 	r.recordCredentials(c, lits)
 	r.kanikoCache(c, lits)
+	if r.skopeoSync(c, lits) {
+		return
+	}
 	switch verb := verb(lits); lits[0] {
 	case "curl", "wget", "http", "ssh":
 		r.sentBy(c, verb)
