@@ -162,6 +162,8 @@ func (sh *shell) command(c *command) {
 		return
 	case "local", "export", "readonly", "declare", "typeset", ":":
 		return
+	case "printenv":
+		sh.printsVariables(c)
 	case "basename", "dirname":
 		sh.taken(c.args[1:], c.at)
 	case "echo", "printf":

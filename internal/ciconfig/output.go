@@ -139,7 +139,7 @@ func (sh *shell) outputOfCall(c *syntax.CallExpr, redirs []*syntax.Redirect, dep
 	case "cat":
 		heredoc := slices.ContainsFunc(redirs, func(r *syntax.Redirect) bool { return r.Hdoc != nil })
 		return output{known: heredoc, unknown: !heredoc}
-	case ".", "source", "sh", "bash", "eval", "command", "builtin", "exec":
+	case ".", "source", "sh", "bash", "eval", "command", "builtin", "exec", "printenv":
 		return output{known: true} // followed where it can be
 	case "git":
 		if slices.ContainsFunc(c.Args, func(a *syntax.Word) bool { return a.Lit() == "--quiet" }) {
