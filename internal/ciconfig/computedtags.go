@@ -15,7 +15,7 @@ import (
 func (r *run) computedTags() {
 	for _, u := range r.uses {
 		ref := u.ref
-		if !u.push || !ref.own || ref.host || ref.joined || u.settled || u.bad != "" || ref.colon < 0 {
+		if !u.push || !ref.own || ref.host || ref.joined || u.settled || u.bad != "" || ref.colon < 0 || ref.end == ref.colon+1 {
 			continue
 		}
 		st := u.stability()
@@ -28,10 +28,13 @@ func (r *run) computedTags() {
 		if st != unknownTag {
 			continue
 		}
-		if !r.onDefault(u) && r.forGitTags(u) && !strings.Contains(tagOf(u), "$(…)") && !shortened(u.lit()) && !movingWord.MatchString(tagOf(u)) {
+		released := !r.onDefault(u) && r.forGitTags(u)
+		if released && !strings.Contains(tagOf(u), "$(…)") && !shortened(u.lit()) && !movingWord.MatchString(tagOf(u)) {
 			continue
 		}
-		r.report("tag-computed", u.place(), ref.String())
+		if f := r.report("tag-computed", u.place(), ref.String()); released {
+			f.Remedy = "leave out what several releases have in common, as 1 and 1.2 out of 1.2.3; a tag that each release has for itself may stay"
+		}
 	}
 }
 
