@@ -25,8 +25,9 @@ var leftover = []struct {
 	{"%S", regexp.MustCompile(`["'][^"'%]*%s[/-][^"']*["'][^|;]*CI_REGISTRY_IMAGE["'\]})]*(\s|$)`)},
 }
 
-// bareBase is the registry's variable in a program that takes it for itself.
-var bareBase = regexp.MustCompile("CI_REGISTRY_IMAGE(?:[\"'\\])}]*)(?:[^\"'\\])}:/\\w-]|$)")
+// bareBase is the registry's variable in a program that takes it for itself, by another name
+// where JavaScript takes it out of the environment: const { CI_REGISTRY_IMAGE: base } = process.env.
+var bareBase = regexp.MustCompile("CI_REGISTRY_IMAGE(?:[\"'\\])}]*)(?:[^\"'\\])}:/\\w-]|$)|{[^{}]*\\bCI_REGISTRY_IMAGE: *[\\w$]+[^{}]*}.*\\benv\\b")
 
 // ofDefault is the beginning of an expansion, behind which its default stands.
 var ofDefault = regexp.MustCompile(`\$\{\w+:?[-=]["']*$`)
