@@ -144,6 +144,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			}
 			if with, k, ok := c.spread(i); ok {
 				with[0] = lits[0]
+				u.lits, u.arg = with, k
 				line, at = spokenBy(with), k
 			}
 			u.role = argRole(line, at, c.lit(i))
