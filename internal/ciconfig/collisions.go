@@ -108,7 +108,7 @@ func (u *use) target() string {
 // an image has several moving tags, each keeps what tells it from the others:
 // dev becomes dev-$CI_COMMIT_SHA, and debug-$CI_COMMIT_REF_SLUG
 // debug-$CI_COMMIT_SHA.
-func (r *run) successor(g *movings, siblings []*use) string {
+func (r *run) successor(g *movings, siblings map[string][]*use) string {
 	unique, literal := r.uniqueFor(g, siblings), g.literal()
 	switch {
 	case literal != "" && r.takenBy(g, unique, siblings): // and pipelines with children have several numbers
@@ -128,7 +128,7 @@ func (r *run) successor(g *movings, siblings []*use) string {
 // uniqueFor is what makes a moving tag one of the build. Where the image is pushed under
 // that tag already, or in several pipelines of one commit, the number of the pipeline
 // takes its place.
-func (r *run) uniqueFor(g *movings, siblings []*use) string {
+func (r *run) uniqueFor(g *movings, siblings map[string][]*use) string {
 	unique := r.uniqueName()
 	again := r.takenBy(g, unique, siblings) ||
 		ofACommit.MatchString(unique) && slices.ContainsFunc(g.pushes, func(p *use) bool {
@@ -147,10 +147,17 @@ func (r *run) uniqueFor(g *movings, siblings []*use) string {
 	return unique
 }
 
-// takenBy says whether an image with a moving tag is pushed under another tag, too.
-func (r *run) takenBy(g *movings, tag string, siblings []*use) bool {
-	taken := func(s *use) bool { return s.ref.name() == g.name && tagOf(s) == braces(tag) }
-	return slices.ContainsFunc(siblings, taken) || slices.ContainsFunc(r.composePushes(), taken)
+// takenBy says whether an image with a moving tag is pushed under another tag, too, or one
+// that may have its name.
+func (r *run) takenBy(g *movings, tag string, siblings map[string][]*use) bool {
+	tag = braces(tag)
+	taken := func(s *use) bool { return tagOf(s) == tag && mayBeSame(s.ref.name(), g.name) }
+	for _, list := range siblings {
+		if slices.ContainsFunc(list, taken) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(r.composePushes(), taken)
 }
 
 // pushers are the jobs that make some pushes.
@@ -220,6 +227,7 @@ func severalTags(all [][]*movings) {
 		each(func(k int, o *movings) {
 			if i != k && g.tag != o.tag && (fits(open[g.name], o.name) || fits(open[o.name], g.name)) {
 				g.several, o.several = true, true
+				g.beside, o.beside = g.beside || o.literal() == "", o.beside || g.literal() == ""
 			}
 		})
 	})

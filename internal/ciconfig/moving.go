@@ -417,7 +417,7 @@ func (r *run) settleBy(cluster []*movings, siblings map[string][]*use, drop drop
 		case sibling != nil:
 			c, d, ok = drop(g, sibling)
 		case !prefixed(g) || r.besideMoving(g): // a tag that nobody can judge would be there else
-			c, d, ok = r.replaceMoving(g, siblings[g.name], defined)
+			c, d, ok = r.replaceMoving(g, siblings, defined)
 		}
 		if !ok {
 			return false

@@ -112,7 +112,7 @@ func bothPushed(p, q *use) bool {
 func (u *use) excludes(v *use) bool {
 	for _, p := range u.tagPieces() {
 		for _, q := range v.tagPieces() {
-			if p.by != nil && q.by != nil && p.by.among == q.by.among && p.by.one != q.by.one && p.by.onlyOne() {
+			if p.by != nil && q.by != nil && p.by.among == q.by.among && p.by.differs(q.by) && p.by.onlyOne() {
 				return true
 			}
 		}

@@ -3,6 +3,7 @@ package ciconfig
 import (
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // joinOpen puts uses of an image under a tag that moves to the pushes under a name that may
@@ -46,7 +47,7 @@ const maxOpen = 10_000
 
 // mayBeSame says whether two names are the same for some values of the variables in them.
 func mayBeSame(a, b string) bool {
-	return a == b || fits(mayBeNamed(a), b) || fits(mayBeNamed(b), a)
+	return a == b || strings.Contains(a+b, "$") && (fits(mayBeNamed(a), b) || fits(mayBeNamed(b), a))
 }
 
 // fits says whether a name is one that another may be.

@@ -56,7 +56,7 @@ func (u *use) sharesJob(v *use) bool {
 // does not show its turn.
 func (u *use) otherTurn(v *use) bool {
 	a, b := u.turn(), v.turn()
-	return a != nil && b != nil && a.among == b.among && a.one != b.one || (a == nil) != (b == nil)
+	return a != nil && b != nil && a.among == b.among && a.differs(b) || (a == nil) != (b == nil)
 }
 
 // turn is the turn of a loop that gives a use its tag, nil for none.

@@ -10,7 +10,7 @@ import (
 // replaceMoving puts a unique tag in the place of the moving one, another than
 // those that the image is pushed under already. defined says to do it where the tag is
 // defined, and not where it is put in.
-func (r *run) replaceMoving(g *movings, siblings []*use, defined bool) (changes []change, drops []*use, ok bool) {
+func (r *run) replaceMoving(g *movings, siblings map[string][]*use, defined bool) (changes []change, drops []*use, ok bool) {
 	if r.pushedTwice(g) || g.kept && defined {
 		return nil, nil, false
 	}
