@@ -13,6 +13,7 @@ import (
 type choice struct {
 	among any    // what holds the alternatives: a node, or a turn of a script
 	one   any    // the alternative, nil for a value that goes with each
+	also  []any  // further ones that have the same value
 	name  string // the variable or input
 	value *yaml.Node
 	turn  bool // one of a loop, which takes all, one after the other
@@ -48,6 +49,29 @@ func chosen(vals []text, by *choice) []text {
 	return out
 }
 
+// or is the choice of a value that two alternatives have.
+func (c *choice) or(d *choice) *choice {
+	if c == d || c == nil || d == nil || c.among != d.among || c.name != d.name || c.one == d.one && c.value == d.value {
+		return c
+	}
+	both := *c
+	switch {
+	case c.one == d.one:
+		both.value = nil
+	case !c.is(d.one):
+		both.also = append(slices.Clip(c.also), d.one)
+	}
+	return &both
+}
+
+// is says whether the value is that of an alternative.
+func (c *choice) is(one any) bool { return c.one == one || slices.Contains(c.also, one) }
+
+// differs says whether two values that have alternatives of one kind have none in common.
+func (c *choice) differs(d *choice) bool {
+	return c.one != nil && d.one != nil && !c.is(d.one) && !slices.ContainsFunc(d.also, c.is)
+}
+
 // apart says whether two texts hold values of different alternatives.
 func apart(a, b text) bool {
 	for i := range a {
@@ -56,7 +80,7 @@ func apart(a, b text) bool {
 			continue
 		}
 		for k := range b {
-			if q := b[k].by; q != nil && q != p && q.among == p.among && (p.one != q.one && p.one != nil && q.one != nil || p.name == q.name && p.value != q.value) {
+			if q := b[k].by; q != nil && q != p && q.among == p.among && (p.differs(q) || p.name == q.name && p.value != q.value && p.value != nil && q.value != nil) {
 				return true
 			}
 		}

@@ -49,17 +49,14 @@ func startsAt(words []string) int {
 
 // itemsOf are the items that such an xargs makes of what it reads: lines where it has a
 // place for them, else words.
-func itemsOf(s *syntax.Stmt, vals []text) (out []text) {
+func itemsOf(s *syntax.Stmt, vals []text, all bool) []text {
 	seps := " \t\n"
 	for _, w := range s.Cmd.(*syntax.CallExpr).Args {
 		if l := plainWord(w); l == "-i" || strings.HasPrefix(l, "-I") || strings.HasPrefix(l, "--replace") {
 			seps = "\n"
 		}
 	}
-	for _, v := range vals {
-		out = union(out, v.cut(seps, longest))
-	}
-	return turns(out)
+	return turnsOf(vals, seps, all)
 }
 
 // each is the command that an xargs starts for its items: they are in place of its placeholder,

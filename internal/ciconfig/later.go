@@ -259,7 +259,7 @@ func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
 	})
 	vals := sh.parts(ch, r.Hdoc.Parts, quoted, true)
 	if readsLines(s) {
-		sh.lines = linesOf(vals)
+		sh.lines = turnsOf(vals, "\n", false)
 		if !quoted {
 			return
 		}

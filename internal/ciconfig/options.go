@@ -30,8 +30,7 @@ func (sh *shell) options(ch *chunk, c *syntax.WhileClause) bool {
 	if !sh.known || c.Until || len(c.Cond) == 0 || len(sh.args) == 0 {
 		return false
 	}
-	from, to := int(c.Cond[0].Pos().Offset()), int(c.Cond[len(c.Cond)-1].End().Offset())
-	if cond := ch.text[from:to]; !strings.Contains(cond, "$#") && !strings.Contains(cond, "$1") && !strings.Contains(cond, "${1") {
+	if !takesArguments(ch, c) {
 		return false
 	}
 	sh.taking = true
@@ -44,6 +43,15 @@ func (sh *shell) options(ch *chunk, c *syntax.WhileClause) bool {
 		}
 	}
 	return true
+}
+
+// takesArguments says whether a loop takes the arguments of its script.
+func takesArguments(ch *chunk, c *syntax.WhileClause) bool {
+	if len(c.Cond) == 0 {
+		return false
+	}
+	cond := ch.text[c.Cond[0].Pos().Offset():c.Cond[len(c.Cond)-1].End().Offset()]
+	return getoptsOf(c) != nil || strings.Contains(cond, "$#") || strings.Contains(cond, "$1") || strings.Contains(cond, "${1")
 }
 
 // getoptsOf is the call in the condition of such a loop: while getopts r:t: option; do.

@@ -35,7 +35,7 @@ func (r *run) repeated(u *use, j *job) bool {
 		if row = deref(row); row == nil || row.Kind != yaml.MappingNode {
 			return false
 		}
-		if slices.ContainsFunc(by, func(c *choice) bool { return c.one == any(row) }) {
+		if slices.ContainsFunc(by, func(c *choice) bool { return c.is(row) }) {
 			several = 1
 		}
 	}
@@ -44,11 +44,11 @@ func (r *run) repeated(u *use, j *job) bool {
 	}
 	for _, row := range rows {
 		row = deref(row)
-		if len(rows) > 1 && !slices.ContainsFunc(by, func(c *choice) bool { return c.one == any(row) }) {
+		if len(rows) > 1 && !slices.ContainsFunc(by, func(c *choice) bool { return c.is(row) }) {
 			continue
 		}
 		for _, x := range entries(row, 0) {
-			if len(items(x.value)) > 1 && !slices.ContainsFunc(by, func(c *choice) bool { return c.one == any(row) && c.name == x.key.Value }) {
+			if len(items(x.value)) > 1 && !slices.ContainsFunc(by, func(c *choice) bool { return c.is(row) && c.name == x.key.Value }) {
 				return true
 			}
 		}

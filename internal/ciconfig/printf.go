@@ -4,8 +4,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"mvdan.cc/sh/v3/syntax"
 )
 
 // formatVerb is what printf replaces in its format.
@@ -83,22 +81,54 @@ func isEchoFlag(s string) bool {
 	return len(s) > 1 && s[0] == '-' && strings.Trim(s[1:], "neE") == ""
 }
 
-// runs are the arguments of a command as it runs, once for each value that a word
-// of it may have.
+// runs are the arguments of a command as it runs, once for each of the values of its words
+// that may come together.
 func (c *command) runs() [][]text {
-	pick := func(word *syntax.Word, alt int) (out []text) {
-		for i := range c.args {
-			if c.words[i] == word && c.alt[i] == alt || c.words[i] != word && c.alt[i] == 0 {
-				out = append(out, c.args[i])
+	var words [][][]text
+	for i, w := range c.words {
+		if i == 0 || w != c.words[i-1] {
+			words = append(words, nil)
+			if c.alt[i] > 0 { // the first value is empty
+				words[len(words)-1] = [][]text{nil}
 			}
 		}
-		return out
-	}
-	out := [][]text{pick(nil, 0)}
-	for i, k := range c.alt {
-		if k > 0 && c.nth[i] == 0 && len(out) < most {
-			out = append(out, pick(c.words[i], k))
+		last := len(words) - 1
+		if c.nth[i] == 0 {
+			words[last] = append(words[last], nil)
 		}
+		values := words[last]
+		values[len(values)-1] = append(values[len(values)-1], c.args[i])
+	}
+	return combined(words)
+}
+
+// combined are the values of words, each of some fields, that may come together.
+func combined(words [][][]text) [][]text {
+	out := [][]text{nil}
+	for _, values := range words {
+		var next [][]text
+		for _, all := range []bool{false, true} {
+			for _, before := range out {
+				for _, fields := range values {
+					if all || len(values) == 1 || !slices.ContainsFunc(before, func(l text) bool {
+						return slices.ContainsFunc(fields, func(r text) bool { return apart(l, r) })
+					}) {
+						next = append(next, slices.Concat(before, fields))
+					}
+				}
+			}
+			if len(next) > 0 {
+				break
+			}
+		}
+		if len(next) > most {
+			var any []text
+			for _, f := range values[0] {
+				any = append(any, f.blot())
+			}
+			next = combined([][][]text{out, {any}})
+		}
+		out = next
 	}
 	return out
 }

@@ -165,7 +165,7 @@ func (u *use) optionalTag() bool {
 // onOneWay says whether only one way through a script gives the use its value.
 func (u *use) onOneWay() bool {
 	for i := u.ref.start; i < u.ref.tagEnd; i++ {
-		if by := u.ref.f.t[u.ref.f.piece[i]].by; by != nil && by.way() {
+		if by := u.ref.f.t[u.ref.f.piece[i]].by; by != nil && by.way() && !by.turn {
 			return true
 		}
 	}

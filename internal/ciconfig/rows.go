@@ -11,15 +11,6 @@ import (
 // Loops are followed once, with the values of all turns. Those of one turn stay
 // together: a name and its directory, out of one line.
 
-// turns are values of which each turn of a loop takes one.
-func turns(vals []text) []text {
-	var list turnList
-	for _, v := range vals {
-		list.add([]text{v})
-	}
-	return list.values()
-}
-
 // turnList are the values of the turns of a loop. A turn may have several, of which one counts.
 type turnList struct {
 	vals []text
@@ -29,20 +20,31 @@ type turnList struct {
 
 // add adds the turns that a word stands for.
 func (l *turnList) add(word []text) {
-	first := l.all
+	var alternatives [][]text
 	for _, v := range word {
-		if len(v) == 0 { // an empty word is none
-			continue
+		if len(v) > 0 { // an empty word is none
+			alternatives = append(alternatives, v.fields())
 		}
-		for i, f := range v.fields() {
-			l.all = max(l.all, first+i+1)
+	}
+	l.addEach(alternatives)
+}
+
+// addEach adds the turns of one of several lists.
+func (l *turnList) addEach(alternatives [][]text) {
+	first, turns := l.all, 0
+	for _, fields := range alternatives {
+		turns = max(turns, len(fields))
+	}
+	l.all = first + turns
+	for i := range turns {
+		for _, fields := range alternatives {
 			switch n := len(l.vals); {
-			case slices.ContainsFunc(l.vals, f.same):
+			case i >= len(fields) || slices.ContainsFunc(l.vals, fields[i].same):
 			case n == most:
 				l.vals[n-1] = text{{hole: unknown}}
 				return
 			default:
-				l.vals, l.turn = append(l.vals, f), append(l.turn, first+i)
+				l.vals, l.turn = append(l.vals, fields[i]), append(l.turn, first+i)
 			}
 		}
 	}
@@ -109,13 +111,20 @@ func readsWhole(s *syntax.Stmt) bool {
 	return ok && len(c.Args) > 0 && c.Args[0].Lit() == "read"
 }
 
-// linesOf are the lines of texts, the empty ones left out.
-func linesOf(vals []text) []text {
-	var out []text
+// turnsOf are the turns of a loop that reads the lines, or the words, of one of several texts;
+// or of all of them, which commands print one after the other.
+func turnsOf(vals []text, seps string, all bool) []text {
+	var list turnList
+	var parts [][]text
 	for _, v := range vals {
-		out = union(out, v.cut("\n", longest))
+		parts = append(parts, v.cut(seps, longest))
+		if all {
+			list.addEach(parts)
+			parts = nil
+		}
 	}
-	return turns(out)
+	list.addEach(parts)
+	return list.values()
 }
 
 // read sets the variables of read, from a here-string, from the lines that the loop is

@@ -26,6 +26,7 @@ type shell struct {
 	dir    string    // what cd has gone to, "" for the checkout or a place that is not known
 	making *makeCall // whose recipe it runs
 	taking bool      // in the loop that takes known arguments
+	mixed  bool      // in one that takes others: what two of its ways set may come together
 	optind int       // how many of them getopts has taken
 	away   bool      // on another machine, which does not have the job's variables
 	local  bool      // the text is expanded here, before it goes there
@@ -124,9 +125,9 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			switch {
 			case r.Op != syntax.WordHdoc:
 			case readsLines(s):
-				sh.lines = linesOf(vals)
+				sh.lines = turnsOf(vals, "\n", false)
 			case takesItems(s):
-				sh.lines = itemsOf(s, vals)
+				sh.lines = itemsOf(s, vals, false)
 			case takesApart(s) && !readsWhole(s):
 				sh.taken(vals, ch.span(int(s.Pos().Offset()), int(s.End().Offset())))
 			}
@@ -151,7 +152,11 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 	case *syntax.WhileClause:
 		sh.stmts(ch, c.Cond)
 		if !sh.options(ch, c) {
-			sh.maybe(func(b *shell) { b.stmts(ch, c.Do) })
+			sh.maybe(func(b *shell) {
+				b.mixed = b.mixed || takesArguments(ch, c)
+				b.stmts(ch, c.Do)
+				b.mixed = sh.mixed
+			})
 		}
 	case *syntax.ForClause:
 		sh.loop(ch, c)
@@ -179,9 +184,9 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			left.stmt(ch, c.X)
 			switch {
 			case lines:
-				right.lines = linesOf(printed)
+				right.lines = turnsOf(printed, "\n", true)
 			case items:
-				right.lines = itemsOf(c.Y, printed)
+				right.lines = itemsOf(c.Y, printed, true)
 			case apart:
 				sh.taken(printed, ch.span(int(c.X.Pos().Offset()), int(c.Y.End().Offset())))
 			}

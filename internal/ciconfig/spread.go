@@ -64,18 +64,22 @@ func onlyParam(w *syntax.Word) *syntax.ParamExp {
 }
 
 // addArguments appends what "$@" stands for: a field for each argument, once for each of the
-// values that one of them may have.
+// values that they may have together.
 func (c *command) addArguments(args [][]text, w *syntax.Word) {
-	ways := 0
+	var words [][][]text
 	for _, a := range args {
-		ways = max(ways, len(a))
+		var values [][]text
+		for _, v := range a {
+			values = append(values, []text{v})
+		}
+		if values != nil {
+			words = append(words, values)
+		}
 	}
 	start := len(c.lits)
-	for k := range ways {
-		for n, a := range args {
-			if len(a) > 0 {
-				c.add(a[min(k, len(a)-1)], w, start, k, n)
-			}
+	for k, fields := range combined(words) {
+		for n, f := range fields {
+			c.add(f, w, start, k, n)
 		}
 	}
 }

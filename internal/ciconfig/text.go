@@ -108,9 +108,12 @@ func (t text) uncertain() bool {
 // a variable that not every pipeline has, or what a string operation leaves of one.
 func (t text) mayBeEmpty() bool {
 	return len(t) > 0 && !slices.ContainsFunc(t, func(p piece) bool {
-		return p.hole == "" || alwaysSet.MatchString(p.hole) || p.hole == unknown && p.at.src != nil && alwaysSet.MatchString(strings.TrimLeft(p.at.text(), "\"${"))
+		return p.hole == "" || alwaysSet.MatchString(p.hole) || p.at.src != nil && (hasDefault.MatchString(p.at.text()) || p.hole == unknown && alwaysSet.MatchString(strings.TrimLeft(p.at.text(), "\"${")))
 	})
 }
+
+// hasDefault is an expansion that something else takes the place of where it would be empty.
+var hasDefault = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*:-[^}]`)
 
 // alwaysSet are variables of GitLab's that every pipeline has.
 // https://docs.gitlab.com/ci/variables/predefined_variables/
@@ -286,7 +289,8 @@ func union(a, b []text) []text {
 	out := make([]text, 0, min(len(a)+len(b), most))
 	for _, list := range [][]text{a, b} {
 		for _, t := range list {
-			if slices.ContainsFunc(out, t.same) {
+			if i := slices.IndexFunc(out, t.same); i >= 0 {
+				out[i] = out[i].either(t)
 				continue
 			}
 			if len(out) == most {
@@ -297,6 +301,22 @@ func union(a, b []text) []text {
 		}
 	}
 	return out
+}
+
+// either is a text that two alternatives have: it goes with what each of them has.
+func (t text) either(u text) text {
+	cloned := false
+	for i := range t {
+		by := t[i].by.or(u[i].by)
+		if by == t[i].by {
+			continue
+		}
+		if !cloned {
+			t, cloned = slices.Clone(t), true
+		}
+		t[i].by = by
+	}
+	return t
 }
 
 // same says whether two texts have one content and one origin. It is asked more

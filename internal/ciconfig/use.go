@@ -136,6 +136,9 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	said := spokenBy(lits)
 	for i := range c.args {
 		for _, ref := range r.references(c.args[i]) {
+			if ref.lacks() && imageTools[lits[0]] && r.elseComplete(c, i) {
+				continue
+			}
 			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i, away: sh.away && !sh.local, toPush: sh.pushes, arms: sh.arms}
 			u.lits, u.arg = c.view(i, lits)
 			line, at := said, u.arg
@@ -183,6 +186,23 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 // half says whether a reference is a name of ours without a tag.
 func (ref *reference) half() bool {
 	return ref.own && ref.sep >= 0 && ref.colon < 0 && ref.digest < 0
+}
+
+// lacks says whether the name or the tag of a reference is empty, which every tool refuses.
+func (ref *reference) lacks() bool {
+	s := ref.f.s
+	return ref.own && !ref.host && !ref.open && (s[ref.nameEnd-1] == '/' || ref.colon >= 0 && ref.tagEnd == ref.colon+1)
+}
+
+// elseComplete says whether a word has another value that is a whole reference: the one that
+// lacks a part is that before a script has taken its options.
+func (r *run) elseComplete(c *command, i int) bool {
+	for k, w := range c.words {
+		if w == c.words[i] && k != i && slices.ContainsFunc(r.references(c.args[k]), func(ref *reference) bool { return ref.own && !ref.host && !ref.lacks() }) {
+			return true
+		}
+	}
+	return false
 }
 
 // half looks at a name without a tag that is written for something else to read.

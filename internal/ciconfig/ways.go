@@ -34,12 +34,19 @@ func (sh *shell) merge(ways ...*shell) {
 	}
 	for _, name := range sortedKeys(changed) {
 		var vals []text
+		by := func(i int) *choice { return &choice{among: among, one: i} }
+		if old, ok := was.get(name); sh.mixed && slices.ContainsFunc(ways, func(w *shell) bool {
+			v, set := w.vars.get(name)
+			return set == ok && len(v) == len(old) && (len(v) == 0 || &v[0] == &old[0])
+		}) {
+			by = func(int) *choice { return nil } // an earlier turn may have set it
+		}
 		for i, w := range ways {
 			v, ok := w.vars.get(name)
 			if !ok {
 				v = sh.before(name)
 			}
-			vals = union(vals, chosen(v, &choice{among: among, one: i}))
+			vals = union(vals, chosen(v, by(i)))
 		}
 		sh.vars = sh.vars.with(name, vals)
 	}
