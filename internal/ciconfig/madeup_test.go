@@ -41,7 +41,7 @@ var whenForms = []string{
 
 // allHabits are what some projects do and others do not.
 var allHabits = []string{"scripts", "shared-script", "make", "compose", "manifests", "values", "bases", "include", "default", "extends", "reference", "override",
-	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients", "layers", "releases", "folders"}
+	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients", "layers", "releases", "folders", "functions"}
 
 // maker makes a project up.
 type maker struct {
@@ -126,6 +126,7 @@ func madeUp(r *rand.Rand, habits string) *maker {
 	m.files["Dockerfile"] = "FROM alpine:3\n"
 	m.shared()
 	m.laid()
+	m.library()
 	m.common()
 	if m.chance(25) {
 		m.template()
@@ -142,10 +143,13 @@ func madeUp(r *rand.Rand, habits string) *maker {
 		if m.has["folders"] && (i == 1 && !m.has["reference"] || i == 2 && m.has["reference"]) {
 			kind = "folders" // once, as others would have the same names
 		}
+		if i == 0 && m.has["functions"] {
+			kind = "functions"
+		}
 		if i < 2 && m.has["common"] {
 			kind = "common"
 		}
-		if m.b = root; i > 0 && kind != "referring" && kind != "common" && m.may("include", 50) {
+		if m.b = root; i > 0 && !slices.Contains([]string{"referring", "common", "functions"}, kind) && m.may("include", 50) {
 			m.b = &strings.Builder{}
 		}
 		if kind == "folders" {

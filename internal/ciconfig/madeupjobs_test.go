@@ -8,7 +8,7 @@ import (
 // kinds are what a job may be about.
 func (m *maker) kinds() []string {
 	kinds := []string{"build", "build", "promote", "use", "deploy", "inside", "mixed"}
-	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside", "bake", "kustomize", "clients", "listed", "layers", "releases"} {
+	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside", "bake", "kustomize", "clients", "listed", "layers", "releases", "functions"} {
 		if m.has[h] || h == "listed" && m.has["clients"] {
 			kinds = append(kinds, h, h)
 		}
@@ -54,7 +54,7 @@ func (m *maker) stageOf(kind string) string {
 			return pick(m, []string{"test", "deploy"})
 		}
 		return "build"
-	case "mixed", "digests", "child", "clients", "layers":
+	case "mixed", "digests", "child", "clients", "layers", "functions":
 		return pick(m, []string{"build", "test", "deploy"})
 	}
 	return "deploy"
@@ -127,6 +127,10 @@ func (m *maker) surroundings(kind, image string) {
 		m.line("  parallel:\n    matrix:\n      - VARIANT: [slim, full]")
 	case "hands":
 		m.line("  artifacts:\n    reports:\n      dotenv: build.env")
+	case "functions":
+		if m.files["ci/lib.sh"] == "" {
+			m.line("  before_script:\n    - *functions")
+		}
 	}
 	m.specialKeys(kind)
 	if m.may("extends", 40) && kind != "variants" {

@@ -18,6 +18,8 @@ func (m *maker) special(kind, name string) (out []string) {
 		return m.deployed(kind, name)
 	case "layers":
 		return m.layers()
+	case "functions":
+		return m.functions(name)
 	case "clients":
 		return m.clients(name)
 	case "listed":

@@ -124,7 +124,8 @@ func compared(old, now *simulator, res *Result, open bool) (out []string) {
 		}
 	}
 	for job, said := range old.says {
-		if again := now.says[job]; !slices.Equal(said, again) && !refused(job) && !slices.ContainsFunc(res.Findings, func(f Finding) bool {
+		notRun := slices.ContainsFunc(old.uses[job], func(u event) bool { return refused(old.pusher[u.image]) })
+		if again := now.says[job]; !slices.Equal(said, again) && !refused(job) && !notRun && !slices.ContainsFunc(res.Findings, func(f Finding) bool {
 			return slices.Contains([]Code{"tag-handed-on", "job-dropped", "tag-replaced", "moving-tag"}, f.Code)
 		}) {
 			out = append(out, fmt.Sprintf("%v said %q, and says %q", job, said, again))

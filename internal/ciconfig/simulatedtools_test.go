@@ -124,6 +124,9 @@ func (c *call) docker() error {
 	case verb == "compose":
 		return c.compose()
 	}
+	if slices.Contains([]string{"push", "pull", "tag", "rmi", "commit"}, verb) && len(args) < 3 {
+		return status(false)
+	}
 	switch verb {
 	case "build", "bud":
 		return c.build(args)
