@@ -64,8 +64,9 @@ func (r *run) recordCredentials(c *command, lits []string) {
 	}
 }
 
-// authFile is text that gives a password to a registry, as kaniko reads it.
-var authFile = regexp.MustCompile(`["']auths["'\\]*\s*:`)
+// authFile is text that gives a password to a registry, as kaniko reads it, or the line of it with
+// the registry.
+var authFile = regexp.MustCompile(`["']auths["'\\]*\s*:|^\s*\\?"[^\s"]+"\s*:\s*\{\s*$`)
 
 // Whose password a login has: one of AWS, or one that only GitLab takes.
 var (
