@@ -188,6 +188,12 @@ func sedPattern(pat string, delimiter byte, extended bool) (re *regexp.Regexp, w
 	plain := true
 	for i := 0; i < len(pat); i++ {
 		ch, escaped := pat[i], false
+		if n := bracketed(pat[i:]); n > 0 {
+			plain = false
+			b.WriteString(strings.ReplaceAll(pat[i:i+n], `\`, `\\`))
+			i += n - 1
+			continue
+		}
 		if ch == '\\' {
 			if i++; i == len(pat) {
 				return nil, "", false
@@ -209,7 +215,7 @@ func sedPattern(pat string, delimiter byte, extended bool) (re *regexp.Regexp, w
 			}
 			plain = false
 			b.WriteString(`\` + string(ch))
-		case !escaped && strings.IndexByte("*[]^$", ch) >= 0:
+		case !escaped && (ch == '*' || ch == '^' && anchors(pat[:i], "(|", extended) || ch == '$' && anchors(pat[i+1:], ")|", extended)):
 			plain = false
 			b.WriteByte(ch)
 		case !escaped && ch == '.':
@@ -228,6 +234,36 @@ func sedPattern(pat string, delimiter byte, extended bool) (re *regexp.Regexp, w
 		return re, "", true
 	}
 	return re, w.String(), true
+}
+
+// bracketed is how long the list of characters is with which a pattern begins, 0 for none.
+func bracketed(pat string) int {
+	if pat[0] != '[' {
+		return 0
+	}
+	i := 1
+	if i < len(pat) && pat[i] == '^' {
+		i++
+	}
+	for first := i; i < len(pat); i++ {
+		switch {
+		case pat[i] == ']' && i > first:
+			return i + 1
+		case strings.HasPrefix(pat[i:], "[:"):
+			if end := strings.Index(pat[i:], ":]"); end > 0 {
+				i += end + 1
+			}
+		}
+	}
+	return 0
+}
+
+// anchors says whether ^ or $ is one: in a basic pattern only at its ends, or at those of a group
+// or an alternative.
+func anchors(beside, ends string, extended bool) bool {
+	return extended || beside == "" || slices.ContainsFunc(strings.Split(ends, ""), func(c string) bool {
+		return ends == "(|" && strings.HasSuffix(beside, `\`+c) || ends == ")|" && strings.HasPrefix(beside, `\`+c)
+	})
 }
 
 // literalImage is an own image in a line of a file, up to white space or a quote.
