@@ -354,6 +354,8 @@ func (r *run) recordDocker(c *command, name string) {
 		if was := r.dockers[r.now.name]; was == "" || clientOfDocker(was) {
 			r.dockers[r.now.name] = name
 		}
+	case dockerFunction.MatchString(name) && r.dockers[r.now.name] == "" && r.mayCallDocker(name, 0):
+		r.dockers[r.now.name] = "docker (by " + name + ")"
 	}
 }
 

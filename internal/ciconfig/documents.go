@@ -51,7 +51,7 @@ func (r *run) documents() {
 			continue
 		}
 		overruled := otherPipeline(f.Path) || forDevelopers[strings.TrimPrefix(path.Base(f.Path), ".")] || renovates(f.Path) || r.jibNamed && jibFiles[path.Base(f.Path)] // what people start by hand holds nothing up
-		filled := isDockerfile(f.Path) || r.fills(f.Path) || r.makes && r.inMakefiles(f.Path, true)
+		filled := isDockerfile(f.Path) || r.fills(f.Path) || r.makesUnknown && r.inMakefiles(f.Path, true)
 		for _, u := range r.uses[mark:] {
 			u.document, u.overruled, u.filled = true, u.overruled || overruled, u.filled || filled
 		}

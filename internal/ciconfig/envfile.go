@@ -240,6 +240,25 @@ func (c *config) dotenvsOf(j *job) (files []string) {
 // readWhole finds the files that substitutions read.
 var readWhole = regexp.MustCompile(`\$\((?:cat\s+|<\s*)["']?([\w${}./-]+)`)
 
+// writersFirst are jobs in the order in which they are followed: what a job hands on is known
+// to those behind it.
+func (c *config) writersFirst(jobs []*job) []*job {
+	var first, rest []*job
+	for _, j := range jobs {
+		if c.handsOver(j) {
+			first = append(first, j)
+		} else {
+			rest = append(rest, j)
+		}
+	}
+	slices.SortStableFunc(first, func(a, b *job) int {
+		m, _ := a.stage()
+		n, _ := b.stage()
+		return m - n
+	})
+	return append(first, rest...)
+}
+
 // handsOver says whether a job writes a file for the jobs behind it: a dotenv report, or
 // one that a substitution reads. It may do so in a script of the repository.
 func (c *config) handsOver(j *job) bool {

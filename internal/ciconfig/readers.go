@@ -38,7 +38,7 @@ func (o offsets) with(offset, size int) offsets {
 
 func (o offsets) has(offset int) bool { return o != nil && o[offset/64]&(1<<(offset%64)) != 0 }
 
-var expands = regexp.MustCompile(`^\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
+var expands = regexp.MustCompile(`^\$?\$[{(]?([A-Za-z_][A-Za-z0-9_]*)`)
 
 // changedVariables are the variables of the pipeline, or exported by a script,
 // whose value gets another form.

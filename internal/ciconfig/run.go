@@ -126,12 +126,10 @@ func (r *run) look() {
 		for _, d := range r.cfg.docs {
 			r.visited[d.src.path] = true
 		}
-		for _, hands := range []bool{true, false} { // what a job hands on is known to those behind it
-			for _, j := range jobs {
-				if !j.hidden && hands == r.cfg.handsOver(j) {
-					r.job(j)
-					r.handOn(j)
-				}
+		for _, j := range r.cfg.writersFirst(jobs) {
+			if !j.hidden {
+				r.job(j)
+				r.handOn(j)
 			}
 		}
 	})

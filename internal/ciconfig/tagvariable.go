@@ -100,7 +100,7 @@ func (u *use) changedExpansions() []span {
 	return via[len(commonVia(via, ref.f.via(ref.colon))):]
 }
 
-var anyExpansion = regexp.MustCompile(`^\$[({]?([A-Za-z_][A-Za-z0-9_]*)`)
+var anyExpansion = regexp.MustCompile(`^\$?\$[({]?([A-Za-z_][A-Za-z0-9_]*)`)
 
 // expandedName is the variable that an expansion names.
 func expandedName(s span) string {
