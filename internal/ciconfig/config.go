@@ -18,6 +18,8 @@ type tree struct {
 	doc  *document
 	keys []string
 	kids map[string]*tree // nil unless a mapping
+
+	under *tree // what holds where the file of this one is not included
 }
 
 // document is a CI file.
@@ -27,6 +29,8 @@ type document struct {
 	root   *yaml.Node
 	spec   *yaml.Node
 	inputs map[string][]given
+
+	sometimes bool // the rules of its include leave it out of some pipelines
 }
 
 // given is a value that an include gives to a file.
@@ -123,8 +127,13 @@ func (s *stack) lay(over *tree) {
 // merged lays one tree over another: mappings are merged, all else replaced.
 func merged(under, over *tree, depth int) *tree {
 	if under == nil || under.kids == nil || over == nil || over.kids == nil || depth > maxDepth {
-		if over == nil {
+		switch {
+		case over == nil:
 			return under
+		case under != nil && over.doc != nil && over.doc.sometimes:
+			both := *over
+			both.under = under
+			return &both
 		}
 		return over
 	}
@@ -140,20 +149,21 @@ func merged(under, over *tree, depth int) *tree {
 
 // config is the effective configuration: the root file and all it includes.
 type config struct {
-	in       *Input
-	files    map[string]*source
-	root     *tree
-	docs     []*document
-	byPath   map[string]*document
-	grown    map[*yaml.Node]*tree // of mappings
-	room     []tree               // for the next ones
-	unplaced map[*yaml.Node]bool  // scalars whose bytes were not found
-	borrowed *borrowings          // see borrowings
-	missing  []Include
-	unread   map[string]string // extends or include that cannot be seen -> why
-	problems []problem
-	active   map[string]bool // includes being read, against cycles
-	count    int
+	in        *Input
+	files     map[string]*source
+	root      *tree
+	docs      []*document
+	byPath    map[string]*document
+	grown     map[*yaml.Node]*tree // of mappings
+	room      []tree               // for the next ones
+	unplaced  map[*yaml.Node]bool  // scalars whose bytes were not found
+	borrowed  *borrowings          // see borrowings
+	missing   []Include
+	unread    map[string]string // extends or include that cannot be seen -> why
+	problems  []problem
+	active    map[string]bool // includes being read, against cycles
+	sometimes bool            // what is read now is included in some pipelines only
+	count     int
 
 	parent    *config           // the pipeline that started this one, nil for the first
 	trigger   *job              // the job that did
@@ -205,7 +215,7 @@ func (c *config) read(src *source, with *yaml.Node, from *document) *tree {
 		if c.entry == "" {
 			c.entry = src.path
 		}
-		d = &document{src: src, inputs: map[string][]given{}}
+		d = &document{src: src, inputs: map[string][]given{}, sometimes: c.sometimes}
 		known := c.elsewhere(src.path)
 		if known != nil {
 			d.docs = known.docs
@@ -228,6 +238,7 @@ func (c *config) read(src *source, with *yaml.Node, from *document) *tree {
 			c.duplicates(d)
 		}
 	}
+	d.sometimes = d.sometimes && c.sometimes
 	if d.root == nil || deref(d.root).Kind != yaml.MappingNode {
 		return nil
 	}
@@ -288,6 +299,10 @@ func (c *config) include(d *document, n *yaml.Node) *tree {
 	with := child(n, "inputs")
 	if with == nil {
 		with = c.given
+	}
+	if child(n, "rules") != nil && !c.sometimes {
+		c.sometimes = true
+		defer func() { c.sometimes = false }()
 	}
 	var out stack
 	for _, e := range entries(n, 0) {

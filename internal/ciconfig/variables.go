@@ -104,7 +104,11 @@ func (e *env) take(t *tree, by *choice) {
 			e.defs[name] = append(slices.Clip(e.defs[name]), definition{n, d, &mine})
 			continue
 		}
-		e.defs[name] = []definition{{n, d, nil}}
+		if v.doc.sometimes {
+			e.defs[name] = append(slices.Clip(e.below(t.kids[name], name)), definition{n, d, &choice{among: v.doc, one: v.doc, name: name, value: n}})
+		} else {
+			e.defs[name] = []definition{{n, d, nil}}
+		}
 		if options == nil {
 			continue
 		}
@@ -114,6 +118,28 @@ func (e *env) take(t *tree, by *choice) {
 			}
 		}
 	}
+}
+
+// below are the values that a variable has where the file of one of them is not included.
+func (e *env) below(t *tree, name string) []definition {
+	under := t.under
+	if v := t.kid("value"); under == nil && v != nil {
+		under = v.under
+	}
+	if under == nil {
+		return e.defs[name]
+	}
+	var out []definition
+	if under.doc.sometimes {
+		out = e.below(under, name)
+	}
+	if under.kids != nil {
+		under = under.kid("value")
+	}
+	if under == nil || under.node == nil || under.node.Kind != yaml.ScalarNode {
+		return out
+	}
+	return append(slices.Clip(out), definition{under.node, under.doc, nil})
 }
 
 // rules adds the values that rules:variables may give. Nothing takes what was there before
