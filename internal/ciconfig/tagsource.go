@@ -65,11 +65,20 @@ func starts(a, b *job) bool {
 // by the same words.
 func always(j, other *job) bool {
 	for _, k := range []string{"rules", "only", "except"} {
-		if t := j.tree.kid(k); t != nil && sometimes(t, 0) && !(k == "rules" && everywhere(t.node)) && !(k == "except" && other != nil && sameKey(j, other, k)) {
+		if t := j.tree.kid(k); t != nil && sometimes(t, 0) && !(k == "rules" && everywhere(t.node)) && !(k == "except" && other != nil && (sameKey(j, other, k) || leavesOut(t, other))) {
 			return false
 		}
 	}
 	return !mayNotStart[j.tree.kid("when").value()]
+}
+
+// leavesOut says whether the kinds of pipelines that an except: names have another job
+// in none of them, either.
+func leavesOut(except *tree, other *job) bool {
+	refs, all := refsOf(except)
+	return all && other.in != nil && !slices.ContainsFunc(refs, func(ref string) bool {
+		return refSources[ref] != "" && other.in.in.Project.as(Project{source: refSources[ref]}).runs(other)
+	})
 }
 
 // mayNotStart are the values of when: with which a job in a pipeline may not be run at all.
