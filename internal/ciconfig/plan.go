@@ -302,6 +302,15 @@ func (r *run) baseChange(u *use) bool {
 		case !literal:
 			return true
 		}
+	} else if at, hosted := r.baseOfJobs(u); at.src != nil { // there it is something else
+		with = "$CI_REGISTRY/$CI_PROJECT_PATH"
+		switch {
+		case hosted, !r.namedByPath():
+			u.bad, u.redefined = "base-composed", at
+			return false
+		case !literal:
+			return true
+		}
 	}
 	if strings.Contains(parts[0].text(), "{") || isHCL(from.path()) {
 		with = namedVariable.ReplaceAllString(with, "$${${1}}")

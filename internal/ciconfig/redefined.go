@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"regexp"
+	"slices"
 
 	"gitlab.sikt.no/platon/ecrferry/internal/naming"
 )
@@ -42,4 +43,33 @@ func (r *run) definesBase(at span) (defines, hosted bool) {
 	}
 	from, _ := at.src.line(at.start)
 	return ownBase.Match(at.src.data[from:at.start]), false
+}
+
+// baseOfJobs is the value that files give to $CI_REGISTRY_IMAGE in a job of a use, none where
+// GitLab's own holds, and whether they give it another $CI_REGISTRY, too.
+func (r *run) baseOfJobs(u *use) (at span, hosted bool) {
+	if u.rebased {
+		return u.at, false
+	}
+	if len(r.baseValues) == 0 || u.document {
+		return span{}, false
+	}
+	for _, j := range u.jobs() {
+		if j == nil {
+			continue
+		}
+		e := r.cfg.env(j.tree)
+		for _, d := range e.defs["CI_REGISTRY_IMAGE"] {
+			if ch := r.cfg.scalar(d.doc, d.node); ch != nil {
+				at, hosted = ch.span(0, len(ch.text)), hosted || len(e.defs["CI_REGISTRY"]) > 0
+			}
+		}
+	}
+	return at, hosted
+}
+
+// rebased says whether a script has given $CI_REGISTRY_IMAGE a value that is none of ours.
+func (sh *shell) rebased() bool {
+	vals, ok := sh.vars.get("CI_REGISTRY_IMAGE")
+	return ok && len(vals) > 0 && !slices.ContainsFunc(vals, sh.run.mentions) && !slices.ContainsFunc(vals, text.uncertain)
 }

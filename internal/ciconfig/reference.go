@@ -215,13 +215,17 @@ func (r *run) parse(f *flat, start, hostEnd int) *reference {
 			ref.sep += port
 		}
 	}
-	if ref.own && ref.sep < 0 && ref.base < repoEnd {
+	if ref.own && ref.sep < 0 && (ref.base < repoEnd || ref.colon < 0 && encodedSlash.MatchString(s[ref.end:])) {
 		ref.joined = true
 	}
 	p := f.t[f.piece[start]]
 	ref.baseIsVariable = p.hole == "CI_REGISTRY_IMAGE" && f.piece[ref.base-1] == f.piece[start]
 	return ref
 }
+
+// encodedSlash is the slash before a name as an address has it.
+// https://www.rfc-editor.org/rfc/rfc3986#section-2.1
+var encodedSlash = regexp.MustCompile(`^%2[Ff]`)
 
 // group says whether a path in the old registry leads to the project and cannot be an
 // image itself.

@@ -47,6 +47,7 @@ type use struct {
 	unread    bool       // a variable that nothing visible reads
 	settled   bool       // handled elsewhere, no change of its own
 	bad       Code       // why it stays as it is
+	rebased   bool       // a script has given $CI_REGISTRY_IMAGE another registry's value before
 	redefined span       // the value that a file gives to $CI_REGISTRY_IMAGE, which can be no other
 }
 
@@ -139,7 +140,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 			if ref.lacks() && imageTools[lits[0]] && r.elseComplete(c, i) {
 				continue
 			}
-			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i, away: sh.away && !sh.local, toPush: sh.pushes, arms: sh.arms}
+			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i, away: sh.away && !sh.local, toPush: sh.pushes, arms: sh.arms, rebased: sh.rebased()}
 			u.lits, u.arg = c.view(i, lits)
 			line, at := said, u.arg
 			if c.alt[i] > 0 {
