@@ -148,21 +148,26 @@ func (r *run) newVariables(changes []change) {
 	}
 	tell := func(u *use, at span, c change, known map[string]bool) {
 		for name := range variablesOf([]byte(c.with)) {
-			if !known[name] {
-				r.report("variable-elsewhere", at, u.ref.String()).cause = u.at.path()
-				open[c.span] = false
+			if known[name] || !u.away && r.handsDown(name) {
+				continue
 			}
+			f := r.report("variable-elsewhere", at, u.ref.String())
+			f.cause = u.at.path()
+			if u.document && u.filled {
+				f.says("a file that a job copies to another machine takes an image from variables of the pipeline in a new form; where they are not set, or still to what they were, the image has no name or no tag")
+			}
+			open[c.span] = false
 		}
 	}
 	var elsewhere []*use
 	for _, u := range r.uses {
-		if u.bad != "" || !u.ref.own || u.ref.host || u.settled || !u.away && (!u.document || u.filled) {
+		if u.bad != "" || !u.ref.own || u.ref.host || u.settled || !u.away && (!u.document || u.filled && !r.carried(u.at.src)) {
 			continue
 		}
 		list, known := put[u.at.src], taken[u.at.src]
 		if u.away {
 			known = variablesOf([]byte(u.at.text()))
-		} else {
+		} else if !u.filled {
 			elsewhere = append(elsewhere, u)
 		}
 		i, _ := slices.BinarySearchFunc(list, u.at.start, func(c change, start int) int { return c.start - start })

@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -53,6 +54,29 @@ func (r *run) recordCopies(lits []string) {
 			r.copies = append(r.copies, l)
 		}
 	}
+}
+
+// recordRemoteCompose remembers that compose starts services on another machine.
+func (r *run) recordRemoteCompose(sh *shell, lits []string) {
+	r.composedThere = r.composedThere || sh.away && (slices.Contains(lits, "up") || slices.Contains(lits, "deploy")) &&
+		slices.ContainsFunc(lits, func(l string) bool { return l == "compose" || l == "docker-compose" || l == "stack" })
+}
+
+// carried says whether a file of compose goes to another machine, by itself or with the whole
+// checkout, and is read there.
+func (r *run) carried(s *source) bool {
+	return isYAML(s.path) && slices.ContainsFunc(r.copies, func(c string) bool {
+		return c == s.path || r.composedThere && (c == "." || strings.HasPrefix(s.path, c+"/"))
+	})
+}
+
+// handsDown says whether a script, or a file that it writes, gives a variable a value, such as
+// one for another machine.
+func (r *run) handsDown(name string) bool {
+	sets := regexp.MustCompile(`\b` + name + `=`)
+	return slices.ContainsFunc(r.in.Files, func(f File) bool {
+		return (isYAML(f.Path) || isShell(r.files[f.Path]) || strings.HasPrefix(path.Base(f.Path), ".env")) && sets.Match(f.Content)
+	})
 }
 
 // copyOf is the file of the repository that a name on another machine means: one that was

@@ -123,9 +123,10 @@ type partsSeen struct {
 
 // remoteSeen is what other machines get.
 type remoteSeen struct {
-	copies   []string        // files and folders that go there
-	folders  map[string]bool // words of scripts that may be folders
-	patterns map[string]bool // how words of scripts begin that are patterns
+	copies        []string        // files and folders that go there
+	composedThere bool            // compose starts services there
+	folders       map[string]bool // words of scripts that may be folders
+	patterns      map[string]bool // how words of scripts begin that are patterns
 }
 
 // answers are those that are asked for again and again.

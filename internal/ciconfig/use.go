@@ -103,6 +103,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordHelm(c, lits)
 	r.helmfiles = r.helmfiles || r.now != nil && lits[0] == "helmfile"
 	r.recordCopies(lits)
+	r.recordRemoteCompose(sh, lits)
 	r.restarts = r.restarts || r.now != nil && restarts(lits)
 	r.recordBake(sh, lits)
 	r.registryCalls(c, lits)
@@ -431,7 +432,7 @@ func argRole(line *spoken, i int, arg string) role {
 		return listRole
 	case textTools[lits[0]], announcers[lits[0]]:
 		return textRole
-	case flag == "--build-arg", flag == "-e", flag == "--env":
+	case flag == "--build-arg", flag == "-e", flag == "--env", lits[0] == "oc" && (flag == "-p" || flag == "--param"):
 		return unclearRole
 	case jibImage(lits, arg), strings.HasPrefix(arg, "docker://"):
 		return imageRole
