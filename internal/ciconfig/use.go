@@ -96,7 +96,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordSedRun(sh, c, lits)
 	r.recordSedElsewhere(sh, c, lits)
 	sed := r.recordSed(sh, c, lits)
-	if !sed {
+	if !sed && !r.recordYq(sh, c, lits) {
 		r.recordWides(sh, c, lits)
 	}
 	r.recordSkaffold(c, lits)

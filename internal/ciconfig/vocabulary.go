@@ -179,7 +179,7 @@ var vocabulary = map[Code]kind{
 		"curl https://registry.uninett.no/v2/",
 		"use $CI_REGISTRY, or remove the line if it is not needed any more"},
 	"name-replaced": {Note, OwnerProject,
-		"a manifest writes the old registry out, and kustomize or sed puts another image in its place; it stays as it is, because it is found by this name",
+		"a manifest writes the old registry out, and kustomize, sed or yq puts another image in its place; it stays as it is, because it may be found by this name",
 		"image: registry.uninett.no/group/project/api   # and in the pipeline: kustomize edit set image registry.uninett.no/group/project/api=$CI_REGISTRY_IMAGE/api:$CI_COMMIT_SHA",
 		"nothing, as long as nobody applies the manifest without that; a shorter name on both sides, such as api, would be clearer"},
 	"manifest-filled": {Note, OwnerProject,
