@@ -116,6 +116,8 @@ func (r *run) buildArgs(s *source, name string) (vals []text, always bool) {
 		for i := range b.cmd.args {
 			if v, ok := b.buildArg(i, name); ok {
 				vals, given = union(vals, []text{v}), true
+			} else if v := b.inherited(i, name); len(v) > 0 {
+				vals, given = union(vals, v), true
 			}
 		}
 		always = always && given
@@ -138,6 +140,20 @@ func (b *build) buildArg(i int, name string) (text, bool) {
 		return slices.Concat(a.part(n, n+len(rest)), a[1:]), true
 	}
 	return nil, false
+}
+
+// inherited are the values of a variable that a word of a build hands over by its name alone:
+// --build-arg BASE.
+func (b *build) inherited(i int, name string) []text {
+	word := b.cmd.lit(i)
+	if word != "--build-arg="+name && (word != name || b.cmd.lits[max(b.cmd.pos[i]-1, 0)] != "--build-arg") {
+		return nil
+	}
+	vals, _ := b.sh.lookup(name)
+	if at := b.cmd.argSpan(i); len(vals) > 0 && at.src != nil && at.text() == word {
+		at.src.mark(at.end-len(name), nil)
+	}
+	return vals
 }
 
 // undeclared says whether a build hands a value to an ARG that its Dockerfile does not

@@ -92,15 +92,16 @@ func (r *run) setsArg(s *source, arg string) bool {
 // build is a docker build with the Dockerfiles that it may read.
 type build struct {
 	cmd   *command
+	sh    *shell // with the variables that it has then
 	job   *job
 	after int // the word behind which flags may be put in
 	files map[string]bool
 }
 
 // recordBuild remembers docker build commands for the Dockerfiles they read.
-func (r *run) recordBuild(c *command, lits []string) {
+func (r *run) recordBuild(sh *shell, c *command, lits []string) {
 	if lits[0] == "executor" {
-		b := &build{cmd: c, job: r.now, files: map[string]bool{}}
+		b := &build{cmd: c, sh: sh.clone(), job: r.now, files: map[string]bool{}}
 		for _, f := range kanikoFiles(lits) {
 			b.files[f] = true
 		}
@@ -114,7 +115,7 @@ func (r *run) recordBuild(c *command, lits []string) {
 	if at < 1 || at > 2 {
 		return
 	}
-	b := &build{cmd: c, job: r.now, after: at, files: map[string]bool{}}
+	b := &build{cmd: c, sh: sh.clone(), job: r.now, after: at, files: map[string]bool{}}
 	file, context := -1, len(lits)-1
 	for i, l := range lits {
 		if l == "-f" || l == "--file" {

@@ -87,10 +87,17 @@ func (r *run) unbuilt() {
 		return
 	}
 	for _, u := range r.uses {
-		if u.document && u.ref.own && u.ref.sep >= 0 && !u.settled && !built[u.ref.name()] {
+		if u.document && u.ref.own && u.ref.sep >= 0 && !u.settled && !built[u.ref.name()] && !r.handsBase(u) {
 			u.bad = "unseen-builder"
 		}
 	}
+}
+
+// handsBase says whether a job hands a Dockerfile the name of a base image, which stands in its
+// script or in the CI file: it is one of the job's own uses then.
+func (r *run) handsBase(u *use) bool {
+	at, ok := u.ref.f.at(u.ref.sep)
+	return ok && isDockerfile(u.at.path()) && at.src != u.at.src && r.visited[at.src.path]
 }
 
 // mayMention is the cheap test: does the file name the registry, a variable

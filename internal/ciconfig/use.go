@@ -82,7 +82,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	if len(lits) == 0 || lits[0] != name {
 		lits = append([]string{name}, lits[min(1, len(lits)):]...)
 	}
-	r.recordBuild(c, lits)
+	r.recordBuild(sh, c, lits)
 	r.recordSubstitution(sh, c, lits)
 	r.recordSets(lits)
 	r.recordTags(sh, c, lits)
