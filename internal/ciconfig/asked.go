@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // A script may ask what pipeline it is in, as the rules of its job may:
@@ -14,6 +16,45 @@ import (
 // it away.
 func (p Project) comesTo(u *use) bool {
 	return !slices.ContainsFunc(u.arms, func(a arm) bool { return p.takes(a) == no })
+}
+
+// gives says whether a pipeline may give a use its value, where that is a rule's. Only what is
+// certain keeps it away.
+func (p Project) gives(u *use) bool {
+	if u.job != nil && u.job.in != nil && u.job.in.trigger != nil {
+		return true // of whose pipeline the rules may ask
+	}
+	for i := u.ref.start; i < u.ref.end; i++ {
+		if by := u.ref.f.t[u.ref.f.piece[i]].by; by != nil && by.byRule() && !p.chooses(by) {
+			return false
+		}
+	}
+	return true
+}
+
+// chooses says whether a pipeline may come to the rule of a value: none before it lets the
+// job, or the pipeline, in.
+func (p Project) chooses(by *choice) bool {
+	list, _ := by.among.(*yaml.Node)
+	found := false
+	for _, n := range items(list) {
+		n = deref(n)
+		if n == nil || n.Kind != yaml.MappingNode {
+			return true
+		}
+		holds := yes
+		if c := child(n, "if"); c != nil {
+			holds = p.condition(c.Value)
+		}
+		found = found || by.is(n)
+		switch plain := child(n, "changes") == nil && child(n, "exists") == nil; {
+		case by.is(n) && holds != no:
+			return true
+		case holds == yes && plain:
+			return false
+		}
+	}
+	return !found
 }
 
 // takes says whether a pipeline takes one of the branches of a script.

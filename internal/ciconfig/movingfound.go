@@ -59,9 +59,9 @@ func (r *run) missed(pushes []*use, u *use) bool {
 			if q.tag != "" && r.byDefault(u) {
 				continue // it has the git tag there
 			}
-			if kind.runs(j) && kind.comesTo(u) && !slices.ContainsFunc(pushes, func(p *use) bool {
+			if kind.runs(j) && kind.comesTo(u) && kind.gives(u) && !slices.ContainsFunc(pushes, func(p *use) bool {
 				return (q.tag == "" || !r.byDefault(p)) && slices.ContainsFunc(p.jobs(), func(m *job) bool {
-					return kind.runs(m) && j.follows(m) && (kind.comesTo(p) || m == j && r.buildsIn(j, u.ref.name())) // docker has what it has built
+					return kind.runs(m) && kind.gives(p) && j.follows(m) && (kind.comesTo(p) || m == j && r.buildsIn(j, u.ref.name())) // docker has what it has built
 				})
 			}) {
 				return true
