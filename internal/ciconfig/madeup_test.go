@@ -41,7 +41,7 @@ var whenForms = []string{
 
 // allHabits are what some projects do and others do not.
 var allHabits = []string{"scripts", "shared-script", "make", "compose", "manifests", "values", "bases", "include", "default", "extends", "reference", "override",
-	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients", "layers", "releases", "folders", "functions"}
+	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients", "layers", "releases", "folders", "functions", "chosen"}
 
 // maker makes a project up.
 type maker struct {
@@ -116,7 +116,7 @@ func madeUp(r *rand.Rand, habits string) *maker {
 	branch := pick(m, []string{"$CI_COMMIT_REF_SLUG", "$CI_COMMIT_REF_NAME"}) // they are one tag for most branches
 	m.forms = slices.DeleteFunc(slices.Clone(tagForms), func(f string) bool { return strings.HasPrefix(f, "$CI_COMMIT_REF") && !strings.HasPrefix(f, branch) })
 	m.line("stages: [build, test, deploy]")
-	if m.chance(10) {
+	if !m.chosenByWorkflow() && m.chance(10) {
 		m.line("workflow:\n  rules: [{if: $CI_COMMIT_TAG}, {if: $CI_COMMIT_BRANCH}]")
 	}
 	m.variables(branch)

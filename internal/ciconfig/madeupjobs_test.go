@@ -8,7 +8,7 @@ import (
 // kinds are what a job may be about.
 func (m *maker) kinds() []string {
 	kinds := []string{"build", "build", "promote", "use", "deploy", "inside", "mixed"}
-	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside", "bake", "kustomize", "clients", "listed", "layers", "releases", "functions"} {
+	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside", "bake", "kustomize", "clients", "listed", "layers", "releases", "functions", "chosen"} {
 		if m.has[h] || h == "listed" && m.has["clients"] {
 			kinds = append(kinds, h, h)
 		}
@@ -54,7 +54,7 @@ func (m *maker) stageOf(kind string) string {
 			return pick(m, []string{"test", "deploy"})
 		}
 		return "build"
-	case "mixed", "digests", "child", "clients", "layers", "functions":
+	case "mixed", "digests", "child", "clients", "layers", "functions", "chosen":
 		return pick(m, []string{"build", "test", "deploy"})
 	}
 	return "deploy"
@@ -94,7 +94,11 @@ func (m *maker) job(name, kind string) {
 		}
 		m.list("script", script)
 	}
-	m.whenItRuns(kind)
+	if kind == "chosen" {
+		m.chosenRules()
+	} else {
+		m.whenItRuns(kind)
+	}
 	m.jobs = append(m.jobs, name)
 }
 

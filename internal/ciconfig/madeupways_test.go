@@ -18,6 +18,8 @@ func (m *maker) special(kind, name string) (out []string) {
 		return m.deployed(kind, name)
 	case "layers":
 		return m.layers()
+	case "chosen":
+		return m.chosen(name)
 	case "functions":
 		return m.functions(name)
 	case "clients":

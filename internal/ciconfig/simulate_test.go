@@ -137,7 +137,7 @@ func compared(old, now *simulator, res *Result, open bool) (out []string) {
 		}
 	}
 	for _, f := range now.faults {
-		if !old.ran[f.place] || slices.ContainsFunc(old.faults, func(g fault) bool { return g.place == f.place && g.what == f.what }) {
+		if !old.ran[f.place] || slices.ContainsFunc(old.faults, func(g fault) bool { return g.place == f.place && (g.what == f.what || g.what == "invalid") }) {
 			continue
 		}
 		name := f.ref

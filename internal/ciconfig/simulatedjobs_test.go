@@ -71,7 +71,7 @@ func (c configuration) jobs(p simulated, files map[string]string) []simulatedJob
 				keys[k] = v
 			}
 		}
-		in, rule := enters(keys, p, files)
+		in, rule := c.enters(keys, p, files)
 		if !in {
 			continue
 		}
@@ -89,12 +89,15 @@ func (c configuration) jobs(p simulated, files map[string]string) []simulatedJob
 	return ordered(all)
 }
 
-// enters says whether a job is in a pipeline and is run there.
-func enters(keys map[string]any, p simulated, files map[string]string) (bool, map[string]any) {
+// enters says whether a job is in a pipeline and is run there. Without rules it is for branches
+// and git tags alone, unless the workflow has some.
+// https://gitlab.com/gitlab-org/gitlab/-/blob/master/lib/gitlab/ci/config/entry/processable.rb
+func (c configuration) enters(keys map[string]any, p simulated, files map[string]string) (bool, map[string]any) {
 	in, rule, when := runs(keys["rules"], p, files)
 	if keys["rules"] == nil {
 		when = fmt.Sprint(keys["when"])
-		in = p.env["CI_PIPELINE_SOURCE"] != mergeRequest
+		w, _ := c.root["workflow"].(map[string]any)
+		in = p.env["CI_PIPELINE_SOURCE"] != mergeRequest || w["rules"] != nil
 		if only := list(keys["only"]); only != nil {
 			in = slices.ContainsFunc(only, p.is)
 		}

@@ -77,6 +77,8 @@ func (d *machine) push(ref, image string) error {
 	ref = tagged(ref)
 	was, there := d.tags[ref]
 	switch {
+	case strings.HasSuffix(ref, ":"):
+		return d.invalid(ref)
 	case image == "":
 		d.fault("not there", ref)
 		return status(false)
@@ -94,6 +96,12 @@ func (d *machine) push(ref, image string) error {
 		d.released[ref] = image
 	}
 	return nil
+}
+
+// invalid refuses a reference without a tag behind its colon.
+func (d *machine) invalid(ref string) error {
+	d.fault("invalid", ref)
+	return status(false)
 }
 
 // pull is what a docker gets from the registry.
@@ -203,6 +211,9 @@ func (c *call) build(args []string) error {
 		}
 	}
 	for _, tag := range flags(args, "-t", "--tag") {
+		if strings.HasSuffix(tag, ":") {
+			return c.invalid(tag)
+		}
 		c.local[tagged(tag)] = image
 		if slices.Contains(args, "--push") {
 			if err := c.push(tag, image); err != nil {

@@ -40,10 +40,11 @@ type event struct {
 	image string // what was built, "" for nothing
 }
 
-// fault is a push that a registry refuses, or of an image that is not there.
+// fault is a push that a registry refuses, or of an image that is not there, or a reference that
+// docker refuses: what the job does behind that is nothing to compare with.
 type fault struct {
 	place
-	what string // pushed again, not there, own job image, script
+	what string // pushed again, not there, invalid, own job image, script
 	ref  string
 }
 
