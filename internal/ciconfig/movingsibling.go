@@ -12,7 +12,10 @@ import (
 // other where it has alternatives.
 func (u *use) takesTag(with string, sibling *use) (change, bool) {
 	c, ok := u.tagChange(with)
-	if u.retagged = braces(with); defaultsTag.MatchString(with) {
+	switch u.retagged = braces(with); {
+	case sibling.gitTagged:
+		u.retagged, u.gitTagged = sibling.retagged, true
+	case defaultsTag.MatchString(with):
 		u.retagged = bracedTail(tagOf(sibling))
 	}
 	return c, ok
@@ -27,6 +30,9 @@ func (r *run) tagOfSibling(sibling *use) (with string, there []*use, portable fu
 	with, ok := sibling.tagSource()
 	read := func(u *use, at change) bool { return u.cmd != nil && u.shell && !u.document && r.inScript(at.span) }
 	other := r.alternative(sibling)
+	if sibling.gitTagged {
+		return with, []*use{sibling}, read
+	}
 	if other == nil {
 		return with, []*use{sibling}, func(u *use, at change) bool { return ok && (!strings.Contains(with, ":") || read(u, at)) }
 	}

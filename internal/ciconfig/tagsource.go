@@ -268,10 +268,14 @@ func (f *flat) level(i int, chain []span) (span, bool) {
 }
 
 // tagSource is a tag as text that means the same everywhere: predefined
-// variables and literals only; and the beginning of one, which only a shell takes.
+// variables and literals only; and the beginning of one, or one beside the git tag, which only
+// a shell takes.
 func (u *use) tagSource() (string, bool) {
 	ref, f := u.ref, u.ref.f
-	if u.retagged != "" {
+	switch {
+	case u.gitTagged:
+		return "${CI_COMMIT_TAG:-$" + strings.Trim(u.retagged, "${}") + "}", true
+	case u.retagged != "":
 		return u.retagged, true
 	}
 	if ref.colon < 0 {
