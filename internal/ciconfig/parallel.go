@@ -100,5 +100,5 @@ func (u *use) chosenAbove(j *job) bool {
 	if t := j.tree.kid("parallel").kid("matrix"); t != nil {
 		own = t.node
 	}
-	return slices.ContainsFunc(u.chosenBy(), func(c *choice) bool { return c.name != "" && !c.way() && c.among != own })
+	return slices.ContainsFunc(u.chosenBy(), func(c *choice) bool { return c.name != "" && !c.way() && !c.byRule() && c.among != own })
 }

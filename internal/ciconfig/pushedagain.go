@@ -21,6 +21,7 @@ func (r *run) pushedAgain() {
 	// One line of a template may push for many jobs: one finding names the first of them.
 	whys := map[pushedPlace]string{}
 	byWay := map[pushedBy]span{}
+	named := map[pushedBy]bool{}  // after the branch, which is the default one where another tag has that
 	chosen := map[pushedBy]bool{} // by a matrix, which may be that of the job that starts a child
 	report := func(u *use, why, remedy string) {
 		at := pushedPlace{u.place(), remedy}
@@ -78,6 +79,11 @@ func (r *run) pushedAgain() {
 			continue
 		}
 		to := u.target()
+		written := to
+		if u.retagged == "" && !u.released() { // the branch may be written out
+			to = branchVariable.ReplaceAllLiteralString(to, r.in.Project.defaultBranch())
+		}
+		ofBranch := to != written
 		if u.gitTagged {
 			to = strings.TrimSuffix(to, u.retagged) + "${CI_COMMIT_TAG}"
 		}
@@ -104,13 +110,13 @@ func (r *run) pushedAgain() {
 				if first, same := byWay[pushedBy{to, k}]; same && first == u.at {
 					return false // the script asks by which of its jobs it was started
 				}
-				return (k.in == j.in || !chosen[pushedBy{to, k}] && !u.chosenAbove(j) && onePlace(k, j, to)) && !(selects(k) && selects(j)) && all.plainlyTogether(k, j) && (!strings.Contains(to, "${CI_COMMIT_TAG}") || r.bothReleased(k, j))
+				return (k.in == j.in || !chosen[pushedBy{to, k}] && !u.chosenAbove(j) && onePlace(k, j, to)) && !(selects(k) && selects(j)) && (ofBranch == named[pushedBy{to, k}] && all.plainlyTogether(k, j) || all.plainly(k) && all.plainly(j)) && (!strings.Contains(to, "${CI_COMMIT_TAG}") || r.bothReleased(k, j))
 			}); i >= 0 {
 				report(u, pushes[to][i].name+" and "+j.name+" are in one pipeline",
 					"give the tags of the two jobs different ends, such as -amd64 for the image that an index lists")
 			}
 			pushes[to] = append(pushes[to], j)
-			chosen[pushedBy{to, j}] = u.chosenAbove(j)
+			chosen[pushedBy{to, j}], named[pushedBy{to, j}] = u.chosenAbove(j), ofBranch
 			if u.onOneWay() {
 				byWay[pushedBy{to, j}] = u.at
 			}
@@ -161,6 +167,9 @@ func (u *use) optionalTag() bool {
 	}
 	return false
 }
+
+// branchVariable is the branch in a tag.
+var branchVariable = regexp.MustCompile(`\$\{CI_COMMIT_(BRANCH|REF_NAME|REF_SLUG)\}`)
 
 // onOneWay says whether only one way through a script gives the use its value.
 func (u *use) onOneWay() bool {
