@@ -8,7 +8,7 @@ import (
 // kinds are what a job may be about.
 func (m *maker) kinds() []string {
 	kinds := []string{"build", "build", "promote", "use", "deploy", "inside", "mixed"}
-	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside", "bake", "kustomize", "clients", "listed", "layers", "releases", "functions", "chosen"} {
+	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside", "bake", "kustomize", "clients", "listed", "layers", "releases", "functions", "chosen", "handing"} {
 		if m.has[h] || h == "listed" && m.has["clients"] {
 			kinds = append(kinds, h, h)
 		}
@@ -35,6 +35,11 @@ func (m *maker) stageOf(kind string) string {
 			return "build"
 		}
 		return "test"
+	case "handing":
+		if m.built == "" {
+			return "build"
+		}
+		return pick(m, []string{"test", "deploy"})
 	case "releases":
 		if m.releasable == "" {
 			return "build"
@@ -68,9 +73,19 @@ func (m *maker) job(name, kind string) {
 	}
 	m.line("%s:\n  stage: %s", name, stage)
 	image := pick(m, madeNames)
+	if kind == "handing" && m.built == "" {
+		m.builder = name
+	} else if kind == "handing" && m.chance(30) {
+		kind = "handed down"
+	}
 	switch kind {
 	case "child":
 		m.child(name)
+	case "handed down":
+		m.handingDown(name)
+		m.rules(pick(m, ruleForms))
+		m.jobs = append(m.jobs, name)
+		return
 	case "referring":
 		m.referring()
 	case "common":
@@ -129,8 +144,10 @@ func (m *maker) surroundings(kind, image string) {
 	switch kind {
 	case "variants":
 		m.line("  parallel:\n    matrix:\n      - VARIANT: [slim, full]")
-	case "hands":
-		m.line("  artifacts:\n    reports:\n      dotenv: build.env")
+	case "hands", "handing":
+		if kind == "hands" || m.built == "" {
+			m.line("  artifacts:\n    reports:\n      dotenv: build.env")
+		}
 	case "functions":
 		if m.files["ci/lib.sh"] == "" {
 			m.line("  before_script:\n    - *functions")

@@ -110,21 +110,24 @@ func compared(old, now *simulator, res *Result, open bool) (out []string) {
 	refused := func(job place) bool { // what comes behind a refused push may be run no more
 		return slices.ContainsFunc(now.faults, func(f fault) bool { return f.place == job && f.what == "pushed again" })
 	}
+	missing := func(image string) bool { // who builds or promotes it could not push it
+		return refused(old.pusher[image]) || refused(old.first[image])
+	}
 	for job, uses := range old.uses {
 		for i, u := range uses {
 			switch after := now.uses[job]; {
 			case u.image == "":
 			case i >= len(after):
-				if !tells(u.ref, "job-dropped") && !refused(job) && !refused(old.pusher[u.image]) {
+				if !tells(u.ref, "job-dropped") && !refused(job) && !missing(u.image) {
 					out = append(out, fmt.Sprintf("%v does not use %s any more", job, u.ref))
 				}
-			case after[i].image != u.image && !refused(old.pusher[u.image]) && !tells(u.ref, "moving-tag", "expires", "pushed-again") && !warns(u.ref, "tag-dropped"):
+			case after[i].image != u.image && !missing(u.image) && !tells(u.ref, "moving-tag", "expires", "pushed-again") && !warns(u.ref, "tag-dropped"):
 				out = append(out, fmt.Sprintf("%v used %s, built by %q, and uses %s, built by %q", job, u.ref, u.image, after[i].ref, after[i].image))
 			}
 		}
 	}
 	for job, said := range old.says {
-		notRun := slices.ContainsFunc(old.uses[job], func(u event) bool { return refused(old.pusher[u.image]) })
+		notRun := slices.ContainsFunc(old.uses[job], func(u event) bool { return missing(u.image) })
 		if again := now.says[job]; !slices.Equal(said, again) && !refused(job) && !notRun && !slices.ContainsFunc(res.Findings, func(f Finding) bool {
 			return slices.Contains([]Code{"tag-handed-on", "job-dropped", "tag-replaced", "moving-tag"}, f.Code)
 		}) {
@@ -132,7 +135,7 @@ func compared(old, now *simulator, res *Result, open bool) (out []string) {
 		}
 	}
 	for image, ref := range old.pushed {
-		if now.pushed[image] == "" && !refused(old.pusher[image]) && !strings.HasPrefix(image, "cache of ") && !tells(ref, "job-dropped", "moving-tag", "pushed-again", "tag-dropped", "tag-computed") {
+		if now.pushed[image] == "" && !missing(image) && !strings.HasPrefix(image, "cache of ") && !tells(ref, "job-dropped", "moving-tag", "pushed-again", "tag-dropped", "tag-computed") {
 			out = append(out, fmt.Sprintf("%q, pushed as %s, is pushed no more", image, ref))
 		}
 	}

@@ -92,6 +92,9 @@ func (d *machine) push(ref, image string) error {
 	d.tags[ref], d.pushedBy[ref] = image, d.place
 	d.digests[repository(ref)+"@"+digest(image)] = image
 	d.pushed[image], d.pusher[image] = ref, d.place
+	if _, known := d.first[image]; !known {
+		d.first[image] = d.place
+	}
 	if strings.Contains(ref, "v1.2.3") {
 		d.released[ref] = image
 	}
@@ -348,6 +351,9 @@ func (c *call) crane() error {
 	case "copy", "cp":
 		return c.push(last, c.has(args[0]))
 	case "tag":
+		if len(args) < 2 { // the second one is empty
+			return c.invalid(last + ":")
+		}
 		return c.push(repository(args[0])+":"+last, c.has(args[0]))
 	case "digest":
 		if image := c.has(last); image != "" {

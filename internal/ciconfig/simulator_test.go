@@ -23,6 +23,7 @@ type simulator struct {
 	says      map[place][]string // what jobs hand to programs that are no tools for images
 	pushed    map[string]string  // what was built -> the reference that it was pushed to last
 	pusher    map[string]place
+	first     map[string]place  // who pushed it first
 	released  map[string]string // references with a git tag -> what was built
 	pushedBy  map[string]place  // reference -> who pushed it last
 	twice     map[string]bool   // the names of images with a tag that several jobs pushed
@@ -92,7 +93,7 @@ func simulate(t *testing.T, files map[string]string, text, base string, immutabl
 	t.Helper()
 	s := &simulator{
 		files: files, base: base, immutable: immutable, tags: map[string]string{}, digests: map[string]string{}, uses: map[place][]event{}, says: map[place][]string{},
-		pushed: map[string]string{}, pusher: map[string]place{}, released: map[string]string{}, pushedBy: map[string]place{}, twice: map[string]bool{}, ran: map[place]bool{}, read: map[string]map[string]any{},
+		pushed: map[string]string{}, pusher: map[string]place{}, first: map[string]place{}, released: map[string]string{}, pushedBy: map[string]place{}, twice: map[string]bool{}, ran: map[place]bool{}, read: map[string]map[string]any{},
 	}
 	for _, p := range history {
 		if strings.Contains(text, p.asks) || p.asks == "TAGS" && (strings.Contains(text, "CI_COMMIT_TAG") || strings.Contains(text, "tags]")) {
