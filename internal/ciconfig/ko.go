@@ -46,10 +46,13 @@ func (r *run) skopeoSync(c *command, lits []string) (reported bool) {
 		return false
 	}
 	last := len(c.args) - 1
-	for _, ref := range r.references(c.args[last]) {
-		if ref.own && !ref.host {
+	for i := last; i >= 0 && c.words[i] == c.words[last]; i-- { // its values
+		for _, ref := range r.references(c.args[i]) {
+			if !ref.own || ref.host || reported {
+				continue
+			}
 			reported = true
-			r.report("tool-names", c.argSpan(last), ref.String()).Remedy = "copy each image by itself: skopeo copy docker://docker.io/library/redis:7 docker://$CI_REGISTRY_IMAGE:redis-7"
+			r.report("tool-names", c.argSpan(i), ref.String()).Remedy = "copy each image by itself: skopeo copy docker://docker.io/library/redis:7 docker://$CI_REGISTRY_IMAGE:redis-7"
 		}
 	}
 	return reported

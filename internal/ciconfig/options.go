@@ -75,15 +75,19 @@ func (sh *shell) getopts(ch *chunk, call *syntax.CallExpr, do []*syntax.Stmt) {
 	sh.optind = 0
 	for sh.optind < len(sh.args) {
 		vals := sh.args[sh.optind]
-		begin, whole := "", false
-		if len(vals) == 1 {
-			begin, whole = sh.run.beginning(vals[0])
-		}
+		begin, whole, same := sh.run.beginnings(vals)
 		switch {
-		case len(vals) != 1 || spec == "" || len(call.Args) > 3 || begin == "-" && !whole || begin == "" && !noDash.MatchString(holeOf(vals[0])):
+		case !same || spec == "" || len(call.Args) > 3 || begin == "-" && !whole || begin == "" && !noDash.MatchString(holeOf(vals[0])):
 			var all []text
 			for _, a := range sh.args {
-				all = union(all, slices.DeleteFunc(slices.Clone(a), func(v text) bool { return bareOption.MatchString(v.String()) }))
+				for _, v := range a {
+					if begin, _ := sh.run.beginning(v); strings.HasPrefix(begin, "-") {
+						v = v.after(1 + optionLetters(begin, spec))
+					}
+					if len(v) > 0 {
+						all = union(all, []text{v})
+					}
+				}
 			}
 			sh.vars = sh.vars.with("OPTARG", all).without(name)
 			sh.maybe(func(b *shell) {
@@ -104,7 +108,10 @@ func (sh *shell) getopts(ch *chunk, call *syntax.CallExpr, do []*syntax.Stmt) {
 			takes := strings.Contains(spec, begin[i:i+1]+":")
 			switch {
 			case takes && (i+1 < len(begin) || !whole):
-				given = []text{vals[0].after(i + 1)}
+				given = nil
+				for _, v := range vals {
+					given = union(given, []text{v.after(i + 1)})
+				}
 			case takes && sh.optind < len(sh.args):
 				given = sh.args[sh.optind]
 				sh.optind++
@@ -118,7 +125,16 @@ func (sh *shell) getopts(ch *chunk, call *syntax.CallExpr, do []*syntax.Stmt) {
 	}
 }
 
-var bareOption = regexp.MustCompile(`^-\w$`)
+// optionLetters is how many letters of options stand behind the dash of an argument: up to
+// the first that takes the rest for its value.
+func optionLetters(begin, spec string) int {
+	for i := 1; i < len(begin); i++ {
+		if strings.Contains(spec, begin[i:i+1]+":") {
+			return i
+		}
+	}
+	return len(begin) - 1
+}
 
 // holeOf is the variable that a text begins with.
 func holeOf(t text) string {
@@ -304,6 +320,18 @@ func (r *run) fits(t text, pat string) (fits, sure bool) {
 // noDash are variables whose values do not begin with a dash, as an option does; none is
 // the written name of a registry.
 var noDash = regexp.MustCompile(`^(CI_REGISTRY|CI_REGISTRY_IMAGE|CI_PROJECT_(DIR|NAME|PATH)|CI_COMMIT_(SHORT_)?SHA|CI_COMMIT_REF_SLUG|CI_PIPELINE_I?ID)?$`)
+
+// beginnings is the beginning of values, if it is the same for all.
+func (r *run) beginnings(vals []text) (begin string, whole, same bool) {
+	for i, v := range vals {
+		b, w := r.beginning(v)
+		if i > 0 && (b != begin || w != whole) {
+			return "", false, false
+		}
+		begin, whole = b, w
+	}
+	return begin, whole, len(vals) > 0
+}
 
 // beginning is what is written out of a text before an image name or anything that is
 // not known, and whether that is all.

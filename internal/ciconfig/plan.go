@@ -274,7 +274,7 @@ func (r *run) baseChange(u *use) bool {
 		to, _ = f.at(ref.base - 1)
 	}
 	parts := []span{{from.src, from.start, to.end}}
-	if from.src == nil || from.src != to.src || from.start >= to.end || !above(first.via, last.via) || !above(last.via, first.via) {
+	if from.src == nil || from.src != to.src || from.start >= to.end || !above(first.via, last.via) || !above(last.via, first.via) || !ref.baseInOne() {
 		if !literal && r.namedByPath() {
 			return true
 		}
@@ -328,6 +328,25 @@ func (r *run) baseChange(u *use) bool {
 		u.change(change{span: p, with: with})
 	}
 	return u.bad == ""
+}
+
+// baseInOne says whether the base is written in one place, with nothing but quotes in between:
+// printf puts it together of several words.
+func (ref *reference) baseInOne() bool {
+	level := ref.f.via(ref.start)
+	var last span
+	for i := ref.start; i < ref.base; i++ {
+		s, ok := ref.f.level(i, level)
+		switch {
+		case !ok || s.src == nil:
+			return false
+		case last.src == nil || s == last:
+		case s.src != last.src || s.start < last.end || strings.Trim(string(s.src.data[last.end:s.start]), `"'\`) != "":
+			return false
+		}
+		last = s
+	}
+	return true
 }
 
 // baseParts are the texts and expansions that make the base where it is put together
@@ -399,7 +418,11 @@ func (r *run) prefixAtTag(u *use) {
 			u.bad = "position-unknown"
 			return
 		}
-		u.change(change{span: s})
+		gone := change{span: s}
+		if i > ref.sep && u.shell && wholeWord(s, ref.nameEnd-i) {
+			gone.with = s.src.encoded(s.start, `""`) // what stands behind it stays where it is: printf %s/%s:%s $B api $T
+		}
+		u.change(gone)
 		if i > ref.sep {
 			name.WriteByte(f.s[i])
 		}
@@ -436,6 +459,12 @@ func (r *run) prefixAtTag(u *use) {
 	case u.role == unclearRole:
 		u.bad = "tag-elsewhere"
 	}
+}
+
+// wholeWord says whether the text of so many bytes that begins at a place is a word of its own.
+func wholeWord(at span, bytes int) bool {
+	data, end := at.src.data, at.start+bytes
+	return at.start > 0 && blank(data[at.start-1]) && end < len(data) && (blank(data[end]) || data[end] == ')')
 }
 
 func commonVia(a, b []span) []span {
