@@ -209,13 +209,18 @@ func (r *run) builtByFile(dockerfile *source) bool {
 		return false
 	}
 	name := path.Base(path.Dir(dockerfile.path))
+	top := name == "." && path.Base(dockerfile.path) == "Dockerfile"
 	if name == "." {
 		name = path.Base(dockerfile.path)
 	}
 	return slices.ContainsFunc(r.in.Files, func(f File) bool {
-		return (r.baked && path.Ext(f.Path) == ".hcl" || r.composeBuilds && strings.Contains(path.Base(f.Path), "compose")) && bytes.Contains(f.Content, []byte(name))
+		return (r.baked && path.Ext(f.Path) == ".hcl" || r.composeBuilds && strings.Contains(path.Base(f.Path), "compose")) &&
+			(bytes.Contains(f.Content, []byte(name)) || top && (buildsHere.Match(f.Content) || path.Ext(f.Path) == ".hcl"))
 	})
 }
+
+// buildsHere is a service of compose that is built in the folder of its file.
+var buildsHere = regexp.MustCompile(`\b(build|context)["']?:[ \t]*["']?\.?/?["']?[ \t]*(\r?\n|[,}])`)
 
 // baseArgs puts base images into ARGs and hands them over where the Dockerfiles are built,
 // under the tags that the pipeline pushes now.

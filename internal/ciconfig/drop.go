@@ -285,6 +285,10 @@ func singlePurpose(lits []string) bool {
 		return lits[1] == "tag" || lits[1] == "cp" || lits[1] == "copy"
 	case "skopeo":
 		return slices.Contains(lits, "copy") // a flag may stand before it
+	case "regctl":
+		return verb(lits) == "regctl image copy" || verb(lits) == "regctl image cp"
+	case "oras":
+		return lits[1] == "copy" || lits[1] == "cp"
 	}
 	return copiesOut(lits)
 }

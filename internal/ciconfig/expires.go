@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	"mvdan.cc/sh/v3/syntax"
 )
 
 // expires warns of own images that are used and that the pipeline is not sure
@@ -22,7 +23,17 @@ func (r *run) expires() {
 		return // built by a file that is not seen, or by the platform's own job
 	}
 	gone, kept := r.gone(), r.inCluster()
+	idle := map[*syntax.CallExpr]bool{} // copies of which nothing is left
 	for _, u := range r.uses {
+		if u.cmd != nil && (u.push || u.tags()) {
+			before, known := idle[u.cmd.call]
+			idle[u.cmd.call] = gone[u] && (before || !known)
+		}
+	}
+	for _, u := range r.uses {
+		if u.promoted() && idle[u.cmd.call] {
+			continue
+		}
 		if gone[u] || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) && u.command != bakeBase && !u.deployedByHelm() || u.apart() || u.push || u.cmd != nil && u.tags() || u.settled || u.spare() || u.removes() || cacheFlag(u) != "" {
 			continue
 		}
