@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"go.yaml.in/yaml/v3"
 )
 
 // dockerfile looks at the instructions that name images: FROM, COPY and ADD
@@ -205,22 +206,39 @@ func (r *run) baseArg(u *use, s *source, first int) {
 // builtByFile says whether a job builds by bake or compose, and one of their files names the
 // folder of a Dockerfile, or its own: no flag of a command hands it a base image there.
 func (r *run) builtByFile(dockerfile *source) bool {
-	if !r.baked && !r.composeBuilds {
-		return false
-	}
 	name := path.Base(path.Dir(dockerfile.path))
 	top := name == "." && path.Base(dockerfile.path) == "Dockerfile"
 	if name == "." {
 		name = path.Base(dockerfile.path)
 	}
 	return slices.ContainsFunc(r.in.Files, func(f File) bool {
-		return (r.baked && path.Ext(f.Path) == ".hcl" || r.composeBuilds && strings.Contains(path.Base(f.Path), "compose")) &&
-			(bytes.Contains(f.Content, []byte(name)) || top && (buildsHere.Match(f.Content) || path.Ext(f.Path) == ".hcl"))
+		switch {
+		case r.baked && path.Ext(f.Path) == ".hcl":
+			return top || bytes.Contains(f.Content, []byte(name))
+		case r.composeBuilds && strings.Contains(path.Base(f.Path), "compose"):
+			return bytes.Contains(f.Content, []byte(name)) || top && r.files[f.Path].buildsHere()
+		}
+		return false
 	})
 }
 
-// buildsHere is a service of compose that is built in the folder of its file.
-var buildsHere = regexp.MustCompile(`\b(build|context)["']?:[ \t]*["']?\.?/?["']?[ \t]*(\r?\n|[,}])`)
+// buildsHere says whether a file of compose has a service that is built in the file's folder.
+func (s *source) buildsHere() bool {
+	docs, err := s.documents()
+	if err != nil {
+		return false
+	}
+	here := func(n *yaml.Node) bool {
+		n = deref(n)
+		return n != nil && n.Kind == yaml.ScalarNode && path.Clean(n.Value) == "."
+	}
+	return slices.ContainsFunc(docs, func(d *yaml.Node) bool {
+		return slices.ContainsFunc(entries(child(d, "services"), 0), func(e entry) bool {
+			build := deref(child(e.value, "build"))
+			return here(build) || here(child(build, "context"))
+		})
+	})
+}
 
 // baseArgs puts base images into ARGs and hands them over where the Dockerfiles are built,
 // under the tags that the pipeline pushes now.

@@ -42,6 +42,7 @@ func Rewrite(in Input) (*Result, error) {
 	names.sedWrites()
 	names.namesBehind()
 	names.tagsAlone()
+	names.tagsRead()
 	names.otherCase()
 	names.registriesUnseen()
 	names.loginsKept(changes)

@@ -1,0 +1,45 @@
+package ciconfig
+
+import "regexp"
+
+var (
+	// asksWhatRuns is a command that says what runs, or what was deployed.
+	asksWhatRuns = regexp.MustCompile(`(?is)\b(kubectl|oc)\b.*\bget\b.*image|\bhelm\b.*\bget\b|\bargocd\b.*\bget\b|\b(docker|podman|nomad|crictl)\b.*\b(inspect|ps|images|ls)\b|\b(aws|gcloud|az)\b.*\b(describe[\w-]*|show)\b`)
+	// takesApartName is the variable that a string operation takes something of.
+	takesApartName = regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`)
+)
+
+// tagsRead warns of a tag that a job reads from what runs, for a rollback: the name of the
+// image is a part of it there, once what this pipeline builds has been deployed.
+func (r *run) tagsRead() {
+	for _, u := range r.uses {
+		if u.bad != "" || u.push || u.settled || !u.ref.own || u.ref.host || u.ref.sep < 0 || u.ref.colon < 0 || len(u.changes) == 0 {
+			continue
+		}
+		for i := u.ref.colon + 1; i < u.ref.tagEnd; i++ {
+			if p := u.ref.f.t[u.ref.f.piece[i]]; p.hole == unknown && p.at.src != nil && readsWhatRuns(p.at) {
+				f := r.reportWhy(Warning, "string-operation", u.place(), u.ref.String(), "")
+				f.says("the tag of an image is read from what runs, where the image's name is a part of it once this pipeline has deployed")
+				f.Remedy = "take the tag as it is read: $CI_REGISTRY_IMAGE:$TAG"
+				break
+			}
+		}
+	}
+}
+
+// readsWhatRuns says whether an expression is the output of a command that says what runs, or
+// a part of a variable that the same file gives such an output.
+func readsWhatRuns(at span) bool {
+	if asksWhatRuns.MatchString(at.text()) {
+		return true
+	}
+	for _, m := range takesApartName.FindAllStringSubmatch(at.text(), -1) {
+		set := regexp.MustCompile(`\b` + m[1] + `=["']?\$\([^\n]*`)
+		for _, line := range set.FindAll(at.src.data, -1) {
+			if asksWhatRuns.Match(line) {
+				return true
+			}
+		}
+	}
+	return false
+}
