@@ -20,6 +20,7 @@ var formatted = regexp.MustCompile(`printf\s+"%s[/-][^"]*"\s+\$?\.Values\.([A-Za
 
 // helmCall is a run of helm by a script.
 type helmCall struct {
+	job     *job
 	lits    []string
 	sets    map[string][]text // what --set gives a value
 	tags    map[string][]text // the same for tags, with the colon that joins them
@@ -33,7 +34,7 @@ func (r *run) recordHelm(c *command, lits []string) {
 	if lits[0] != "helm" {
 		return
 	}
-	call := helmCall{lits: lits, sets: map[string][]text{}, tags: map[string][]text{}, digests: map[string][]text{}, places: map[string][]flagPlace{}}
+	call := helmCall{job: r.now, lits: lits, sets: map[string][]text{}, tags: map[string][]text{}, digests: map[string][]text{}, places: map[string][]flagPlace{}}
 	for i := 1; i < len(c.args); i++ {
 		a, before := c.lit(i), lits[max(c.pos[i]-1, 0)] // a word may have several values
 		switch flag, _, joined := strings.Cut(a, "="); {
@@ -254,6 +255,20 @@ func (r *run) valuesOf(dir, key string, e *env) []text {
 		return own
 	}
 	return out
+}
+
+// chartJobs are the jobs that run helm with the chart that a file is a template of.
+func (r *run) chartJobs(p string) (jobs []*job) {
+	dir, _ := r.chartOf(p)
+	if path.Base(path.Dir(dir)) == "charts" {
+		dir = path.Dir(path.Dir(dir))
+	}
+	for _, h := range r.helms {
+		if h.job != nil && r.installs(h, dir) && !slices.Contains(jobs, h.job) {
+			jobs = append(jobs, h.job)
+		}
+	}
+	return jobs
 }
 
 // installs says whether a run of helm may be of a chart: it names it, or none that is

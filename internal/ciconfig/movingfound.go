@@ -10,6 +10,9 @@ import "slices"
 // told to take it, whatever its pipelines are: the tag that moves is gone for it, too.
 func (r *run) reaches(pushes []*use, u *use) bool {
 	pushes = certain(pushes, u)
+	if u.command == "chart" && slices.ContainsFunc(r.chartJobs(u.at.src.path), func(j *job) bool { return r.missed(pushes, &use{ref: u.ref, job: j}) }) {
+		return false
+	}
 	if u.applied == nil {
 		if u.document && u.filled && u.job == nil && slices.ContainsFunc(r.filledBy(u.at.src.path), func(j *job) bool { return r.missed(pushes, &use{ref: u.ref, job: j}) }) {
 			return false

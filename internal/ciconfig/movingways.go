@@ -25,6 +25,9 @@ func (r *run) replaceMoving(g *movings, siblings map[string][]*use, defined bool
 			continue // it finds what it asks for
 		}
 		c, ok := u.tagChange(with)
+		if defined && u.command == "chart" {
+			c, ok = u.tagPlace(with)
+		}
 		if g.kept && ok {
 			c = u.keptChange(c, g, with)
 		}

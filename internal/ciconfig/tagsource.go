@@ -208,11 +208,11 @@ func platformTemplate(inc Include, component string) bool {
 	return inc.Kind == "project" && strings.HasSuffix(inc.Project, "gitlab-ci-helpers") || m != nil && strings.HasPrefix(m[2], component)
 }
 
-// tagChange replaces the tag of a use where name and tag are joined. HCL and Dockerfiles know
-// no variables but their own.
+// tagChange replaces the tag of a use where name and tag are joined. HCL, Dockerfiles and the
+// templates of charts know no variables but their own.
 func (u *use) tagChange(with string) (change, bool) {
 	c, ok := u.tagPlace(with)
-	return c, ok && !isHCL(c.path()) && !isDockerfile(c.path())
+	return c, ok && !isHCL(c.path()) && !isDockerfile(c.path()) && !(u.command == "chart" && c.src == u.at.src)
 }
 
 func (u *use) tagPlace(with string) (change, bool) {
