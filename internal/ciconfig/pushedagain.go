@@ -79,11 +79,6 @@ func (r *run) pushedAgain() {
 			continue
 		}
 		to := u.target()
-		written := to
-		if u.retagged == "" && !u.released() { // the branch may be written out
-			to = branchVariable.ReplaceAllLiteralString(to, r.in.Project.defaultBranch())
-		}
-		ofBranch := to != written
 		if u.gitTagged {
 			to = strings.TrimSuffix(to, u.retagged) + "${CI_COMMIT_TAG}"
 		}
@@ -96,29 +91,36 @@ func (r *run) pushedAgain() {
 		if strings.Contains(to, "$(") || ofTheJob.MatchString(to) || u.stability() == movingTag && u.retagged == "" || u.optionalTag() {
 			continue
 		}
+		tags := []string{to}
+		if u.retagged == "" && branchVariable.MatchString(to) { // another tag may have the branch written out
+			tags = append(tags, branchVariable.ReplaceAllLiteralString(to, r.in.Project.defaultBranch()))
+		}
 		for _, j := range u.jobs() {
-			if j == nil || j.hidden {
-				continue
-			}
-			if slices.Contains(pushes[to], j) {
+			if j == nil || j.hidden || slices.Contains(pushes[to], j) {
 				continue
 			}
 			if r.repeated(u, j) {
 				report(u, j.name+" is several jobs by parallel:, which push one tag", "give the tags of these jobs what tells them from one another, such as a variable of the matrix")
 			}
-			if i := slices.IndexFunc(pushes[to], func(k *job) bool {
-				if first, same := byWay[pushedBy{to, k}]; same && first == u.at {
-					return false // the script asks by which of its jobs it was started
+			for _, tag := range tags {
+				if i := slices.IndexFunc(pushes[tag], func(k *job) bool {
+					if first, same := byWay[pushedBy{tag, k}]; same && first == u.at {
+						return false // the script asks by which of its jobs it was started
+					}
+					both := all.plainlyTogether(k, j)
+					if tag != to || named[pushedBy{tag, k}] {
+						both = all.plainly(k) && all.plainly(j)
+					}
+					return both && (k.in == j.in || !chosen[pushedBy{tag, k}] && !u.chosenAbove(j) && onePlace(k, j, tag)) && !(selects(k) && selects(j)) && (!strings.Contains(tag, "${CI_COMMIT_TAG}") || r.bothReleased(k, j))
+				}); i >= 0 {
+					report(u, pushes[tag][i].name+" and "+j.name+" are in one pipeline",
+						"give the tags of the two jobs different ends, such as -amd64 for the image that an index lists")
 				}
-				return (k.in == j.in || !chosen[pushedBy{to, k}] && !u.chosenAbove(j) && onePlace(k, j, to)) && !(selects(k) && selects(j)) && (ofBranch == named[pushedBy{to, k}] && all.plainlyTogether(k, j) || all.plainly(k) && all.plainly(j)) && (!strings.Contains(to, "${CI_COMMIT_TAG}") || r.bothReleased(k, j))
-			}); i >= 0 {
-				report(u, pushes[to][i].name+" and "+j.name+" are in one pipeline",
-					"give the tags of the two jobs different ends, such as -amd64 for the image that an index lists")
-			}
-			pushes[to] = append(pushes[to], j)
-			chosen[pushedBy{to, j}], named[pushedBy{to, j}] = u.chosenAbove(j), ofBranch
-			if u.onOneWay() {
-				byWay[pushedBy{to, j}] = u.at
+				pushes[tag] = append(pushes[tag], j)
+				chosen[pushedBy{tag, j}], named[pushedBy{tag, j}] = u.chosenAbove(j), tag != to
+				if u.onOneWay() {
+					byWay[pushedBy{tag, j}] = u.at
+				}
 			}
 		}
 	}
