@@ -41,7 +41,7 @@ var whenForms = []string{
 
 // allHabits are what some projects do and others do not.
 var allHabits = []string{"scripts", "shared-script", "make", "compose", "manifests", "values", "bases", "include", "default", "extends", "reference", "override",
-	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients", "layers", "releases", "folders", "functions", "chosen", "handing"}
+	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients", "layers", "releases", "folders", "functions", "chosen", "handing", "charts"}
 
 // maker makes a project up.
 type maker struct {
@@ -55,13 +55,14 @@ type maker struct {
 	forms            []string // of tags
 	included         []string // files with their inputs
 	jobs             []string
-	handed           bool              // a job hands its image on in a dotenv report
-	arches           string            // what jobs have built for each platform
-	saved            string            // and saved into a file
-	noted            string            // the image whose tag is in one
-	kept             string            // how jobs have commands in common
-	listed, listedBy string            // the image whose digests are in files, and how
-	releasable       string            // the image that releases are made of
+	handed           bool   // a job hands its image on in a dotenv report
+	arches           string // what jobs have built for each platform
+	saved            string // and saved into a file
+	noted            string // the image whose tag is in one
+	kept             string // how jobs have commands in common
+	listed, listedBy string // the image whose digests are in files, and how
+	releasable       string // the image that releases are made of
+	chartForm        int
 	built, builder   string            // the image whose tag a job hands on, and that job
 	keys             map[string]string // image -> the name that kustomizations find it by
 }

@@ -18,6 +18,8 @@ func (m *maker) special(kind, name string) (out []string) {
 		return m.deployed(kind, name)
 	case "layers":
 		return m.layers()
+	case "charts":
+		return m.charts()
 	case "handing":
 		return m.handing(name)
 	case "chosen":

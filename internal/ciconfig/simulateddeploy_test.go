@@ -53,12 +53,24 @@ func (c *call) kubectl() error {
 	return nil
 }
 
-// helm takes repository and tag from files of values and from flags.
+// helm fills in the templates of a chart; where there is none, it takes the pairs of repository
+// and tag from what it is given. Flags win over files, and those over the chart's own values.
+// https://helm.sh/docs/chart_template_guide/values_files/
 func (c *call) helm() error {
 	values := map[string]any{}
-	for _, name := range flags(c.args, "-f", "--values") {
+	words := operands(c.args[1:], "-f", "--values", "--set", "--set-string", "-n", "--namespace", "--version")
+	chart := ""
+	if len(words) > 2 {
+		chart = c.file(words[2])
+	}
+	for _, name := range append([]string{chart + "/values.yaml"}, flags(c.args, "-f", "--values")...) {
+		if name = inCheckout(c.dir, name); chart == "" || name != chart+"/values.yaml" {
+			if _, ok := c.files[name]; !ok {
+				return status(false)
+			}
+		}
 		var more map[string]any
-		if yaml.Unmarshal([]byte(c.files[c.file(name)]), &more) == nil {
+		if yaml.Unmarshal([]byte(c.files[name]), &more) == nil {
 			layOver(values, more)
 		}
 	}
@@ -73,8 +85,44 @@ func (c *call) helm() error {
 			layOver(values, leaf.(map[string]any))
 		}
 	}
-	c.pairs(values)
+	rendered := false
+	for _, name := range sortedKeys(c.files) {
+		if chart != "" && strings.HasPrefix(name, chart+"/templates/") {
+			rendered = true
+			for _, m := range imageLine.FindAllStringSubmatch(c.rendered(c.files[name], chart, values), -1) {
+				c.use(m[1])
+			}
+		}
+	}
+	if !rendered {
+		c.pairs(values)
+	}
 	return nil
+}
+
+var madeTemplate = regexp.MustCompile(`\{\{-? *\.Values\.([\w.]+)(?: *\| *default +\.Chart\.AppVersion)?(?: *\| *quote)? *-?\}\}`)
+
+// rendered is a template with its values.
+func (c *call) rendered(text, chart string, values map[string]any) string {
+	out := madeTemplate.ReplaceAllStringFunc(text, func(m string) string {
+		var at any = values
+		for key := range strings.SplitSeq(madeTemplate.FindStringSubmatch(m)[1], ".") {
+			in, _ := at.(map[string]any)
+			at = in[key]
+		}
+		if (at == nil || at == "") && strings.Contains(m, "AppVersion") {
+			_, version, _ := strings.Cut(c.files[chart+"/Chart.yaml"], "appVersion: ")
+			at = strings.TrimSpace(version)
+		}
+		if at == nil {
+			return ""
+		}
+		return fmt.Sprint(at)
+	})
+	if strings.Contains(out, "{{") {
+		c.t.Fatal(text)
+	}
+	return out
 }
 
 func (c *call) pairs(values map[string]any) {
