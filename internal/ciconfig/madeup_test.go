@@ -145,11 +145,11 @@ func madeUp(r *rand.Rand, habits string) *maker {
 		if m.has["folders"] && (i == 1 && !m.has["reference"] || i == 2 && m.has["reference"]) {
 			kind = "folders" // once, as others would have the same names
 		}
+		if i < 2 && m.has["common"] && (i == 0 || !m.has["reference"]) {
+			kind = "common"
+		}
 		if i == 0 && m.has["functions"] {
 			kind = "functions"
-		}
-		if i < 2 && m.has["common"] {
-			kind = "common"
 		}
 		if m.b = root; i > 0 && !slices.Contains([]string{"referring", "common", "functions"}, kind) && m.may("include", 50) {
 			m.b = &strings.Builder{}

@@ -23,18 +23,18 @@ func (m *maker) charts() (out []string) {
 	switch m.chartForm {
 	case 0:
 		add("%s %s", helm, pick(m, []string{
-			fmt.Sprintf("%s image.registry=$CI_REGISTRY %[1]s image.repository=$CI_PROJECT_PATH/web %[1]s image.tag=%s", set, tag),
+			fmt.Sprintf("%s image.registry=$CI_REGISTRY %[1]s image.repository=$CI_PROJECT_PATH/web %[1]s image.tag=%[2]s", set, tag),
 			fmt.Sprintf("%s image.registry=$CI_REGISTRY,image.repository=$CI_PROJECT_PATH/web,image.tag=%s", set, tag),
 			fmt.Sprintf("%s image.tag=%s", set, tag),
 		}))
 	case 1:
 		add("%s %s", helm, pick(m, []string{
-			fmt.Sprintf("%s image.repository=%s %[1]s image.tag=%s", set, image, tag), fmt.Sprintf("%s image.tag=%s", set, tag), fmt.Sprintf(`%s image.tag="%s"`, set, tag),
+			fmt.Sprintf("%s image.repository=%s %[1]s image.tag=%[3]s", set, image, tag), fmt.Sprintf("%s image.tag=%s", set, tag), fmt.Sprintf(`%s image.tag="%s"`, set, tag),
 			fmt.Sprintf("%s image.repository=%s", set, image),
 		}))
 	case 2:
 		add("%s %s", helm, pick(m, []string{
-			fmt.Sprintf("%s global.registry=$CI_REGISTRY_IMAGE %[1]s global.tag=%s", set, tag), fmt.Sprintf("%s global.tag=%s", set, tag), fmt.Sprintf("%s global.registry=${CI_REGISTRY_IMAGE},global.tag=%s", set, tag),
+			fmt.Sprintf("%s global.registry=$CI_REGISTRY_IMAGE %[1]s global.tag=%[2]s", set, tag), fmt.Sprintf("%s global.tag=%s", set, tag), fmt.Sprintf("%s global.registry=${CI_REGISTRY_IMAGE},global.tag=%s", set, tag),
 		}))
 	case 3:
 		add("%s %s", helm, pick(m, []string{fmt.Sprintf("%s web.image=%s:%s", set, image, tag), fmt.Sprintf(`%s "web.image=%s:%s"`, set, image, tag)}))
