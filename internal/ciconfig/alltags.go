@@ -98,7 +98,7 @@ func (u *use) tags() bool {
 
 // rewritten is the word of an argument as it will be; later changes win over the use's own.
 func (u *use) rewritten(later []change) (string, bool) {
-	if u.at.src == nil || strings.HasPrefix(u.lits[u.arg], "-") {
+	if u.at.src == nil || strings.HasPrefix(u.lits[u.arg], "-") || isArray(u.cmd.words[u.index]) {
 		return "", false
 	}
 	var inside []change
