@@ -355,13 +355,6 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 		}
 		return
 	}
-	scope := sh
-	if len(c.Assigns) > 0 {
-		scope = sh.clone()
-		for _, a := range c.Assigns {
-			scope.assign(ch, a)
-		}
-	}
 	n := len(c.Args)
 	cmd := command{ch: ch, call: c, at: ch.span(int(c.Pos().Offset()), int(c.End().Offset())),
 		args: make([]text, 0, n), words: make([]*syntax.Word, 0, n), lits: make([]string, 0, n)}
@@ -369,14 +362,14 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 	cmd.pos, cmd.alt, cmd.nth = numbers[:0:n], numbers[n:n:2*n], numbers[2*n:2*n]
 	for _, w := range c.Args {
 		first := len(cmd.args) == 0
-		if !first && isArguments(w) && len(scope.args) > 0 {
-			cmd.addArguments(scope.args, w)
+		if !first && isArguments(w) && len(sh.args) > 0 {
+			cmd.addArguments(sh.args, w)
 			continue
 		}
-		outside := scope.pushes
-		scope.pushes = outside || cmd.pushes()
-		vals, _ := scope.values(ch, w)
-		scope.pushes = outside
+		outside := sh.pushes
+		sh.pushes = outside || cmd.pushes()
+		vals, _ := sh.values(ch, w)
+		sh.pushes = outside
 		if first && len(vals) > 1 {
 			vals = vals[:1]
 		}
@@ -397,11 +390,18 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 	for _, r := range redirs {
 		switch r.Op {
 		case syntax.RdrIn:
-			for _, v := range scope.word(ch, r.Word) {
+			for _, v := range sh.word(ch, r.Word) {
 				cmd.reads = append(cmd.reads, path.Clean(v.String()))
 			}
 		case syntax.WordHdoc:
-			cmd.input = scope.word(ch, r.Word)
+			cmd.input = sh.word(ch, r.Word)
+		}
+	}
+	scope := sh
+	if len(c.Assigns) > 0 { // its words do not have these yet
+		scope = sh.clone()
+		for _, a := range c.Assigns {
+			scope.assign(ch, a)
 		}
 	}
 	scope.command(&cmd)
