@@ -51,6 +51,7 @@ func (r *run) joinedInFrom(s *source, instructions []*parser.Node) {
 				}
 			}
 			r.handedToFrom(s, used)
+			r.composedToFrom(s, used)
 		}
 	}
 }
@@ -105,7 +106,11 @@ func (r *run) inFrom(s *source, line *chunk, defaults map[string]*chunk, used ma
 // buildArgs are the values that the builds of a Dockerfile give an ARG, and whether
 // all of them give one.
 func (r *run) buildArgs(s *source, name string) (vals []text, always bool) {
+	vals, always = r.composeGives(s, name)
 	reads := 0
+	if always {
+		reads = 1
+	}
 	always = true
 	for _, b := range r.builds {
 		if !b.files[s.path] {

@@ -2,8 +2,10 @@ package ciconfig
 
 import (
 	"bytes"
+	"cmp"
 	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -16,7 +18,11 @@ func (r *run) documents() {
 	e := r.everyone()
 	baked := r.bakes(e)
 	var idle map[*source]bool // scripts that nobody runs, and that say nothing of images
-	for _, f := range r.in.Files {
+	files := slices.Clone(r.in.Files)
+	slices.SortStableFunc(files, func(f, g File) int { // what hands a Dockerfile its ARGs is read before it
+		return cmp.Compare(dockerfilesLast(f), dockerfilesLast(g))
+	})
+	for _, f := range files {
 		s := r.files[f.Path]
 		mark := len(r.uses)
 		r.chart(s, e)
@@ -58,6 +64,13 @@ func (r *run) documents() {
 	}
 	r.joinedInCharts()
 	r.unbuilt()
+}
+
+func dockerfilesLast(f File) int {
+	if isDockerfile(f.Path) {
+		return 1
+	}
+	return 0
 }
 
 // renovates says whether a file is the configuration of Renovate, which asks registries for new
@@ -180,8 +193,10 @@ func (r *run) manifest(s *source, e *env) bool {
 		applied = r.appliedBy(s)
 	}
 	seen, builds := map[*yaml.Node]bool{}, map[*yaml.Node]string{}
+	args := map[*yaml.Node][]composeArg{}
 	if compose {
 		for _, n := range docs {
+			maps.Copy(args, r.composeArgs(s, e, n))
 			composedImages(n, "", builds, r.builtBeside(s.path), r.baked, 0)
 		}
 	}
@@ -226,6 +241,13 @@ func (r *run) manifest(s *source, e *env) bool {
 			if built {
 				r.composedServices = append(r.composedServices, composeService{service, ch, d})
 			}
+			for _, a := range args[n] {
+				a.at = ch.span(0, len(ch.text))
+				for _, v := range values {
+					a.vals = append(a.vals, v.after(a.from))
+				}
+				r.composeArgued = append(r.composeArgued, a)
+			}
 			if key == "image" && len(values) == 1 {
 				values = r.withSedTags(s, ch.span(0, len(ch.text)), values[0])
 			}
@@ -246,6 +268,7 @@ func (r *run) manifest(s *source, e *env) bool {
 					switch {
 					case compose && composedCache[key]:
 						u.command, u.role = "cache of compose", imageRole
+					case ref.colon < 0 && ref.digest < 0 && slices.ContainsFunc(args[n], r.completes):
 					case key == "image" || compose:
 						u.role = imageRole
 						u.takes(applied)
