@@ -155,10 +155,23 @@ func (b *build) inherited(i int, name string) []text {
 		return nil
 	}
 	vals, _ := b.sh.lookup(name)
+	if len(vals) == 0 && predefined(name) {
+		vals = lone(piece{hole: name, at: b.cmd.argSpan(i)})
+	}
 	if at := b.cmd.argSpan(i); len(vals) > 0 && at.src != nil && at.text() == word {
 		at.src.mark(at.end-len(name), nil)
 	}
 	return vals
+}
+
+// hasBase says whether $CI_REGISTRY_IMAGE can stand in a file that hands FROM a part of its image:
+// in a Dockerfile only as an ARG that all builds give a value.
+func (r *run) hasBase(s *source) bool {
+	if s == nil || !isDockerfile(s.path) {
+		return true
+	}
+	_, always := r.buildArgs(s, "CI_REGISTRY_IMAGE")
+	return always
 }
 
 // undeclared says whether a build hands a value to an ARG that its Dockerfile does not

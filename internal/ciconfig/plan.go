@@ -284,7 +284,7 @@ func (r *run) baseChange(u *use) bool {
 		}
 		from = parts[0]
 	}
-	if literal && !u.expands {
+	if literal && !u.expands || u.command == fromArgs && !r.hasBase(from.src) {
 		u.bad = "literal-in-file"
 		return false
 	}

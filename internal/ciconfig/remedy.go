@@ -23,6 +23,16 @@ func (r *run) byHand(u *use) string {
 	if renovates(u.at.path()) {
 		return "let registryAliases and package names follow: the repository in ECR, where the name of an image is a part of its tag; or leave the project's own images out"
 	}
+	if u.command == fromArgs && u.bad == "literal-in-file" {
+		tag := tagOf(u)
+		if strings.Contains(tag, "$") { // there it has a name of the Dockerfile's own
+			tag = firstWord(u.at.text()[strings.LastIndex(u.at.text(), ":")+1:])
+		}
+		if prefix := prefixOf(u.ref.name()); prefix != "" {
+			tag = prefix + "-" + tag
+		}
+		return "write FROM ${CI_REGISTRY_IMAGE}:" + tag + ", with ARG CI_REGISTRY_IMAGE before it, and let the build hand it over: --build-arg CI_REGISTRY_IMAGE=$CI_REGISTRY_IMAGE"
+	}
 	terraform := u.command == "file" && path.Ext(u.at.path()) == ".tf"
 	if u.bad != "literal-in-file" || u.command != "manifest" && u.command != "values" && !terraform || u.overruled {
 		return ""
