@@ -32,8 +32,8 @@ func (p Project) gives(u *use) bool {
 	return true
 }
 
-// chooses says whether a pipeline may come to the rule of a value: none before it lets the
-// job, or the pipeline, in.
+// chooses says whether a pipeline may come to the rule of a value, or to another with the same:
+// none before it lets the job, or the pipeline, in.
 func (p Project) chooses(by *choice) bool {
 	list, _ := by.among.(*yaml.Node)
 	found := false
@@ -46,9 +46,10 @@ func (p Project) chooses(by *choice) bool {
 		if c := child(n, "if"); c != nil {
 			holds = p.condition(c.Value)
 		}
-		found = found || by.is(n)
+		same := by.is(n) || by.value != nil && value(deref(child(child(n, "variables"), by.name))) == by.value.Value
+		found = found || same
 		switch plain := child(n, "changes") == nil && child(n, "exists") == nil; {
-		case by.is(n) && holds != no:
+		case same && holds != no:
 			return true
 		case holds == yes && plain:
 			return false

@@ -32,10 +32,16 @@ func (r *run) surely(j *job, kind Project) bool {
 }
 
 // sameCommit says for what the two pipelines of one commit are in which a job makes a use.
-// Rules may give the use another tag for git tags.
+// Rules may give the use another tag in one of them.
 func (r *run) sameCommit(u *use, j *job) (kinds []string) {
+	both := func(a, b Project) bool { return r.in.Project.as(a).gives(u) && r.in.Project.as(b).gives(u) }
 	for _, kind := range r.twoOfOneCommit(j) {
-		if kind != forTags || !r.otherwiseReleased(u) {
+		switch {
+		case kind == forTags && (r.otherwiseReleased(u) || !both(Project{}, Project{tag: unnamed})):
+		case kind == forMerges && !slices.ContainsFunc(r.mergedBranches(j), func(name string) bool {
+			return both(Project{branch: name}, Project{branch: name, source: mergeRequest})
+		}):
+		default:
 			kinds = append(kinds, kind)
 		}
 	}
