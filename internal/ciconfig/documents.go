@@ -194,6 +194,10 @@ func (r *run) manifest(s *source, e *env) bool {
 	}
 	seen, builds := map[*yaml.Node]bool{}, map[*yaml.Node]string{}
 	args := map[*yaml.Node][]composeArg{}
+	given := map[*yaml.Node]bool{} // to containers
+	for _, n := range docs {
+		containerVariables(n, given, 0)
+	}
 	if compose {
 		for _, n := range docs {
 			maps.Copy(args, r.composeArgs(s, e, n))
@@ -268,13 +272,14 @@ func (r *run) manifest(s *source, e *env) bool {
 					switch {
 					case compose && composedCache[key]:
 						u.command, u.role = "cache of compose", imageRole
-					case ref.colon < 0 && ref.digest < 0 && slices.ContainsFunc(args[n], r.completes):
+					case ref.colon < 0 && ref.digest < 0 && (slices.ContainsFunc(args[n], r.completes) || given[n] && r.fills(s.path)):
 					case key == "image" || compose:
 						u.role = imageRole
 						u.takes(applied)
 					case key == "repository" || key == "newName" || key == "registry":
 						u.role = repositoryRole
 					}
+					u.given = given[n] && u.role == unclearRole
 					r.add(u)
 					if compose && composedCache[key] && strings.HasSuffix(key, "to") && r.composes && ref.own && !ref.host {
 						r.report("registry-cache", u.place(), ref.String())
@@ -336,6 +341,27 @@ func composedImages(n *yaml.Node, service string, images map[*yaml.Node]string, 
 			service = n.Content[i-1].Value
 		}
 		composedImages(c, service, images, beside, baked, depth+1)
+	}
+}
+
+// containerVariables finds the values of the variables that containers get: in compose files and
+// values of charts NAME: value or NAME=value, in manifests the value beside a name.
+func containerVariables(n *yaml.Node, found map[*yaml.Node]bool, depth int) {
+	if n == nil || depth > maxDepth {
+		return
+	}
+	for i, c := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 1 && (n.Content[i-1].Value == "environment" || n.Content[i-1].Value == "env") {
+			for _, e := range entries(c, 0) {
+				found[deref(e.value)] = true
+			}
+			if list := deref(c); list.Kind == yaml.SequenceNode {
+				for _, e := range list.Content {
+					found[deref(e)], found[child(e, "value")] = true, true
+				}
+			}
+		}
+		containerVariables(c, found, depth+1)
 	}
 }
 
