@@ -70,8 +70,8 @@ func (r *run) definitions() {
 						if ref.colon < 0 && ref.digest < 0 {
 							u.bad = "unseen-use"
 						}
-						if j != nil && (len(j.gone) > 0 || j.tree.kid("trigger") != nil && !r.cfg.followed(j)) {
-							u.role, u.bad = unclearRole, ""
+						if j != nil && (len(j.gone) > 0 || j.tree.kid("trigger") != nil && !r.cfg.followed(j)) || strings.HasPrefix(name, "TF_VAR_") {
+							u.role, u.bad = unclearRole, "" // Terraform and others read it
 						}
 					} else if s, ok := ref.f.at(ref.start); ok && covered[s] {
 						continue
