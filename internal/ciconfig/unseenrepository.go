@@ -41,7 +41,7 @@ func unseenIn(at span, t text) (out []unseenRepository) {
 
 func unseenBefore(at span, s string) (out []unseenRepository) {
 	for _, m := range behindAVariable.FindAllStringSubmatch(s, -1) {
-		if setByGitLab.MatchString(m[2]) {
+		if setByGitLab.MatchString(m[2]) || m[2] == "env" { // $env:CI_REGISTRY_IMAGE, of PowerShell
 			continue
 		}
 		name := ""
