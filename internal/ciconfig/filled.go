@@ -193,7 +193,7 @@ var namesTargets = regexp.MustCompile(`^[^\s=:][^=:]*::?(?:[^=:]|$)|^ *(?:else +
 // puts in $(NAME) itself, from the container's environment.
 func namesVariables(data []byte) bool {
 	for line := range bytes.Lines(data) {
-		if !bytes.HasPrefix(bytes.TrimSpace(line), []byte("#")) && shellVariable.Match(line) {
+		if shellVariable.MatchString(uncommented(string(line))) { // in comments Flux has its markers
 			return true
 		}
 	}

@@ -37,9 +37,15 @@ func (r *run) byHand(u *use) string {
 	if u.bad != "literal-in-file" || u.command != "manifest" && u.command != "values" && !terraform || u.overruled {
 		return ""
 	}
-	tag := r.uniqueName()
+	tag, unique := r.uniqueName(), false
 	for _, p := range r.uses {
-		if p.push && p.ref.own && p.ref.name() == u.ref.name() && p.stability() == uniqueTag {
+		if !p.push || !p.ref.own || p.ref.name() != u.ref.name() {
+			continue
+		}
+		switch st := p.stability(); {
+		case st == uniqueTag:
+			tag, unique = tagOf(p), true
+		case st == releaseTag && !unique: // only releases push it
 			tag = tagOf(p)
 		}
 	}
