@@ -126,7 +126,8 @@ func (r *run) contain(s *site) (out []change, why string) {
 	if why != "" {
 		return nil, why
 	}
-	if what := r.asksForGPU(s.job, append(slices.Clone(script), after...)); what != "" {
+	all := r.withCalled(slices.Concat(script, after), 0)
+	if what := r.asksForGPU(s.job, all); what != "" {
 		return nil, what + " asks for a GPU and that does not reach a container by itself"
 	}
 	if s.image.name == "" && t.kid("image") == nil {
@@ -140,10 +141,10 @@ func (r *run) contain(s *site) (out []change, why string) {
 	}
 	tool = cmp.Or(tool, cleaner, r.dockers[s.job.name])
 	run := r.dockerRun(s)
-	if r.privileged[s.job.name] || r.needsPrivileges(slices.Concat(script, after), 0) {
+	if r.privileged[s.job.name] || needsPrivileges(all) {
 		run.flags = append(run.flags, "--privileged")
 	}
-	if why := r.handDaemon(s, tool, append(slices.Clone(script), after...), &run); why != "" {
+	if why := r.handDaemon(s, tool, all, &run); why != "" {
 		return nil, why
 	}
 	if why := r.services(t.kid("services"), s, &run); why != "" {
@@ -326,6 +327,23 @@ func (r *run) calledScripts(c *syntax.CallExpr, depth int) []*source {
 		}
 	}
 	return out
+}
+
+// withCalled are the lines of a script with those of the repository's scripts that it runs.
+func (r *run) withCalled(script []string, depth int) []string {
+	f := parseText(script)
+	if f == nil {
+		return script
+	}
+	syntax.Walk(f, func(n syntax.Node) bool {
+		if c, ok := n.(*syntax.CallExpr); ok {
+			for _, s := range r.calledScripts(c, depth) {
+				script = append(slices.Clip(script), r.withCalled(strings.Split(string(s.data), "\n"), depth+1)...)
+			}
+		}
+		return true
+	})
+	return script
 }
 
 // onlyVersion says whether a tool is only asked which one it is, which needs no

@@ -225,10 +225,9 @@ func (r *run) named(script []string, depth int) []string {
 var privileges = map[string]bool{"mount": true, "umount": true, "losetup": true, "kpartx": true, "modprobe": true, "insmod": true, "sysctl": true, "swapon": true,
 	"iptables": true, "ip6tables": true, "nft": true, "unshare": true, "nsenter": true, "debootstrap": true, "mmdebstrap": true, "bwrap": true}
 
-// needsPrivileges says whether a script, or one of the repository that it runs, has such a
-// command.
-func (r *run) needsPrivileges(script []string, depth int) bool {
-	f, found := parseText(script), false
+// needsPrivileges says whether a script has such a command.
+func needsPrivileges(script []string) (found bool) {
+	f := parseText(script)
 	if f == nil {
 		return false
 	}
@@ -245,9 +244,6 @@ func (r *run) needsPrivileges(script []string, depth int) bool {
 			name = a.Lit()
 		}
 		found = privileges[name]
-		for _, s := range r.calledScripts(c, depth) {
-			found = found || r.needsPrivileges(strings.Split(string(s.data), "\n"), depth+1)
-		}
 		return !found
 	})
 	return found
