@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -329,21 +330,38 @@ func (r *run) calledScripts(c *syntax.CallExpr, depth int) []*source {
 	return out
 }
 
-// withCalled are the lines of a script with those of the repository's scripts that it runs.
+// withCalled are the lines of a script with those of the repository's scripts that it runs,
+// also by a shell that it hands a script to.
 func (r *run) withCalled(script []string, depth int) []string {
 	f := parseText(script)
-	if f == nil {
+	if f == nil || depth > maxCalls {
 		return script
 	}
+	out := slices.Clip(script)
+	called := func(text string) {
+		out = append(out, r.withCalled(strings.Split(text, "\n"), depth+1)...)
+	}
 	syntax.Walk(f, func(n syntax.Node) bool {
-		if c, ok := n.(*syntax.CallExpr); ok {
-			for _, s := range r.calledScripts(c, depth) {
-				script = append(slices.Clip(script), r.withCalled(strings.Split(string(s.data), "\n"), depth+1)...)
+		switch n := n.(type) {
+		case *syntax.CallExpr:
+			for _, s := range r.calledScripts(n, depth) {
+				called(string(s.data))
+			}
+			for i, a := range n.Args {
+				if i > 1 && isShellName[path.Base(n.Args[0].Lit())] && strings.HasPrefix(n.Args[i-1].Lit(), "-") && strings.HasSuffix(n.Args[i-1].Lit(), "c") {
+					called(plainWord(a))
+				}
+			}
+		case *syntax.Stmt:
+			for _, re := range n.Redirs {
+				if yes, away := fed(n); yes && !away && re.Hdoc != nil {
+					called(re.Hdoc.Lit())
+				}
 			}
 		}
 		return true
 	})
-	return script
+	return out
 }
 
 // onlyVersion says whether a tool is only asked which one it is, which needs no

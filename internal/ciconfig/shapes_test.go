@@ -205,7 +205,7 @@ var differing = map[string][]string{
 	"inputs are put into CI files only":                               {"file/child-pipelines-of-a-matrix", "file/git-tag-by-input", "file/inputs-in-scripts", "file/inputs-truncated", "file/include-own-project"},
 	"a script that others may take is not emptied":                    {"extends/r08-job-that-only-logs-in", "reference/r08-job-that-only-logs-in"},
 	"no sed is put before a command in a chain, or in quotes":         {"semicolons/manifest-applied", "quoted/manifest-applied", "here-document/manifest-applied", "file/manifest-applied", "quoted/r08-branch-written-out", "here-document/r08-branch-written-out", "file/r08-branch-written-out", "here-document/manifest-sed"},
-	"a script that jobs merge is written twice, with one anchor":          {"alias/n02-nasty", "alias/yaml-merge-order"},
+	"a script that jobs merge is written twice, with one anchor":      {"alias/n02-nasty", "alias/yaml-merge-order"},
 	"a job that has its script by an alias can be put in a container": {"alias/yaml-merge-container"},
 }
 
