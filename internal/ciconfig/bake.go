@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
@@ -189,7 +190,13 @@ func (b *bakeFiles) target(t *hclsyntax.Block) {
 		case "labels", "annotations", "description":
 			role = textRole
 		}
-		for _, e := range b.elements(t.Body.Attributes[name].Expr, set) {
+		list := b.elements(t.Body.Attributes[name].Expr, set)
+		var files []string
+		if name == "args" && b.call.job != nil {
+			list, files = arguments(list), b.dockerfiles(t)
+		}
+		for _, e := range list {
+			args := b.hands(e, files)
 			for _, v := range b.value(e.expr, e.set, 0).leaves() {
 				refs := b.run.references(v)
 				if _, known := v.literal(); name == "tags" && len(refs) == 0 && !known {
@@ -200,6 +207,7 @@ func (b *bakeFiles) target(t *hclsyntax.Block) {
 					if b.call.job != nil && (name == "contexts" || name == "args") {
 						u.command = bakeBase
 					}
+					u.given = slices.ContainsFunc(args, b.run.completes)
 					if name == "tags" {
 						u.element = e.whole
 					}
@@ -218,6 +226,7 @@ type element struct {
 	expr  hclsyntax.Expression
 	set   map[string]hclValue // the names that it may use
 	whole span                // nothing where it is the only one
+	key   string              // of a value in an object that is written out
 }
 
 // elements are the elements of a list that is written out, in the target itself, in
@@ -259,6 +268,54 @@ func (b *bakeFiles) elements(x hclsyntax.Expression, set map[string]hclValue) []
 		out = append(out, e)
 	}
 	return out
+}
+
+// arguments are the values of an object that is written out, each by its key.
+func arguments(list []element) (out []element) {
+	for _, e := range list {
+		object, ok := e.expr.(*hclsyntax.ObjectConsExpr)
+		if !ok {
+			return list
+		}
+		for _, it := range object.Items {
+			out = append(out, element{expr: it.ValueExpr, set: e.set, key: hcl.ExprAsKeyword(it.KeyExpr)})
+		}
+	}
+	return out
+}
+
+// hands remembers what a target gives an ARG of the Dockerfiles that it builds.
+func (b *bakeFiles) hands(e element, files []string) (args []handedArg) {
+	for _, file := range files {
+		args = append(args, handedArg{name: e.key, file: file, at: b.place(e.expr.Range()), vals: b.value(e.expr, e.set, 0).leaves()})
+	}
+	b.run.handed = append(b.run.handed, args...)
+	return args
+}
+
+// dockerfiles are those of the targets that take a target's arguments.
+func (b *bakeFiles) dockerfiles(t *hclsyntax.Block) (files []string) {
+	for _, x := range b.wanted() {
+		if !b.inherits(x, t, 0) {
+			continue
+		}
+		context, file := ".", "Dockerfile"
+		if c := b.strings(b.with(x, "context", 0), "context"); len(c) == 1 {
+			context = c[0]
+		}
+		if f := b.strings(b.with(x, "dockerfile", 0), "dockerfile"); len(f) == 1 {
+			file = f[0]
+		}
+		files = append(files, path.Join(context, file))
+	}
+	return files
+}
+
+// inherits says whether a target is another one, or has what that one has.
+func (b *bakeFiles) inherits(t, from *hclsyntax.Block, depth int) bool {
+	return t == from || t != nil && depth <= maxDepth && slices.ContainsFunc(b.strings(t, "inherits"), func(name string) bool {
+		return b.inherits(b.targets[name], from, depth+1)
+	})
 }
 
 // add records a use. A job that calls bake has the variables that names are made

@@ -8,9 +8,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// composeArg is what a service of a compose file gives an ARG of the Dockerfile that builds it.
+// handedArg is what a service of a compose file, or a target of bake, gives an ARG of the
+// Dockerfile that builds it.
 // https://docs.docker.com/reference/compose-file/build/#args
-type composeArg struct {
+type handedArg struct {
 	name string
 	file string // the Dockerfile, "" where it is not known
 	from int    // where the value begins in its scalar: NAME=value
@@ -20,16 +21,16 @@ type composeArg struct {
 
 // composeArgs are the arguments that the services of a compose file hand over, each by its
 // scalar. Those that have their values from the environment are remembered right away.
-func (r *run) composeArgs(s *source, e *env, n *yaml.Node) map[*yaml.Node][]composeArg {
-	out := map[*yaml.Node][]composeArg{}
+func (r *run) composeArgs(s *source, e *env, n *yaml.Node) map[*yaml.Node][]handedArg {
+	out := map[*yaml.Node][]handedArg{}
 	for _, service := range entries(child(n, "services"), 0) {
 		build := child(service.value, "build")
 		file, args := dockerfileOf(s.path, build), child(build, "args")
 		for _, arg := range entries(args, 0) {
 			if v := deref(arg.value); v.Value == "" && v.Kind == yaml.ScalarNode {
-				r.inheritsArg(e, composeArg{name: arg.key.Value, file: file})
+				r.inheritsArg(e, handedArg{name: arg.key.Value, file: file})
 			} else {
-				out[v] = append(out[v], composeArg{name: arg.key.Value, file: file})
+				out[v] = append(out[v], handedArg{name: arg.key.Value, file: file})
 			}
 		}
 		if args == nil || args.Kind != yaml.SequenceNode {
@@ -38,9 +39,9 @@ func (r *run) composeArgs(s *source, e *env, n *yaml.Node) map[*yaml.Node][]comp
 		for _, v := range args.Content {
 			v = deref(v)
 			if name, _, ok := strings.Cut(v.Value, "="); ok {
-				out[v] = append(out[v], composeArg{name: name, file: file, from: len(name) + 1})
+				out[v] = append(out[v], handedArg{name: name, file: file, from: len(name) + 1})
 			} else {
-				r.inheritsArg(e, composeArg{name: name, file: file})
+				r.inheritsArg(e, handedArg{name: name, file: file})
 			}
 		}
 	}
@@ -48,13 +49,13 @@ func (r *run) composeArgs(s *source, e *env, n *yaml.Node) map[*yaml.Node][]comp
 }
 
 // inheritsArg remembers an argument that has the value of the variable of its name.
-func (r *run) inheritsArg(e *env, a composeArg) {
+func (r *run) inheritsArg(e *env, a handedArg) {
 	a.vals = e.anywhere(a.name)
 	for _, sh := range r.composing {
 		vals, _ := sh.lookup(a.name)
 		a.vals = union(a.vals, vals)
 	}
-	r.composeArgued = append(r.composeArgued, a)
+	r.handed = append(r.handed, a)
 }
 
 // dockerfileOf is the Dockerfile that a service's build reads, "" where nobody knows.
@@ -78,15 +79,15 @@ func dockerfileOf(compose string, build *yaml.Node) string {
 }
 
 // completes says whether the Dockerfile may join a tag to the argument, as far as it can be seen.
-func (r *run) completes(a composeArg) bool {
+func (r *run) completes(a handedArg) bool {
 	s := r.files[a.file]
 	return s == nil || bytes.Contains(s.data, []byte(a.name))
 }
 
-// composeGives are the values that compose files give an ARG of a Dockerfile, and whether all
+// fileGives are the values that compose and bake files give an ARG of a Dockerfile, and whether all
 // that build it do.
-func (r *run) composeGives(s *source, name string) (vals []text, given bool) {
-	for _, a := range r.composeArgued {
+func (r *run) fileGives(s *source, name string) (vals []text, given bool) {
+	for _, a := range r.handed {
 		if a.file == s.path && a.name == name {
 			vals, given = union(vals, a.vals), true
 		}
@@ -94,10 +95,10 @@ func (r *run) composeGives(s *source, name string) (vals []text, given bool) {
 	return vals, given
 }
 
-// composedToFrom settles the names that compose files hand over as ARGs which a FROM has been
+// filesToFrom settles the names that such files hand over as ARGs which a FROM has been
 // seen to complete.
-func (r *run) composedToFrom(s *source, used map[string]bool) {
-	for _, a := range r.composeArgued {
+func (r *run) filesToFrom(s *source, used map[string]bool) {
+	for _, a := range r.handed {
 		if a.file != s.path || !used[a.name] || a.at.src == nil {
 			continue
 		}

@@ -51,7 +51,7 @@ func (r *run) joinedInFrom(s *source, instructions []*parser.Node) {
 				}
 			}
 			r.handedToFrom(s, used)
-			r.composedToFrom(s, used)
+			r.filesToFrom(s, used)
 		}
 	}
 }
@@ -106,7 +106,7 @@ func (r *run) inFrom(s *source, line *chunk, defaults map[string]*chunk, used ma
 // buildArgs are the values that the builds of a Dockerfile give an ARG, and whether
 // all of them give one.
 func (r *run) buildArgs(s *source, name string) (vals []text, always bool) {
-	vals, always = r.composeGives(s, name)
+	vals, always = r.fileGives(s, name)
 	reads := 0
 	if always {
 		reads = 1

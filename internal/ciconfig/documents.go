@@ -193,7 +193,7 @@ func (r *run) manifest(s *source, e *env) bool {
 		applied = r.appliedBy(s)
 	}
 	seen, builds := map[*yaml.Node]bool{}, map[*yaml.Node]string{}
-	args := map[*yaml.Node][]composeArg{}
+	args := map[*yaml.Node][]handedArg{}
 	given := map[*yaml.Node]bool{} // to containers
 	for _, n := range docs {
 		containerVariables(n, given, 0)
@@ -250,7 +250,7 @@ func (r *run) manifest(s *source, e *env) bool {
 				for _, v := range values {
 					a.vals = append(a.vals, v.after(a.from))
 				}
-				r.composeArgued = append(r.composeArgued, a)
+				r.handed = append(r.handed, a)
 			}
 			if key == "image" && len(values) == 1 {
 				values = r.withSedTags(s, ch.span(0, len(ch.text)), values[0])
@@ -279,7 +279,7 @@ func (r *run) manifest(s *source, e *env) bool {
 					case key == "repository" || key == "newName" || key == "registry":
 						u.role = repositoryRole
 					}
-					u.given = given[n] && u.role == unclearRole
+					u.given = u.role == unclearRole && (given[n] || slices.ContainsFunc(args[n], r.completes))
 					r.add(u)
 					if compose && composedCache[key] && strings.HasSuffix(key, "to") && r.composes && ref.own && !ref.host {
 						r.report("registry-cache", u.place(), ref.String())

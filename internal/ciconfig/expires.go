@@ -319,7 +319,12 @@ func (r *run) warmedFor(cache *use) (pulls []*use) {
 
 // buildArg says whether a use is handed to a build, as base images are.
 func buildArg(u *use) bool {
-	return u.lits != nil && (u.lits[max(u.arg-1, 0)] == "--build-arg" || strings.HasPrefix(u.lits[u.arg], "--build-arg="))
+	return u.lits != nil && (handsArg(u.lits[max(u.arg-1, 0)], u.lits[u.arg]) || strings.HasPrefix(u.lits[u.arg], "--build-arg="))
+}
+
+// handsArg says whether a word gives an ARG a value: of docker, of buildctl --opt or of bake.
+func handsArg(flag, word string) bool {
+	return flag == "--build-arg" || strings.HasPrefix(word, "build-arg:") || flag == "--set" && strings.Contains(word, ".args.")
 }
 
 // cacheFlag is the flag that makes a use a build cache, or "".

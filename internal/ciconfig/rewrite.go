@@ -197,8 +197,8 @@ func (r *run) judge(changes []change) {
 			}
 		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.lits != nil && !ref.joined && (u.role == unclearRole && !r.undeclared(u) || r.registryValue(u) || r.putsIn(u) && r.movesNames()):
 			r.report("base-handed-on", u.at, u.lits[0])
-		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.given && u.filled && !ref.joined && r.movesNames():
-			r.report("base-handed-on", u.place(), "a container")
+		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && u.given && u.filled && !u.settled && !ref.joined && r.movesNames():
+			r.report("base-handed-on", u.place(), "")
 		case ref.sep < 0 && ref.colon < 0 && ref.digest < 0 && strings.HasPrefix(u.command, "variable TF_VAR_") && r.movesNames():
 			r.report("base-handed-on", u.at, "terraform")
 		case ref.sep >= 0 && u.role != textRole && !open[ref.name()] && unknownName(ref) && !(u.settled && r.knownName(ref)):

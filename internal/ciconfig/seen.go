@@ -54,7 +54,7 @@ type composeSeen struct {
 	composing        []*shell            // what runs compose, with its variables
 	composers        []composer          // what pushes by compose, with its variables
 	composedServices []composeService    // that compose builds
-	composeArgued    []composeArg        // what compose files hand to Dockerfiles
+	handed           []handedArg         // what compose and bake files hand to Dockerfiles
 	layers           map[string][]string // files that one call reads
 	layersKnown      bool
 	besides          map[string]map[string]bool // by file, the services that another one builds

@@ -45,7 +45,7 @@ type use struct {
 	overruled bool       // what stands there is replaced: a default by each reader seen, an image by kubectl
 	threefold bool       // three values that it joins: registry, repository and tag
 	unread    bool       // a variable that nothing visible reads
-	given     bool       // the value of a variable that a container gets, which may join something to it
+	given     bool       // what a container or a Dockerfile gets, which may join something to it
 	settled   bool       // handled elsewhere, no change of its own
 	bad       Code       // why it stays as it is
 	rebased   bool       // a script has given $CI_REGISTRY_IMAGE another registry's value before
@@ -433,7 +433,7 @@ func argRole(line *spoken, i int, arg string) role {
 		return listRole
 	case textTools[lits[0]], announcers[lits[0]]:
 		return textRole
-	case flag == "--build-arg", flag == "-e", flag == "--env", lits[0] == "oc" && (flag == "-p" || flag == "--param"):
+	case handsArg(flag, arg), flag == "-e", flag == "--env", lits[0] == "oc" && (flag == "-p" || flag == "--param"):
 		return unclearRole
 	case jibImage(lits, arg), strings.HasPrefix(arg, "docker://"):
 		return imageRole
