@@ -139,7 +139,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	said := spokenBy(lits)
 	for i := range c.args {
 		for _, ref := range r.references(c.args[i]) {
-			if ref.lacks() && imageTools[lits[0]] && r.elseComplete(c, i) {
+			if ref.lacks() && imageTools[lits[0]] && r.elseComplete(c, i, ref) {
 				continue
 			}
 			u := &use{ref: ref, at: c.argSpan(i), command: verb, shell: true, expands: true, cmd: c, index: i, away: sh.away && !sh.local, toPush: sh.pushes, arms: sh.arms, rebased: sh.rebased()}
@@ -197,11 +197,28 @@ func (ref *reference) lacks() bool {
 	return ref.own && !ref.host && !ref.open && (s[ref.nameEnd-1] == '/' || ref.colon >= 0 && ref.tagEnd == ref.colon+1)
 }
 
-// elseComplete says whether a word has another value that is a whole reference: the one that
-// lacks a part is that before a script has taken its options.
-func (r *run) elseComplete(c *command, i int) bool {
+// elseComplete says whether a word has another value that is a whole reference, written in the
+// same place up to where this one ends: the one that lacks a part is that before a script has
+// taken its options.
+func (r *run) elseComplete(c *command, i int, lacking *reference) bool {
+	at := lacking.nameEnd - 1
+	if lacking.f.s[at] != '/' {
+		at = lacking.colon
+	}
+	last, _ := lacking.f.at(at)
+	whole := func(ref *reference) bool {
+		for _, k := range []int{ref.sep, ref.colon} {
+			if k < 0 {
+				continue
+			}
+			if s, _ := ref.f.at(k); s == last {
+				return ref.own && !ref.host && !ref.lacks()
+			}
+		}
+		return false
+	}
 	for k, w := range c.words {
-		if w == c.words[i] && k != i && slices.ContainsFunc(r.references(c.args[k]), func(ref *reference) bool { return ref.own && !ref.host && !ref.lacks() }) {
+		if w == c.words[i] && k != i && slices.ContainsFunc(r.references(c.args[k]), whole) {
 			return true
 		}
 	}
