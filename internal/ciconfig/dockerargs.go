@@ -221,8 +221,9 @@ func (r *run) handedToFrom(s *source, used map[string]bool) {
 	}
 }
 
-// kanikoFiles are the Dockerfiles that a kaniko executor reads.
-func kanikoFiles(lits []string) []string {
+// kanikoFiles are the Dockerfiles that a kaniko executor reads: it looks for the name where it
+// is, and in the context.
+func (sh *shell) kanikoFiles(lits []string) []string {
 	file, context := "", ""
 	for i, l := range lits {
 		name, value, joined := strings.Cut(l, "=")
@@ -231,13 +232,13 @@ func kanikoFiles(lits []string) []string {
 		}
 		switch name {
 		case "--dockerfile", "-f":
-			file = strings.TrimPrefix(value, "${CI_PROJECT_DIR}/")
+			file = value
 		case "--context", "-c":
-			context = strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(value, "dir://"), "${CI_PROJECT_DIR}"), "/")
+			context = sh.inCheckout(strings.TrimPrefix(value, "dir://"))
 		}
 	}
 	if file == "" {
 		file = "Dockerfile"
 	}
-	return slices.Compact([]string{path.Clean(file), path.Join(context, file)})
+	return slices.Compact([]string{sh.inCheckout(file), path.Join(context, strings.TrimPrefix(file, "${CI_PROJECT_DIR}/"))})
 }

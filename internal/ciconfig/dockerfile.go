@@ -103,7 +103,7 @@ type build struct {
 func (r *run) recordBuild(sh *shell, c *command, lits []string) {
 	if lits[0] == "executor" {
 		b := &build{cmd: c, sh: sh.clone(), job: r.now, files: map[string]bool{}}
-		for _, f := range kanikoFiles(lits) {
+		for _, f := range sh.kanikoFiles(lits) {
 			b.files[f] = true
 		}
 		r.builds = append(r.builds, b)
@@ -136,15 +136,26 @@ func (r *run) recordBuild(sh *shell, c *command, lits []string) {
 		}
 	}
 	for i, p := range c.pos {
-		v := strings.TrimPrefix(strings.TrimPrefix(c.lit(i), "--file="), "${CI_PROJECT_DIR}/")
+		v := sh.inCheckout(strings.TrimPrefix(c.lit(i), "--file="))
 		switch {
 		case file >= 0 && p == file:
-			b.files[path.Clean(v)] = true
+			b.files[v] = true
 		case file < 0 && p == context:
-			b.files[path.Clean(v+"/Dockerfile")] = true
+			b.files[path.Join(v, "Dockerfile")] = true
 		}
 	}
 	r.builds = append(r.builds, b)
+}
+
+// inCheckout is a path that a command names, as seen from the checkout.
+func (sh *shell) inCheckout(p string) string {
+	if rest, ok := strings.CutPrefix(p+"/", "${CI_PROJECT_DIR}/"); ok {
+		return path.Join(".", rest)
+	}
+	if path.IsAbs(p) || strings.HasPrefix(p, "$") {
+		return path.Clean(p)
+	}
+	return path.Join(sh.dir, p)
 }
 
 // forHands says whether a place is in a Dockerfile that people build and no job does, as far
