@@ -438,15 +438,16 @@ func (sh *shell) quoted(ch *chunk, from, to int) []text {
 }
 
 // unbraced is a variable that a change writes as the shell does.
-var unbraced = regexp.MustCompile(`\$+[A-Za-z_][A-Za-z0-9_]*|\$+\(echo `)
+var unbraced = regexp.MustCompile(`\$+[A-Za-z_][A-Za-z0-9_]*|\$+\(echo |\$+\{[A-Za-z_][A-Za-z0-9_]*:-`)
 
-// inMakefile is what a change writes, as make reads it: $(NAME), and $$ for the shell.
+// inMakefile is what a change writes, as make reads it: $(NAME), and $$ for the shell, which alone
+// knows defaults.
 func inMakefile(with string) string {
 	return unbraced.ReplaceAllStringFunc(with, func(s string) string {
 		switch {
 		case strings.HasPrefix(s, "$$"):
 			return s
-		case s == "$(echo ":
+		case s == "$(echo ", s[1] == '{':
 			return "$" + s
 		}
 		return "$(" + s[1:] + ")"

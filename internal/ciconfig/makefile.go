@@ -284,6 +284,9 @@ var openHost = regexp.MustCompile(`^\$\{[A-Za-z_][A-Za-z0-9_]*\}\S*/`)
 // https://www.gnu.org/software/make/manual/html_node/Functions.html
 var makeFunction = regexp.MustCompile(`^[/-]*\$[({](call|subst|patsubst|addprefix|addsuffix|notdir|dir|basename|suffix|strip|word|wordlist|firstword|lastword|filter|filter-out|sort|if|or|and|foreach) `)
 
+// listFunction is a function of make that puts tags to a name, which are not followed.
+var listFunction = regexp.MustCompile(`^(foreach|addprefix|addsuffix|patsubst|subst|call)$`)
+
 // imageCommand is a recipe's line in which a missing tag means latest.
 var imageCommand = regexp.MustCompile(`\b(docker|podman|nerdctl) +(push|pull|tag|run|build|image)\b`)
 
@@ -304,6 +307,22 @@ func (m *makefile) expand(ch *chunk) []text {
 	}
 	out, last := []text{{}}, 0
 	for _, at := range makeVariable.FindAllStringSubmatchIndex(ch.text, -1) {
+		if at[0] < last {
+			continue // in a function
+		}
+		for _, f := range makeStarts.FindAllStringIndex(ch.text[last:at[1]], -1) {
+			from := last + f[0]
+			vals, end := m.function(ch, from)
+			if vals == nil {
+				continue
+			}
+			out = product(out, []text{ch.pieces(last, from)})
+			out, last = product(out, vals), end
+			break
+		}
+		if at[0] < last {
+			continue
+		}
 		out = product(out, []text{ch.pieces(last, at[0])})
 		last = at[1]
 		if at[8] >= 0 && strings.Contains(ch.text[at[0]:at[1]], "CI_REGISTRY") {
@@ -328,6 +347,55 @@ func (m *makefile) expand(ch *chunk) []text {
 		}
 	}
 	return out
+}
+
+// makeStarts is the beginning of a condition among the functions of make.
+var makeStarts = regexp.MustCompile(`\$[({](if|or)[ \t]`)
+
+// function is what a condition gives, one of its arguments, and where it ends. It is nil for one
+// that gives an image of its own, and without end.
+// https://www.gnu.org/software/make/manual/html_node/Conditional-Functions.html
+func (m *makefile) function(ch *chunk, from int) (vals []text, end int) {
+	name, depth := makeStarts.FindStringSubmatch(ch.text[from:])[1], 0
+	at := from + len("$(") + len(name)
+	starts := []int{at + 1}
+	for i := from; i < len(ch.text) && end == 0; i++ {
+		switch ch.text[i] {
+		case '(', '{':
+			depth++
+		case ')', '}':
+			if depth--; depth == 0 {
+				end = i + 1
+			}
+		case ',':
+			if depth == 1 {
+				starts = append(starts, i+1)
+			}
+		}
+	}
+	if end == 0 {
+		return nil, 0
+	}
+	for i, start := range starts {
+		to := end - 1
+		if i+1 < len(starts) {
+			to = starts[i+1] - 1
+		}
+		start += len(ch.text[start:to]) - len(strings.TrimLeft(ch.text[start:to], " \t"))
+		if v := m.expand(ch.sub(start, to)); name == "or" || i > 0 {
+			vals = union(vals, v)
+		}
+	}
+	if slices.ContainsFunc(vals, m.run.mentions) {
+		return nil, 0
+	}
+	if name == "if" && len(starts) == 2 {
+		vals = union(vals, []text{{}})
+	}
+	for i := range vals {
+		vals[i] = vals[i].through(ch.span(from, end), false)
+	}
+	return vals, end
 }
 
 // maxPieces bounds the parts of a line: variables that double one another would

@@ -43,6 +43,9 @@ func (r *run) movingTags() {
 		if u.ref.own && bare && u.lits != nil && u.lits[0] == "helm" {
 			unseen[u.ref.name()] = true
 		}
+		if u.ref.own && u.cmd != nil && u.cmd.ch.recipe && u.lits != nil && listFunction.MatchString(u.lits[0]) {
+			unseen[u.ref.name()] = true
+		}
 		if !u.ref.own || u.ref.host || u.ref.joined || u.settled || bare || u.bad == "local-file" || u.overruled && u.bad == "literal-in-file" || u.spare() {
 			continue
 		}

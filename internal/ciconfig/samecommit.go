@@ -161,8 +161,8 @@ func (d *document) givenGitTag() bool {
 	return false
 }
 
-// asksForTag is how a script asks whether its pipeline is for a git tag.
-var asksForTag = regexp.MustCompile(`\$\{CI_COMMIT_TAG(:?[-+]|[#%/])|-[nz] +["']?\$\{?CI_COMMIT_TAG\b`)
+// asksForTag is how a script, or a Makefile, asks whether its pipeline is for a git tag.
+var asksForTag = regexp.MustCompile(`\$\{CI_COMMIT_TAG(:?[-+]|[#%/])|-[nz] +["']?\$\{?CI_COMMIT_TAG\b|ifn?def +CI_COMMIT_TAG\b|(ifn?eq +\(|\$[({](if|or) +)\$[({]CI_COMMIT_TAG[)}]`)
 
 // releases says whether the pipelines are for git tags too: the workflow, or the rules or
 // only: of a job, ask for them, or except: leaves them out.

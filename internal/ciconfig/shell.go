@@ -406,6 +406,7 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 	}
 	scope.command(&cmd)
 	if scope != sh {
+		sh.dir = scope.dir
 		sh.learn(scope)
 		sh.keepRead(scope, c)
 	}
