@@ -41,7 +41,7 @@ var whenForms = []string{
 
 // allHabits are what some projects do and others do not.
 var allHabits = []string{"scripts", "shared-script", "make", "compose", "manifests", "values", "bases", "include", "default", "extends", "reference", "override",
-	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients", "layers", "releases", "folders", "functions", "chosen", "handing", "charts"}
+	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients", "layers", "releases", "folders", "functions", "chosen", "handing", "charts", "targets"}
 
 // maker makes a project up.
 type maker struct {
@@ -62,6 +62,7 @@ type maker struct {
 	kept             string // how jobs have commands in common
 	listed, listedBy string // the image whose digests are in files, and how
 	releasable       string // the image that releases are made of
+	makes, makesFile string // the call of the Makefile with the targets
 	chartForm        int
 	built, builder   string            // the image whose tag a job hands on, and that job
 	keys             map[string]string // image -> the name that kustomizations find it by

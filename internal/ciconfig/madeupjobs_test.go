@@ -8,7 +8,7 @@ import (
 // kinds are what a job may be about.
 func (m *maker) kinds() []string {
 	kinds := []string{"build", "build", "promote", "use", "deploy", "inside", "mixed"}
-	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside", "bake", "kustomize", "clients", "listed", "layers", "releases", "functions", "chosen", "handing", "charts"} {
+	for _, h := range []string{"compose", "manifests", "values", "bases", "matrix", "arches", "digests", "save", "artifacts", "child", "inside", "bake", "kustomize", "clients", "listed", "layers", "releases", "functions", "chosen", "handing", "charts", "targets"} {
 		if m.has[h] || h == "listed" && m.has["clients"] {
 			kinds = append(kinds, h, h)
 		}
@@ -59,7 +59,7 @@ func (m *maker) stageOf(kind string) string {
 			return pick(m, []string{"test", "deploy"})
 		}
 		return "build"
-	case "mixed", "digests", "child", "clients", "layers", "functions", "chosen":
+	case "mixed", "digests", "child", "clients", "layers", "functions", "chosen", "targets":
 		return pick(m, []string{"build", "test", "deploy"})
 	}
 	return "deploy"

@@ -18,6 +18,8 @@ func (m *maker) special(kind, name string) (out []string) {
 		return m.deployed(kind, name)
 	case "layers":
 		return m.layers()
+	case "targets":
+		return m.targets(name)
 	case "charts":
 		return m.charts()
 	case "handing":

@@ -218,26 +218,31 @@ func init() {
 
 // shell runs a script: a file, the text behind -c, or what it reads.
 func (c *call) shell() error {
-	args := c.args[1:]
+	args, sets := c.args[1:], ""
 	for len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		for _, option := range "eu" {
+			if strings.ContainsRune(args[0], option) && !strings.HasPrefix(args[0], "--") {
+				sets += "set -" + string(option) + "\n"
+			}
+		}
 		if strings.HasSuffix(args[0], "c") && len(args) > 1 {
 			self, rest := path.Base(c.args[0]), []string{}
 			if len(args) > 2 {
 				self, rest = args[2], args[3:]
 			}
-			return c.runAs(c.t, self, c.dir, args[1], c.env, rest, c.in, c.out)
+			return c.runAs(c.t, self, c.dir, sets+args[1], c.env, rest, c.in, c.out)
 		}
 		args = args[1:]
 	}
 	if len(args) == 0 {
 		script, _ := io.ReadAll(c.in)
-		return c.runIn(c.t, c.dir, string(script), c.env, nil, strings.NewReader(""), c.out)
+		return c.runIn(c.t, c.dir, sets+string(script), c.env, nil, strings.NewReader(""), c.out)
 	}
 	script, ok := c.files[c.file(args[0])]
 	if !ok {
 		return interp.ExitStatus(127)
 	}
-	return c.runIn(c.t, c.dir, script, c.env, args[1:], c.in, c.out)
+	return c.runIn(c.t, c.dir, sets+script, c.env, args[1:], c.in, c.out)
 }
 
 // xargs calls a tool for each line that it reads, with the line in place of {}.
