@@ -30,7 +30,7 @@ type document struct {
 	spec   *yaml.Node
 	inputs map[string][]given
 
-	sometimes bool // the rules of its include leave it out of some pipelines
+	only *yaml.Node // the include whose rules leave it out of some pipelines
 }
 
 // given is a value that an include gives to a file.
@@ -130,7 +130,7 @@ func merged(under, over *tree, depth int) *tree {
 		switch {
 		case over == nil:
 			return under
-		case under != nil && over.doc != nil && over.doc.sometimes:
+		case under != nil && over.doc != nil && over.doc.only != nil && over.doc.only != under.doc.only:
 			both := *over
 			both.under = under
 			return &both
@@ -149,21 +149,21 @@ func merged(under, over *tree, depth int) *tree {
 
 // config is the effective configuration: the root file and all it includes.
 type config struct {
-	in        *Input
-	files     map[string]*source
-	root      *tree
-	docs      []*document
-	byPath    map[string]*document
-	grown     map[*yaml.Node]*tree // of mappings
-	room      []tree               // for the next ones
-	unplaced  map[*yaml.Node]bool  // scalars whose bytes were not found
-	borrowed  *borrowings          // see borrowings
-	missing   []Include
-	unread    map[string]string // extends or include that cannot be seen -> why
-	problems  []problem
-	active    map[string]bool // includes being read, against cycles
-	sometimes bool            // what is read now is included in some pipelines only
-	count     int
+	in       *Input
+	files    map[string]*source
+	root     *tree
+	docs     []*document
+	byPath   map[string]*document
+	grown    map[*yaml.Node]*tree // of mappings
+	room     []tree               // for the next ones
+	unplaced map[*yaml.Node]bool  // scalars whose bytes were not found
+	borrowed *borrowings          // see borrowings
+	missing  []Include
+	unread   map[string]string // extends or include that cannot be seen -> why
+	problems []problem
+	active   map[string]bool // includes being read, against cycles
+	only     *yaml.Node      // the include of what is read now, where only some pipelines have it
+	count    int
 
 	parent    *config           // the pipeline that started this one, nil for the first
 	trigger   *job              // the job that did
@@ -215,7 +215,7 @@ func (c *config) read(src *source, with *yaml.Node, from *document) *tree {
 		if c.entry == "" {
 			c.entry = src.path
 		}
-		d = &document{src: src, inputs: map[string][]given{}, sometimes: c.sometimes}
+		d = &document{src: src, inputs: map[string][]given{}, only: c.only}
 		known := c.elsewhere(src.path)
 		if known != nil {
 			d.docs = known.docs
@@ -238,7 +238,9 @@ func (c *config) read(src *source, with *yaml.Node, from *document) *tree {
 			c.duplicates(d)
 		}
 	}
-	d.sometimes = d.sometimes && c.sometimes
+	if d.only != c.only {
+		d.only = nil // two include it
+	}
 	if d.root == nil || deref(d.root).Kind != yaml.MappingNode {
 		return nil
 	}
@@ -300,9 +302,9 @@ func (c *config) include(d *document, n *yaml.Node) *tree {
 	if with == nil {
 		with = c.given
 	}
-	if child(n, "rules") != nil && !c.sometimes {
-		c.sometimes = true
-		defer func() { c.sometimes = false }()
+	if child(n, "rules") != nil && c.only == nil {
+		c.only = n
+		defer func() { c.only = nil }()
 	}
 	var out stack
 	for _, e := range entries(n, 0) {

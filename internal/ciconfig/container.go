@@ -101,6 +101,11 @@ func (r *run) contain(s *site) (out []change, why string) {
 		if j.tree.kid("release") != nil { // https://docs.gitlab.com/ci/yaml/#release
 			return nil, "release: runs release-cli or glab in the job's image, and that of .docker has neither; a job of its own, in an image that has, can make the release"
 		}
+		for _, key := range sortedKeys(containerKeys) {
+			if k := j.tree.kids[key]; k != nil && k.under != nil {
+				return nil, "a file that only some pipelines include gives it another " + key
+			}
+		}
 		if tag := r.special(j); tag != "" {
 			return nil, "its runner is chosen by the tag " + tag + " and what that one has does not reach a container by itself"
 		}

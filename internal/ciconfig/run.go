@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+	"mvdan.cc/sh/v3/syntax"
 )
 
 // run is one look at a set of files: what they mean, and what has to change.
@@ -213,6 +214,9 @@ func (r *run) job(j *job) {
 		if key == "after_script" {
 			sh = newShell(r, e)
 		}
+		if t := j.tree.kids[key]; t != nil && t.under != nil {
+			r.replacedScripts(t, sh)
+		}
 		for _, l := range r.cfg.lines(j.tree.kid(key)) {
 			if l.node.Kind == yaml.MappingNode {
 				r.noText(j, l)
@@ -228,6 +232,24 @@ func (r *run) job(j *job) {
 		}
 	}
 	r.rest(j, e)
+}
+
+// replacedScripts evaluates what a job runs where a file that not all pipelines include does not
+// give it another script: other ways, of which a pipeline takes one.
+func (r *run) replacedScripts(t *tree, sh *shell) {
+	ways := &syntax.Block{}
+	for u := t.under; u != nil; u = u.under {
+		b := sh.clone()
+		b.arms = append(slices.Clip(sh.arms), arm{among: ways, one: &syntax.Stmt{}})
+		for _, l := range r.cfg.lines(u) {
+			if ch := r.cfg.scalar(l.doc, l.node); ch != nil && l.node.Kind == yaml.ScalarNode {
+				r.lineOf[ch] = l
+				r.followed[ch] = true
+				b.script(ch)
+			}
+		}
+	}
+	sh.arms = append(slices.Clip(sh.arms), arm{among: ways, one: &syntax.Stmt{}})
 }
 
 // noText reports a line of a job's script that a colon and a space in it have made a

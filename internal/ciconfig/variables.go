@@ -104,7 +104,7 @@ func (e *env) take(t *tree, by *choice) {
 			e.defs[name] = append(slices.Clip(e.defs[name]), definition{n, d, &mine})
 			continue
 		}
-		if v.doc.sometimes {
+		if v.doc.only != nil {
 			e.defs[name] = append(slices.Clip(e.below(t.kids[name], name)), definition{n, d, &choice{among: v.doc, one: v.doc, name: name, value: n}})
 		} else {
 			e.defs[name] = []definition{{n, d, nil}}
@@ -130,7 +130,7 @@ func (e *env) below(t *tree, name string) []definition {
 		return e.defs[name]
 	}
 	var out []definition
-	if under.doc.sometimes {
+	if under.doc.only != nil {
 		out = e.below(under, name)
 	}
 	if under.kids != nil {
