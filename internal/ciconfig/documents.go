@@ -344,14 +344,18 @@ func composedImages(n *yaml.Node, service string, images map[*yaml.Node]string, 
 	}
 }
 
-// containerVariables finds the values of the variables that containers get: in compose files and
-// values of charts NAME: value or NAME=value, in manifests the value beside a name.
+// ofContainers are the keys under which what containers get for themselves stands.
+var ofContainers = map[string]bool{"environment": true, "env": true, "command": true, "entrypoint": true, "labels": true}
+
+// containerVariables finds the values of what containers get: of variables in compose files and
+// values of charts NAME: value or NAME=value, in manifests the value beside a name, and words.
 func containerVariables(n *yaml.Node, found map[*yaml.Node]bool, depth int) {
 	if n == nil || depth > maxDepth {
 		return
 	}
 	for i, c := range n.Content {
-		if n.Kind == yaml.MappingNode && i%2 == 1 && (n.Content[i-1].Value == "environment" || n.Content[i-1].Value == "env") {
+		if n.Kind == yaml.MappingNode && i%2 == 1 && ofContainers[n.Content[i-1].Value] {
+			found[deref(c)] = true
 			for _, e := range entries(c, 0) {
 				found[deref(e.value)] = true
 			}
