@@ -15,7 +15,7 @@ import (
 func (r *run) computedTags() {
 	for _, u := range r.uses {
 		ref := u.ref
-		if !u.push || !ref.own || ref.host || ref.joined || u.settled || u.bad != "" || ref.colon < 0 || ref.end == ref.colon+1 {
+		if !u.push || !ref.own || ref.host || ref.joined || u.settled || u.bad != "" || ref.colon < 0 || ref.end == ref.colon+1 && ref.end == len(ref.f.s) {
 			continue
 		}
 		st := u.stability()
