@@ -81,7 +81,7 @@ func (r *run) reportWhy(severity Severity, code Code, at span, detail, why strin
 		f.File = at.src.path
 		at = at.origin() // as the reader knows the file
 		f.Line, f.Column = at.src.position(at.start)
-		f.Text = shorten(at.text())
+		f.Text = at.shown()
 	}
 	key := findingKey{code, f.File, f.Line, f.Text, why}
 	i, ok := r.reported[key]
@@ -189,6 +189,16 @@ func (f Finding) Details() []string {
 	}
 	return strings.Split(f.Detail, ", ")
 }
+
+// shown is what a finding shows of a place. It may be a file of one line, of which each
+// finding would have to read all.
+func (s span) shown() string {
+	s.end = min(s.end, s.start+maxShown)
+	return shorten(s.text())
+}
+
+// maxShown is the bytes of a text that are looked at to cut it to a line.
+const maxShown = 4000
 
 // shorten cuts a text to one line that fits in a report.
 func shorten(s string) string {

@@ -65,6 +65,7 @@ func TestHostile(t *testing.T) {
 		"chain":                {one("job:\n  script:\n    - docker push $CI_REGISTRY_IMAGE/x:1 " + strings.Repeat("&& y ", 200_000) + "\n"), ""},
 		"slashes":              {one("job:\n  script:\n    - docker push $CI_REGISTRY_IMAGE/" + strings.Repeat("a/", 500_000) + "x:1\n"), "name-unknown"},
 		"words":                {one("job:\n  script:\n    - echo $CI_REGISTRY_IMAGE/x" + strings.Repeat(" y", 200_000) + "\n"), ""},
+		"one line of JSON":     {append(one("job: {script: [docker push $CI_REGISTRY_IMAGE/x:1]}\n"), File{"k8s/a.json", []byte("[" + strings.Repeat(`"registry.uninett.no/group/project/x:1",`, 3000) + "1]")}), ""},
 		"put before itself":    {one("job:\n  script:\n" + strings.Repeat("    - T=\"$T -t $CI_REGISTRY_IMAGE/x:1\"\n", 150) + "    - docker build --push $T .\n"), "too-many"},
 		"here-documents":       {one("job:\n  script:\n    - |\n" + strings.Repeat("      cat <<EOF > f\n      image: $CI_REGISTRY_IMAGE/x:1\n      EOF\n", 500)), ""},
 		"rules":                {one("job:\n  script: [docker push $CI_REGISTRY_IMAGE/x:$T]\n  rules:\n" + strings.Repeat("    - if: $A == \"x\"\n      variables: {T: t}\n", 1000)), ""},

@@ -106,11 +106,20 @@ func (c *command) runs() [][]text {
 func combined(words [][][]text) [][]text {
 	out := [][]text{nil}
 	for _, values := range words {
+		if len(values) > 1 && len(out[0]) > maxCombined {
+			values = [][]text{blotted(values[0])}
+		}
+		if len(values) == 1 { // as nearly all
+			for i := range out {
+				out[i] = append(out[i], values[0]...)
+			}
+			continue
+		}
 		var next [][]text
 		for _, all := range []bool{false, true} {
 			for _, before := range out {
 				for _, fields := range values {
-					if all || len(values) == 1 || !slices.ContainsFunc(before, func(l text) bool {
+					if all || !slices.ContainsFunc(before, func(l text) bool {
 						return slices.ContainsFunc(fields, func(r text) bool { return apart(l, r) })
 					}) {
 						next = append(next, slices.Concat(before, fields))
@@ -122,13 +131,20 @@ func combined(words [][][]text) [][]text {
 			}
 		}
 		if len(next) > most {
-			var any []text
-			for _, f := range values[0] {
-				any = append(any, f.blot())
-			}
-			next = combined([][][]text{out, {any}})
+			next = combined([][][]text{out, {blotted(values[0])}})
 		}
 		out = next
+	}
+	return out
+}
+
+// maxCombined bounds the words whose values are told apart: each combination has all of them.
+const maxCombined = 1000
+
+// blotted are fields of which nobody knows the values.
+func blotted(fields []text) (out []text) {
+	for _, f := range fields {
+		out = append(out, f.blot())
 	}
 	return out
 }

@@ -58,7 +58,7 @@ func prove(names, after *run, res *Result) error {
 		if u.ref.own && u.ref.sep < 0 && !u.ref.joined && (u.ref.baseIsVariable || !literalBase(u.ref)) {
 			continue
 		}
-		reported := told[u.at.src.path+"\x00"+shorten(u.place().text())]
+		reported := told[u.at.src.path+"\x00"+u.place().shown()]
 		for m := range told {
 			reported = reported || strings.Contains(m, name)
 		}

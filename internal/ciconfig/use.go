@@ -56,8 +56,11 @@ type use struct {
 // the line of the reference, if it is written there.
 func (u *use) place() span {
 	f, at := u.ref.f, u.at
-	if at.src == nil || !bytes.ContainsAny(bytes.TrimRight(at.src.data[at.start:at.end], "\r\n"), "\r\n") || len(f.via(u.ref.start)) > 0 {
+	if at.src == nil || len(f.via(u.ref.start)) > 0 {
 		return at
+	}
+	if _, end := at.src.line(at.start); at.end <= end || len(bytes.Trim(at.src.data[end:at.end], "\r\n")) == 0 {
+		return at // all in one line
 	}
 	own := f.t[f.piece[u.ref.start]].at
 	if s, ok := f.at(u.ref.start); ok {
