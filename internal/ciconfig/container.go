@@ -474,6 +474,12 @@ func (r *run) environment(s *site, script []string) (flags, maybe []string) {
 	named := r.named(script, 0)
 	all := r.cfg.variablesOf(append([]*job{s.job}, s.users...))
 	want, optional := maps.Clone(all), r.cfg.reported()
+	for n, sure := range all {
+		if !sure {
+			delete(want, n)
+			optional = append(optional, n)
+		}
+	}
 	for _, c := range r.cfg.top().pipelines() {
 		if c == r.cfg || c.byPath[s.job.own.doc.src.path] == nil {
 			continue
@@ -513,12 +519,16 @@ func (r *run) environment(s *site, script []string) (flags, maybe []string) {
 	return flags, maybe
 }
 
-// variablesOf are the variables that a pipeline gives jobs, the tokens and secrets among them.
+// variablesOf are the variables that a pipeline gives jobs, the tokens and secrets among them,
+// and whether a job has them whatever rule holds.
 func (c *config) variablesOf(jobs []*job) map[string]bool {
 	out := map[string]bool{}
 	for _, j := range jobs {
 		e := c.env(j.tree)
-		for _, n := range slices.Concat(sortedKeys(e.defs), sortedKeys(e.received)) {
+		for n, defs := range e.defs {
+			out[n] = out[n] || slices.ContainsFunc(defs, func(d definition) bool { return d.by == nil || !d.by.byRule() })
+		}
+		for n := range e.received {
 			out[n] = true
 		}
 		for _, key := range []string{"id_tokens", "secrets"} {
