@@ -146,3 +146,37 @@ func (u *use) conditions() string {
 func (c *config) namesImage(n *yaml.Node) bool {
 	return n != nil && n.Kind == yaml.ScalarNode && (strings.Contains(n.Value, "$") || strings.Contains(n.Value, c.in.Project.OldHost))
 }
+
+// lacks says whether the name or the tag of a reference is empty, which every tool refuses.
+func (ref *reference) lacks() bool {
+	s := ref.f.s
+	return ref.own && !ref.host && !ref.open && (s[ref.nameEnd-1] == '/' || ref.colon >= 0 && ref.tagEnd == ref.colon+1)
+}
+
+// elseComplete says whether a word has another value that is a whole reference, written in the
+// same place up to where this one ends: the one that lacks a part is that before a script has
+// taken its options.
+func (r *run) elseComplete(c *command, i int, lacking *reference) bool {
+	at := lacking.nameEnd - 1
+	if lacking.f.s[at] != '/' {
+		at = lacking.colon
+	}
+	last, _ := lacking.f.at(at)
+	whole := func(ref *reference) bool {
+		for _, k := range []int{ref.sep, ref.colon} {
+			if k < 0 {
+				continue
+			}
+			if s, _ := ref.f.at(k); s == last {
+				return ref.own && !ref.host && !ref.lacks()
+			}
+		}
+		return false
+	}
+	for k, w := range c.words {
+		if w == c.words[i] && k != i && slices.ContainsFunc(r.references(c.args[k]), whole) {
+			return true
+		}
+	}
+	return false
+}

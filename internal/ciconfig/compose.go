@@ -6,6 +6,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // pushedByCompose says whether a use is the image of a service that a compose
@@ -349,4 +351,64 @@ func composeFiles(lits []string) (files []string) {
 		}
 	}
 	return files
+}
+
+// composedCache are the keys of compose, and of bake in there, that name caches.
+var composedCache = map[string]bool{"cache_from": true, "cache_to": true, "cache-from": true, "cache-to": true}
+
+// composedImages finds the images of the services that a compose file builds, and the tags
+// beside them, of which bake has some of its own. They may be written elsewhere, behind an anchor.
+// https://docs.docker.com/reference/compose-file/build/#tags
+// https://docs.docker.com/build/bake/compose-file/#extension-field-with-x-bake
+func composedImages(n *yaml.Node, service string, images map[*yaml.Node]string, beside map[string]bool, baked bool, depth int) {
+	if n == nil || depth > maxDepth {
+		return
+	}
+	if image := deref(child(n, "image")); image != nil && (child(n, "build") != nil || beside[service]) {
+		images[image] = service
+	}
+	if build := child(n, "build"); build != nil {
+		lists := []*yaml.Node{child(build, "tags")}
+		if baked {
+			lists = append(lists, child(child(build, "x-bake"), "tags"))
+		}
+		for _, tags := range lists {
+			if tags = deref(tags); tags != nil {
+				for _, t := range tags.Content {
+					images[deref(t)] = service
+				}
+			}
+		}
+	}
+	for i, c := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 1 {
+			service = n.Content[i-1].Value
+		}
+		composedImages(c, service, images, beside, baked, depth+1)
+	}
+}
+
+// ofContainers are the keys under which what containers get for themselves stands.
+var ofContainers = map[string]bool{"environment": true, "env": true, "command": true, "entrypoint": true, "labels": true}
+
+// containerVariables finds the values of what containers get: of variables in compose files and
+// values of charts NAME: value or NAME=value, in manifests the value beside a name, and words.
+func containerVariables(n *yaml.Node, found map[*yaml.Node]bool, depth int) {
+	if n == nil || depth > maxDepth {
+		return
+	}
+	for i, c := range n.Content {
+		if n.Kind == yaml.MappingNode && i%2 == 1 && ofContainers[n.Content[i-1].Value] {
+			found[deref(c)] = true
+			for _, e := range entries(c, 0) {
+				found[deref(e.value)] = true
+			}
+			if list := deref(c); list.Kind == yaml.SequenceNode {
+				for _, e := range list.Content {
+					found[deref(e)], found[child(e, "value")] = true, true
+				}
+			}
+		}
+		containerVariables(c, found, depth+1)
+	}
 }

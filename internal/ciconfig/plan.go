@@ -293,16 +293,12 @@ func (r *run) baseChange(u *use) bool {
 		return false
 	}
 	with := "$CI_REGISTRY_IMAGE"
-	if defines, hosted := r.definesBase(from); defines { // it would be itself
-		with = "$CI_REGISTRY/$CI_PROJECT_PATH"
-		switch {
-		case hosted, !r.namedByPath():
-			u.bad, u.redefined = "base-composed", from
-			return false
-		case !literal:
-			return true
-		}
-	} else if at, hosted := r.baseOfJobs(u); at.src != nil { // there it is something else
+	at := from
+	defines, hosted := r.definesBase(from) // it would be itself
+	if !defines {
+		at, hosted = r.baseOfJobs(u) // there it is something else
+	}
+	if at.src != nil {
 		with = "$CI_REGISTRY/$CI_PROJECT_PATH"
 		switch {
 		case hosted, !r.namedByPath():
