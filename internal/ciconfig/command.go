@@ -200,8 +200,8 @@ func (sh *shell) command(c *command) {
 			}
 		}
 	case "eval", "ssh", "su", "trap":
-		if name == "eval" {
-			sh.evaluated(c)
+		if name == "eval" && sh.evaluated(c) {
+			return
 		}
 		b, script := *sh, len(c.args)-1
 		switch name {

@@ -165,15 +165,7 @@ func (sh *shell) sourcesOutput(c *command, i int) bool {
 	var printed []text
 	b.print, b.target = &printed, ""
 	b.stmts(c.ch, p.Stmts)
-	for _, v := range printed {
-		for _, line := range v.cut("\n", longest) {
-			if name, value, ok := assigned(line.without("export ")); ok {
-				vals := []text{value.unquoted()}
-				sh.set(name, vals)
-				sh.run.assignment(sh, name, vals, c.argSpan(i))
-			}
-		}
-	}
+	sh.setsPrinted(printed, c.argSpan(i))
 	return true
 }
 

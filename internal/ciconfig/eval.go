@@ -3,6 +3,8 @@ package ciconfig
 import (
 	"regexp"
 	"strings"
+
+	"mvdan.cc/sh/v3/syntax"
 )
 
 var evalAssigns = regexp.MustCompile(`(?:^|[\s;&|(])(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=`)
@@ -13,8 +15,11 @@ var evalTakes = regexp.MustCompile(`^(?:(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)=|
 
 // evaluated sets the variables that eval sets: eval IMAGE=\$${NAME}_IMAGE. It forgets those
 // that it sets from text which is not followed: eval $SET_TAG, where SET_TAG is "export
-// TAG=$(date +%s)".
-func (sh *shell) evaluated(c *command) {
+// TAG=$(date +%s)". It says whether that is all it does: eval "$(./variables.sh)".
+func (sh *shell) evaluated(c *command) bool {
+	if sh.evaluatesOutput(c) {
+		return true
+	}
 	var all strings.Builder
 	taken := map[string][]text{}
 	for i := 1; i < len(c.args); i++ {
@@ -44,6 +49,53 @@ func (sh *shell) evaluated(c *command) {
 			sh.set(m[1], []text{{piece{hole: unknown, at: c.at}}})
 		}
 	}
+	return false
+}
+
+// evaluatesOutput sets the variables of an eval of what commands print, where nothing else is
+// seen in that.
+func (sh *shell) evaluatesOutput(c *command) bool {
+	var printed []text
+	for i := 1; i < len(c.args); i++ {
+		if !isSubstitution(c.words[i]) {
+			return false
+		}
+		printed = append(printed, c.args[i])
+	}
+	return sh.setsPrinted(printed, c.at)
+}
+
+// setsPrinted gives variables what printed lines give them, NAME=value or export NAME=value,
+// and says whether there are such lines.
+func (sh *shell) setsPrinted(printed []text, at span) bool {
+	given := map[string][]text{}
+	for _, v := range printed {
+		for _, line := range v.cut("\n;", longest) {
+			if name, value, ok := assigned(trimmed(line).without("export ")); ok {
+				given[name] = union(given[name], []text{value.unquoted()})
+			}
+		}
+	}
+	for _, name := range sortedKeys(given) {
+		sh.set(name, given[name])
+		sh.run.assignment(sh, name, given[name], at)
+	}
+	return len(given) > 0
+}
+
+// isSubstitution says whether a word is what commands print, and nothing else.
+func isSubstitution(w *syntax.Word) bool {
+	parts := w.Parts
+	if len(parts) == 1 {
+		if q, ok := parts[0].(*syntax.DblQuoted); ok {
+			parts = q.Parts
+		}
+	}
+	if len(parts) != 1 {
+		return false
+	}
+	_, ok := parts[0].(*syntax.CmdSubst)
+	return ok
 }
 
 // printsVariables takes what printenv prints for the output of a substitution.

@@ -18,12 +18,12 @@ type turnList struct {
 	all  int
 }
 
-// add adds the turns that a word stands for.
-func (l *turnList) add(word []text) {
+// add adds the turns that a word stands for, whose values are cut into words.
+func (l *turnList) add(word []text, fields func(text) []text) {
 	var alternatives [][]text
 	for _, v := range word {
 		if len(v) > 0 { // an empty word is none
-			alternatives = append(alternatives, v.fields())
+			alternatives = append(alternatives, fields(v))
 		}
 	}
 	l.addEach(alternatives)
@@ -71,11 +71,12 @@ func (sh *shell) loop(ch *chunk, c *syntax.ForClause) {
 		var list turnList
 		if !it.InPos.IsValid() {
 			for _, a := range sh.args {
-				list.add(a)
+				list.add(a, func(v text) []text { return []text{v} })
 			}
 		}
+		seps := sh.fieldEnds()
 		for _, w := range it.Items {
-			list.add(sh.word(ch, w))
+			list.add(sh.word(ch, w), func(v text) []text { return sh.fields(ch, w, v, seps) })
 		}
 		vals := list.values()
 		for i, v := range vals {
@@ -138,20 +139,29 @@ func (sh *shell) read(c *command) {
 			lines = union(lines, v.cut("\n", longest)[:1])
 		}
 	}
+	seps, ok := sh.separators()
+	array := c.lit(0) != "read"
 	for i := 1; i < len(c.args); i++ {
 		switch n := c.lit(i); {
-		case strings.HasPrefix(n, "-") && strings.ContainsAny(n, "adnN"), c.lit(0) != "read": // an array, other ends than that of a line
-			lines = nil
+		case array && n == "-d" && i+1 < len(c.args):
+			i++
+			seps, lines = c.lit(i), c.input
+		case strings.HasPrefix(n, "-") && !array && strings.ContainsAny(n, "dnN"): // other ends than that of a line
+			ok = false
 		case isName.MatchString(n):
 			names = append(names, n)
 		}
+		array = array || strings.HasPrefix(c.lit(i), "-") && strings.Contains(c.lit(i), "a")
 	}
-	seps, ok := sh.separators()
+	if strings.ContainsAny(seps, partEnds) {
+		sh.taken(lines, c.at)
+	}
 	if !ok {
 		lines = nil
 	}
-	if strings.Trim(seps, " \t\n") != "" {
-		sh.taken(lines, c.at)
+	if array && len(names) == 1 {
+		sh.readArray(c, names[0], lines, seps)
+		return
 	}
 	for k, n := range names {
 		var vals []text
@@ -170,6 +180,49 @@ func (sh *shell) read(c *command) {
 		}
 		sh.vars = sh.vars.with(n, vals)
 	}
+}
+
+// readArray sets the array of read -a and of mapfile: each word, or line, is an element.
+func (sh *shell) readArray(c *command, name string, lines []text, seps string) {
+	if c.lit(0) != "read" && strings.Trim(seps, blanks) == "" {
+		seps = "\n"
+	}
+	var vals []text
+	for _, l := range lines {
+		if sh.run.mentions(l) && strings.ContainsAny(seps, partEnds) {
+			vals = nil // parts of an image
+			break
+		}
+		vals = union(vals, l.cut(seps, longest))
+	}
+	for i := range vals {
+		vals[i] = unsplit(vals[i])
+	}
+	sh.set(name, vals)
+}
+
+// partEnds are the characters between the parts of an image, in its old form or its new one.
+const partEnds = "/:@-"
+
+// fieldEnds are the characters at which the shell cuts unquoted expansions.
+func (sh *shell) fieldEnds() string {
+	if _, set := sh.vars.get("IFS"); !set {
+		return blanks
+	}
+	if seps, ok := sh.separators(); ok && seps != " \t\n" {
+		return seps
+	}
+	return blanks
+}
+
+// fields are the words into which the shell cuts a value of a word. Parts of an image fit
+// only as long as its form stays.
+func (sh *shell) fields(ch *chunk, w *syntax.Word, v text, seps string) []text {
+	if strings.ContainsAny(seps, partEnds) && v.splits(seps) && sh.run.mentions(v) {
+		at := ch.span(int(w.Pos().Offset()), int(w.End().Offset()))
+		return sh.operated([]text{v}, unknown, at, false)
+	}
+	return v.fields(seps)
 }
 
 // separators are the characters between the words of a line, of IFS; ok is false where

@@ -259,7 +259,10 @@ func (sh *shell) set(name string, vals []text) {
 func (sh *shell) assign(ch *chunk, a *syntax.Assign) {
 	if a.Name == nil {
 		if a.Value != nil {
-			sh.word(ch, a.Value)
+			vals := sh.word(ch, a.Value)
+			if isSubstitution(a.Value) { // export $(./variables.sh)
+				sh.setsPrinted(vals, ch.span(int(a.Pos().Offset()), int(a.End().Offset())))
+			}
 			sh.exportsFile(a.Value)
 		}
 		return
@@ -277,7 +280,7 @@ func (sh *shell) assign(ch *chunk, a *syntax.Assign) {
 			}
 			if e.Value != nil {
 				for _, v := range sh.word(ch, e.Value) {
-					vals = union(vals, v.fields())
+					vals = union(vals, sh.fields(ch, e.Value, v, sh.fieldEnds()))
 				}
 			}
 		}
@@ -355,7 +358,7 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 		}
 		return
 	}
-	n := len(c.Args)
+	n, seps := len(c.Args), sh.fieldEnds()
 	cmd := command{ch: ch, call: c, at: ch.span(int(c.Pos().Offset()), int(c.End().Offset())),
 		args: make([]text, 0, n), words: make([]*syntax.Word, 0, n), lits: make([]string, 0, n)}
 	numbers := make([]int, 3*n) // one piece of memory for three lists
@@ -375,11 +378,11 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 		}
 		start := len(cmd.lits)
 		for k, v := range vals {
-			if !v.splits() { // as nearly all
+			if !v.splits(seps) { // as nearly all
 				cmd.add(v, w, start, k, 0)
 				continue
 			}
-			for n, f := range v.fields() {
+			for n, f := range sh.fields(ch, w, v, seps) {
 				cmd.add(f, w, start, k, n)
 			}
 		}

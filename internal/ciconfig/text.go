@@ -353,19 +353,22 @@ func identical(a, b []text) bool {
 	})
 }
 
-// splits says whether there is white space of an unquoted expansion in a text.
-func (t text) splits() bool {
+// blanks are what the shell cuts unquoted expansions at where no script says otherwise.
+const blanks = " \t\r\n"
+
+// splits says whether there is a separator in an unquoted expansion of a text.
+func (t text) splits(seps string) bool {
 	for i := range t {
-		if t[i].split && strings.ContainsAny(t[i].text, " \t\r\n") {
+		if t[i].split && strings.ContainsAny(t[i].text, seps) {
 			return true
 		}
 	}
 	return false
 }
 
-// fields splits a text at the white space of unquoted expansions.
-func (t text) fields() []text {
-	if !t.splits() {
+// fields splits a text at the separators in unquoted expansions.
+func (t text) fields(seps string) []text {
+	if !t.splits(seps) {
 		return []text{t}
 	}
 	var out []text
@@ -381,7 +384,7 @@ func (t text) fields() []text {
 			continue
 		}
 		for rest != "" {
-			i := strings.IndexAny(rest, " \t\r\n")
+			i := strings.IndexAny(rest, seps)
 			if i < 0 {
 				i = len(rest)
 			}
