@@ -140,20 +140,23 @@ func (r *run) filledElsewhere(names map[string]bool) {
 func (r *run) newVariables(changes []change) {
 	put, taken := inFiles(changes), map[*source]map[string]bool{}
 	for src := range put {
-		taken[src] = variablesOf(src.data)
+		taken[src] = variablesIn(src, src.data)
 	}
 	open := map[span]bool{} // changes that nobody has told of yet
 	for _, c := range changes {
 		open[c.span] = true
 	}
 	tell := func(u *use, at span, c change, known map[string]bool) {
-		for name := range variablesOf([]byte(c.with)) {
+		for name := range variablesIn(c.src, []byte(c.with)) {
 			if known[name] || !u.away && r.handsDown(name) {
 				continue
 			}
 			f := r.report("variable-elsewhere", at, u.ref.String())
 			f.cause = u.at.path()
-			if u.document && u.filled {
+			switch {
+			case u.command == "make":
+				f.says("a recipe that no job is seen to run takes an image from variables of the pipeline in a new form; where they are not set, or still to what they were, the image has no name or no tag")
+			case u.document && u.filled:
 				f.says("a file that a job copies to another machine takes an image from variables of the pipeline in a new form; where they are not set, or still to what they were, the image has no name or no tag")
 			}
 			open[c.span] = false
@@ -161,12 +164,20 @@ func (r *run) newVariables(changes []change) {
 	}
 	var elsewhere []*use
 	for _, u := range r.uses {
+		if r.unmade(u) {
+			for _, c := range u.changes {
+				if _, made := open[c.span]; made {
+					tell(u, u.place(), c, variablesIn(c.src, c.src.lineAt(c.start)))
+				}
+			}
+			continue
+		}
 		if u.bad != "" || !u.ref.own || u.ref.host || u.settled || !u.away && (!u.document || u.filled && !r.carried(u.at.src)) {
 			continue
 		}
 		list, known := put[u.at.src], taken[u.at.src]
 		if u.away {
-			known = variablesOf([]byte(u.at.text()))
+			known = variablesIn(u.at.src, []byte(u.at.text()))
 		} else if !u.filled {
 			elsewhere = append(elsewhere, u)
 		}
@@ -196,11 +207,28 @@ func inFiles(changes []change) map[*source][]change {
 	return out
 }
 
+// unmade says whether a use is in a line of a Makefile's recipe that no job runs.
+func (r *run) unmade(u *use) bool {
+	return r.makes && !r.makesUnknown && u.cmd == nil && u.command == "make" && u.bad == "" && u.ref.own && !u.ref.host &&
+		u.at.src.lineAt(u.at.start)[0] == '\t'
+}
+
 // variablesOf are the names of the variables in a text.
 func variablesOf(text []byte) map[string]bool {
 	out := map[string]bool{}
 	for _, m := range shellVariable.FindAllSubmatch(text, -1) {
 		out[string(m[1])] = true
+	}
+	return out
+}
+
+// variablesIn are the same in a text of a file, which may be a Makefile.
+func variablesIn(src *source, text []byte) map[string]bool {
+	out := variablesOf(text)
+	if isMakefile(src.path) {
+		for _, m := range makeVariable.FindAllSubmatch(text, -1) {
+			out[string(m[1])+string(m[2])+string(m[3])] = true
+		}
 	}
 	return out
 }

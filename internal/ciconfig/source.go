@@ -127,6 +127,12 @@ func (s *source) line(offset int) (start, end int) {
 	return start, len(s.data)
 }
 
+// lineAt is the text of the line with a position.
+func (s *source) lineAt(offset int) []byte {
+	from, to := s.line(offset)
+	return s.data[from:to]
+}
+
 // eol is the line break that the file uses.
 func (s *source) eol() string {
 	if bytes.Contains(s.data, []byte("\r\n")) {
