@@ -113,7 +113,7 @@ func (r *run) successor(g *movings, siblings map[string][]*use) string {
 	switch {
 	case literal != "" && r.takenBy(g, unique, siblings): // and pipelines with children have several numbers
 		return literal + "-" + unique
-	case len(r.cfg.kids) > 0 && r.takenBy(g, unique, siblings):
+	case r.takenBy(g, unique, siblings):
 		return g.tag + "-" + unique
 	case g.tail:
 		return g.tag[:strings.LastIndexByte(g.tag, '$')] + unique

@@ -260,11 +260,12 @@ func (r *run) manifest(s *source, e *env) bool {
 					r.unseen = append(r.unseen, unseenIn(ch.span(0, len(ch.text)), v)...)
 				}
 				for _, ref := range r.references(v) {
-					if key == "image" && (r.replaced(s, ref) || ref.own && r.replacedBySed(s, ch.span(0, len(ch.text)))) {
+					by := r.replaced(key, s, ref)
+					if key == "image" && (by.all || ref.own && r.replacedBySed(s, ch.span(0, len(ch.text)))) {
 						r.report("name-replaced", ch.span(0, len(ch.text)), ref.String())
 						continue
 					}
-					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "manifest", role: unclearRole, expands: substituted, composed: built, overruled: later[n]}
+					u := &use{ref: ref, at: ch.span(0, len(ch.text)), command: "manifest", role: unclearRole, expands: substituted && !by.some, composed: built, overruled: later[n] || by.built}
 					if ref.own && !compose && len(docs) == 1 {
 						u.value, _ = r.valuesPath(docs[0], n)
 						u.overruled = u.overruled || r.setByAll(s, u.value)

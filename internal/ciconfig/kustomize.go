@@ -149,6 +149,15 @@ func (r *run) keyedTag(u *use, from int) {
 	}
 }
 
+// keepsTag says whether kustomize gives an image a name, and the tag stays that of a file: NAME=$B:*
+func (u *use) keepsTag() bool {
+	if u.lits == nil || u.lits[0] != "kustomize" || u.keyed {
+		return false
+	}
+	_, sets := setsImage(u.lits, u.arg)
+	return sets && u.ref.digest < 0 && (u.ref.colon < 0 || u.ref.tagEnd == u.ref.colon+1)
+}
+
 func (k *kustomizing) sets(key string, where inFolder) {
 	if k.set == nil {
 		k.set = map[string]map[inFolder]bool{}
@@ -338,32 +347,41 @@ func (r *run) keys(s *source, root *yaml.Node) []*yaml.Node {
 	return out
 }
 
-// replaced says whether each kustomization that reads a file gives the image a
-// new name, so that the name in the file is only what it is found by.
-func (r *run) replaced(s *source, ref *reference) bool {
-	if ref.start > 0 || !ref.own || ref.end < len(ref.f.s) || !literalBase(ref) {
-		return false
+// replacing says which of the kustomizations that read a file give the image that stands there
+// a new name, so that it is only what it is found by.
+type replacing struct {
+	some  bool // one does
+	built bool // all that jobs are seen to build, of which there are some
+	all   bool // and all others
+}
+
+// replaced looks at the kustomizations for a literal behind a key.
+func (r *run) replaced(key string, s *source, ref *reference) (by replacing) {
+	if key != "image" || ref.start > 0 || !ref.own || ref.end < len(ref.f.s) || !literalBase(ref) {
+		return by
 	}
 	name := ref.f.show(ref.start, ref.nameEnd)
-	found := false
+	found, seen, missed, left := false, false, false, false
 	for _, k := range r.kustomizations() {
 		builders := r.kustomize.builds[folderOf(k.path)]
 		if !k.reads[s.path] || k.inner && builders == nil {
 			continue
 		}
-		found = true
-		if builders == nil {
-			builders = map[*job]bool{nil: true}
+		found, seen = true, seen || builders != nil
+		jobs := builders
+		if jobs == nil {
+			jobs = map[*job]bool{nil: true}
 		}
-		for by := range builders {
-			if !slices.ContainsFunc(r.kustomize.files, func(l *kustomization) bool {
-				return k.reads[l.path] && l.reads[s.path] && (l.renames[name] || r.kustomize.isSet(name, l.path, by))
-			}) {
-				return false
-			}
+		for j := range jobs {
+			renames := slices.ContainsFunc(r.kustomize.files, func(l *kustomization) bool {
+				return k.reads[l.path] && l.reads[s.path] && (l.renames[name] || r.kustomize.isSet(name, l.path, j))
+			})
+			by.some = by.some || renames
+			missed = missed || !renames && builders != nil
+			left = left || !renames
 		}
 	}
-	return found
+	return replacing{by.some, seen && !missed, found && !left}
 }
 
 // kustomizations reads the kustomization files, once.

@@ -28,7 +28,7 @@ type movings struct {
 	beside    bool // one of these tags is a variable alone
 	kept      bool // a pipeline pushes the image under another one of these tags, too
 	tail      bool // and what moves is a variable at the end of all of them
-	unseen    bool // helm deploys the image, by a tag that is not beside it
+	unseen    bool // helm, or kustomize, deploys the image by a tag that is not beside it
 }
 
 // movingTags decides what becomes of each moving tag and adds the changes.
@@ -40,7 +40,7 @@ func (r *run) movingTags() {
 	var releases []*use
 	for _, u := range r.uses {
 		bare := u.role == repositoryRole && u.ref.colon < 0
-		if u.ref.own && bare && u.lits != nil && u.lits[0] == "helm" {
+		if u.ref.own && bare && u.lits != nil && u.lits[0] == "helm" || u.ref.own && u.keepsTag() {
 			unseen[u.ref.name()] = true
 		}
 		if u.ref.own && u.cmd != nil && u.cmd.ch.recipe && u.lits != nil && listFunction.MatchString(u.lits[0]) {
@@ -159,18 +159,20 @@ func (r *run) joinReleases(groups map[string]*movings, releases []*use) {
 		}
 		return u.ref.name() + "\x00" + tag
 	}
-	pushed, release := map[string]bool{}, r.in.Project.as(Project{tag: unnamed})
+	pushed, release := map[string][]*use{}, r.in.Project.as(Project{tag: unnamed})
+	forTags := func(j *job) bool { return j == nil || release.runs(j) }
 	for _, u := range releases {
-		if u.push && slices.ContainsFunc(u.jobs(), func(j *job) bool { return j == nil || release.runs(j) }) {
-			pushed[keyOf(u)] = true
+		if u.push && slices.ContainsFunc(u.jobs(), forTags) {
+			pushed[keyOf(u)] = append(pushed[keyOf(u)], u)
 		}
 	}
+	earlier := map[*use]bool{} // in the order of the script
 	for _, u := range releases {
 		key := keyOf(u)
-		if u.push || pushed[key] {
+		if earlier[u] = true; u.push || slices.ContainsFunc(pushed[key], func(p *use) bool { return u.mayFollow(p, earlier[p]) }) {
 			continue
 		}
-		if g := groups[key]; g != nil && len(g.pushes) > 0 {
+		if g := groups[key]; g != nil && slices.ContainsFunc(g.pushes, func(p *use) bool { return slices.ContainsFunc(p.jobs(), forTags) }) {
 			g.all = append(g.all, u)
 		}
 	}

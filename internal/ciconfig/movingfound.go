@@ -125,3 +125,12 @@ func otherwise(pushes []*use, a arm) bool {
 		})
 	})
 }
+
+// mayFollow says whether a use may find what a push has left, and is not what that is made of;
+// earlier says whether the push is the earlier one in the script that has both.
+func (u *use) mayFollow(push *use, earlier bool) bool {
+	if !u.sharesJob(push) {
+		return slices.ContainsFunc(u.jobs(), func(j *job) bool { return slices.ContainsFunc(push.jobs(), j.follows) })
+	}
+	return u.cmd == nil || push.cmd == nil || u.tags() || earlier && u.cmd.call != push.cmd.call
+}

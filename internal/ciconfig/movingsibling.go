@@ -92,13 +92,17 @@ func (r *run) begets(u, sibling *use) bool {
 func (r *run) sibling(g *movings, pushes []*use) *use {
 	home := pushers(g.pushes)
 	builds := slices.ContainsFunc(g.pushes, func(p *use) bool { return r.mayBuildIn(p.job, g.name) })
+	var found *use
 	for _, s := range pushes {
 		if r.never(g, s) || builds && !slices.ContainsFunc(s.jobs(), func(j *job) bool { return j == nil || j.hidden || slices.Contains(home, j) }) {
 			continue // another image, of another job, or none
 		}
-		if s.bad == "" && s.stability() == uniqueTag && sameImage(g, s) && !r.partOf(g, s) {
-			return s
+		if s.bad == "" && s.stability() == uniqueTag && sameImage(g, s) && !r.partOf(g, s) && (found == nil || r.overrules(s.job, found.job)) {
+			found = s
 		}
+	}
+	if found != nil {
+		return found
 	}
 	if s := r.copied(g); s != nil {
 		return s
@@ -112,6 +116,12 @@ func (r *run) sibling(g *movings, pushes []*use) *use {
 		}
 	}
 	return nil
+}
+
+// overrules says whether what a job pushes under a moving tag comes after, and so in place of,
+// what another one of the same pipeline does.
+func (r *run) overrules(j, other *job) bool {
+	return j != nil && other != nil && j != other && j.in == other.in && j.follows(other) && !other.follows(j) && r.in.Project.plainlyTogether(j, other)
 }
 
 // copied is the use that a command copies a moving tag from, when that is the

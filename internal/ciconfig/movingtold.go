@@ -18,6 +18,9 @@ func (r *run) reportMoved(cluster []*movings, cuts []*use) {
 			} else if r.restarts && !deployed(cluster, p) {
 				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "a job only restarts what runs, by the tag that it has").
 					Remedy = "let that job give it the tag of the build: kubectl set image deployment/NAME CONTAINER=$CI_REGISTRY_IMAGE:name-tag"
+			} else if why := r.builtTwice(cluster, p); why != "" {
+				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), why).
+					Remedy = "see that this is the image that they are to take, or let only one of the jobs build it"
 			} else if r.takesOwn(cluster, p) {
 				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "pipelines that did not push it took what an earlier one had left, and take the image of their own build now").
 					Remedy = "see that this is what the jobs of other branches are to take; if it is not, let only the pipelines that pushed the tag have them"
@@ -45,14 +48,43 @@ func (r *run) reportMoved(cluster []*movings, cuts []*use) {
 	}
 }
 
-// takesOwn says whether a pipeline without the push of a moving tag has a use that now gets
-// another tag, which it pushes itself.
+// takesOwn says whether a pipeline without the push of a moving tag before a use has the use
+// take another tag now, which it pushes itself.
 func (r *run) takesOwn(cluster []*movings, push *use) bool {
 	return slices.ContainsFunc(cluster, func(g *movings) bool {
 		return slices.Contains(g.pushes, push) && slices.ContainsFunc(g.all, func(u *use) bool {
-			return !u.push && u.retagged != "" && !u.document && !r.isCache(u) && !r.buildsIn(u.job, g.name) && r.missed(g.pushes, u)
+			return !u.push && u.retagged != "" && !u.document && !r.isCache(u) && !g.madeIn(u) && r.missed(g.pushes, u)
 		})
 	})
+}
+
+// madeIn says whether the job that uses a tag gives an image that tag itself.
+func (g *movings) madeIn(u *use) bool {
+	return slices.ContainsFunc(g.all, func(v *use) bool { return (v.push || v.cmd != nil && v.tags()) && v.sharesJob(u) })
+}
+
+// builtTwice says what becomes of uses of a moving tag that two jobs of one pipeline push, each
+// of which builds the image, where neither is known to be the later one; "" for none.
+func (r *run) builtTwice(cluster []*movings, push *use) string {
+	for _, g := range cluster {
+		if !slices.Contains(g.pushes, push) {
+			continue
+		}
+		jobs := slices.DeleteFunc(pushers(g.pushes), func(j *job) bool {
+			return !r.buildsIn(j, g.name) && !slices.ContainsFunc(g.pushes, func(p *use) bool { return isHCL(p.at.path()) && slices.Contains(p.jobs(), j) })
+		})
+		u := slices.IndexFunc(g.all, func(u *use) bool {
+			return !u.push && u.retagged != "" && !slices.ContainsFunc(u.jobs(), func(j *job) bool { return slices.Contains(jobs, j) })
+		})
+		for i, j := range jobs[:min(len(jobs), most)] {
+			for _, k := range jobs[:i] {
+				if u >= 0 && j.follows(k) == k.follows(j) && onePlace(j, k, "") && r.in.Project.plainlyTogether(j, k) {
+					return k.name + " and " + j.name + " build it in one pipeline, and the jobs that took what the later one had pushed take " + g.all[u].target() + " now"
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // onlyRestarts finds a command that makes what runs pull its image again, without naming one;

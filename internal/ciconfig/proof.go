@@ -91,7 +91,7 @@ func (r *run) unpushed() *use {
 	}
 	gone, release := r.gone(), r.in.Project.as(Project{tag: unnamed})
 	was, will, local := map[string]bool{}, map[string]bool{}, map[made]bool{}
-	released := map[string]bool{} // what pipelines for git tags push
+	released := map[string]bool{} // what pipelines for git tags push, and was what others do
 	for _, u := range r.uses {
 		if !u.ref.own || u.ref.host || u.ref.joined || u.role == repositoryRole || u.spare() {
 			continue
@@ -102,27 +102,36 @@ func (r *run) unpushed() *use {
 			}
 		}
 		if u.push {
-			was[u.ref.String()] = true
+			was[u.ref.String()] = was[u.ref.String()] || u.stability() != releaseTag
 			if slices.ContainsFunc(u.jobs(), func(j *job) bool { return j == nil || release.runs(j) }) {
 				released[u.ref.String()] = true
 			}
-			will[u.target()] = will[u.target()] || !gone[u]
+			will[u.named()] = will[u.named()] || !gone[u]
 		} else if u.copies() && u.retagged == "" {
-			will[u.target()] = true // it has to be there already
+			will[u.named()] = true // it has to be there already
 		}
 	}
 	for _, u := range r.uses {
 		if u.push || u.spare() || !u.ref.own || u.role != imageRole || u.ref.digest >= 0 || u.bad != "" || u.settled || gone[u] || cacheFlag(u) != "" {
 			continue
 		}
-		if u.stability() == releaseTag && !released[u.ref.String()] {
-			continue // the name of the branch, which others push, is the git tag here
+		pushed := was
+		if u.stability() == releaseTag { // the name of the branch, which others push, is the git tag here
+			pushed = released
 		}
-		if was[u.ref.String()] && !will[u.target()] && !slices.ContainsFunc(u.jobs(), func(j *job) bool { return local[made{j, u.ref.String()}] }) {
+		if pushed[u.ref.String()] && !will[u.named()] && !slices.ContainsFunc(u.jobs(), func(j *job) bool { return local[made{j, u.ref.String()}] }) {
 			return u
 		}
 	}
 	return nil
+}
+
+// named is the tag that a use gets, with one variable for the git tag, which has two names.
+func (u *use) named() string {
+	if u.stability() != releaseTag || !u.released() {
+		return u.target()
+	}
+	return strings.ReplaceAll(u.target(), "${CI_COMMIT_REF_NAME}", "${CI_COMMIT_TAG}")
 }
 
 // copies says whether a command gives an image that is in the registry another name.

@@ -23,6 +23,7 @@ func (r *run) pushedAgain() {
 	byWay := map[pushedBy]span{}
 	named := map[pushedBy]bool{}  // after the branch, which is the default one where another tag has that
 	chosen := map[pushedBy]bool{} // by a matrix, which may be that of the job that starts a child
+	ifAbsent := map[pushedBy]bool{}
 	report := func(u *use, why, remedy string) {
 		at := pushedPlace{u.place(), remedy}
 		if whys[at] == "" {
@@ -85,14 +86,15 @@ func (r *run) pushedAgain() {
 		if u.retagged != "" && !u.gitTagged {
 			to += " for " + tagOf(u) // what takes the place of different tags is compared by itself
 		}
-		if u.released() { // one tag by two names
+		asks := guarded && u.stability() == movingTag && u.retagged == ""
+		if u.released() || asks { // one tag by two names, where the latter is for git tags
 			to = strings.ReplaceAll(to, "${CI_COMMIT_REF_NAME}", "${CI_COMMIT_TAG}")
 		}
-		if strings.Contains(to, "$(") || ofTheJob.MatchString(to) || u.stability() == movingTag && u.retagged == "" || u.optionalTag() {
+		if strings.Contains(to, "$(") || ofTheJob.MatchString(to) || u.stability() == movingTag && u.retagged == "" && !asks || u.optionalTag() {
 			continue
 		}
 		tags := []string{to}
-		if u.retagged == "" && branchVariable.MatchString(to) { // another tag may have the branch written out
+		if branchVariable.MatchString(to) { // another tag may have the branch written out
 			tags = append(tags, branchVariable.ReplaceAllLiteralString(to, r.in.Project.defaultBranch()))
 		}
 		for _, j := range u.jobs() {
@@ -107,6 +109,10 @@ func (r *run) pushedAgain() {
 					if first, same := byWay[pushedBy{tag, k}]; same && first == u.at {
 						return false // the script asks by which of its jobs it was started
 					}
+					by := pushedBy{tag, k}
+					if guarded && (ifAbsent[by] || j.follows(k)) || ifAbsent[by] && k.follows(j) {
+						return false // what is there is not pushed
+					}
 					both := all.plainlyTogether(k, j)
 					if tag != to || named[pushedBy{tag, k}] {
 						both = all.plainly(k) && all.plainly(j)
@@ -117,7 +123,7 @@ func (r *run) pushedAgain() {
 						"give the tags of the two jobs different ends, such as -amd64 for the image that an index lists")
 				}
 				pushes[tag] = append(pushes[tag], j)
-				chosen[pushedBy{tag, j}], named[pushedBy{tag, j}] = u.chosenAbove(j), tag != to
+				chosen[pushedBy{tag, j}], named[pushedBy{tag, j}], ifAbsent[pushedBy{tag, j}] = u.chosenAbove(j), tag != to, guarded
 				if u.onOneWay() {
 					byWay[pushedBy{tag, j}] = u.at
 				}

@@ -34,7 +34,7 @@ func (r *run) byHand(u *use) string {
 		return "write FROM ${CI_REGISTRY_IMAGE}:" + tag + ", with ARG CI_REGISTRY_IMAGE before it, and let the build hand it over: --build-arg CI_REGISTRY_IMAGE=$CI_REGISTRY_IMAGE"
 	}
 	terraform := u.command == "file" && path.Ext(u.at.path()) == ".tf"
-	if u.bad != "literal-in-file" || u.command != "manifest" && u.command != "values" && !terraform || u.overruled {
+	if u.bad != "literal-in-file" || u.command != "manifest" && u.command != "values" && !terraform || u.overruled && !r.replaced("image", u.at.src, u.ref).some {
 		return ""
 	}
 	tag, unique := r.uniqueName(), false

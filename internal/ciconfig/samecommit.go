@@ -34,7 +34,10 @@ func (r *run) surely(j *job, kind Project) bool {
 // sameCommit says for what the two pipelines of one commit are in which a job makes a use.
 // Rules may give the use another tag in one of them.
 func (r *run) sameCommit(u *use, j *job) (kinds []string) {
-	both := func(a, b Project) bool { return r.in.Project.as(a).gives(u) && r.in.Project.as(b).gives(u) }
+	both := func(a, b Project) bool {
+		a, b = r.in.Project.as(a), r.in.Project.as(b)
+		return a.gives(u) && r.givesTarget(u, b) || r.givesTarget(u, a) && b.gives(u)
+	}
 	for _, kind := range r.twoOfOneCommit(j) {
 		switch {
 		case kind == forTags && (r.otherwiseReleased(u) || !both(Project{}, Project{tag: unnamed})):
@@ -46,6 +49,15 @@ func (r *run) sameCommit(u *use, j *job) (kinds []string) {
 		}
 	}
 	return kinds
+}
+
+// givesTarget says whether a pipeline gives a use its value, or another one that becomes the same
+// tag of the build, or has.
+func (r *run) givesTarget(u *use, p Project) bool {
+	return p.gives(u) || slices.ContainsFunc(r.usesAt(u.at), func(v *use) bool {
+		moves := u.retagged == "" && u.stability() == movingTag && v.stability() == movingTag && v.ref.name() == u.ref.name()
+		return v != u && v.push == u.push && v.arg == u.arg && v.sharesJob(u) && (moves || u.retagged != "" && v.target() == u.target()) && p.gives(v)
+	})
 }
 
 // twoOfOneCommit says the same for all that a job does.
@@ -162,7 +174,7 @@ func (d *document) givenGitTag() bool {
 }
 
 // asksForTag is how a script, or a Makefile, asks whether its pipeline is for a git tag.
-var asksForTag = regexp.MustCompile(`\$\{CI_COMMIT_TAG(:?[-+]|[#%/])|-[nz] +["']?\$\{?CI_COMMIT_TAG\b|ifn?def +CI_COMMIT_TAG\b|(ifn?eq +\(|\$[({](if|or) +)\$[({]CI_COMMIT_TAG[)}]`)
+var asksForTag = regexp.MustCompile(`\$\{CI_COMMIT_TAG(:?[-+]|[#%/])|-[nz] +["']?\$\$?\{?CI_COMMIT_TAG\b|ifn?def +CI_COMMIT_TAG\b|(ifn?eq +\(|\$[({](if|or) +)\$[({]CI_COMMIT_TAG[)}]`)
 
 // releases says whether the pipelines are for git tags too: the workflow, or the rules or
 // only: of a job, ask for them, or except: leaves them out.

@@ -113,6 +113,17 @@ func compared(old, now *simulator, res *Result, open bool) (out []string) {
 	missing := func(image string) bool { // who builds or promotes it could not push it
 		return refused(old.pusher[image]) || refused(old.first[image])
 	}
+	unbuilt := func(f fault) bool { // its pipeline could not push it
+		if f.what != "not there" {
+			return false
+		}
+		for image, ref := range old.pushed {
+			if by := old.first[image]; by.pipeline == f.pipeline && refused(by) && strings.HasPrefix(oldName(f.ref), repository(ref)+":") {
+				return true
+			}
+		}
+		return false
+	}
 	for job, uses := range old.uses {
 		for i, u := range uses {
 			switch after := now.uses[job]; {
@@ -148,7 +159,7 @@ func compared(old, now *simulator, res *Result, open bool) (out []string) {
 			return g.Code == "tag-replaced" && strings.Contains(g.Message, "git tag") && strings.Contains(g.Message, oldName(name))
 		})
 		cache := strings.HasSuffix(name, "cache") && tells(name, "registry-cache")
-		if !cache && !replacedForTags && !tells(name, "moving-tag", "pushed-again", "tag-computed", "tag-collision", "expires") && !(f.what == "own job image" && tells(name, "uses-disagree", "tag-elsewhere")) {
+		if !cache && !replacedForTags && !unbuilt(f) && !tells(name, "moving-tag", "pushed-again", "tag-computed", "tag-collision", "expires") && !(f.what == "own job image" && tells(name, "uses-disagree", "tag-elsewhere")) {
 			out = append(out, fmt.Sprintf("%s in pipeline %s: %s %s", f.job, f.pipeline, f.what, f.ref))
 		}
 	}

@@ -77,7 +77,7 @@ func (d *machine) push(ref, image string) error {
 	ref = tagged(ref)
 	was, there := d.tags[ref]
 	switch {
-	case strings.HasSuffix(ref, ":"):
+	case strings.HasSuffix(ref, ":"), strings.HasPrefix(ref, ":"):
 		return d.invalid(ref)
 	case image == "":
 		d.fault("not there", ref)
@@ -101,7 +101,7 @@ func (d *machine) push(ref, image string) error {
 	return nil
 }
 
-// invalid refuses a reference without a tag behind its colon.
+// invalid refuses a reference without a tag behind its colon, or without anything.
 func (d *machine) invalid(ref string) error {
 	d.fault("invalid", ref)
 	return status(false)
@@ -214,7 +214,7 @@ func (c *call) build(args []string) error {
 		}
 	}
 	for _, tag := range flags(args, "-t", "--tag") {
-		if strings.HasSuffix(tag, ":") {
+		if strings.HasSuffix(tag, ":") || tag == "" {
 			return c.invalid(tag)
 		}
 		c.local[tagged(tag)] = image

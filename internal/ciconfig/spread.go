@@ -22,21 +22,28 @@ func isArray(w *syntax.Word) bool {
 }
 
 // joined is what "${ARRAY[*]}" and "$*" stand for where IFS is set to something else than
-// space: one word, with the first character of it between the elements. It is nil for
-// all else.
+// space: one word, with the first character of it between the elements, or nothing where it is
+// empty. It is nil for all else. Where it stands between several of them, no single one can be
+// another character: there it is written by the expansion.
 // https://www.gnu.org/software/bash/manual/html_node/Special-Parameters.html
-func (sh *shell) joined(p *syntax.ParamExp, elements []text) []text {
+func (sh *shell) joined(p *syntax.ParamExp, elements []text, at span) []text {
 	all, _ := p.Index.(*syntax.Word)
 	if p.Param.Value != "*" && (all == nil || all.Lit() != "*") || len(elements) < 2 {
 		return nil
 	}
 	ifs, _ := sh.vars.get("IFS")
-	if len(ifs) != 1 || len(ifs[0]) == 0 || strings.TrimSpace(ifs[0][0].text) == "" {
+	var between text
+	switch {
+	case len(ifs) != 1 || len(ifs[0]) > 0 && strings.TrimSpace(ifs[0][0].text) == "":
 		return nil
+	case len(ifs[0]) > 0 && len(elements) > 2:
+		between = text{{text: ifs[0][0].text[:1], at: at}}
+	case len(ifs[0]) > 0:
+		between = text{ifs[0][0].slice(0, 1)}
 	}
 	out := strand{slices.Clip(elements[0])}
 	for _, e := range elements[1:] {
-		out = out.with(text{ifs[0][0].slice(0, 1)}).with(e)
+		out = out.with(between).with(e)
 	}
 	return out
 }

@@ -86,8 +86,9 @@ func (u *use) released() bool {
 func (u *use) releasedByRule() bool {
 	for i := u.ref.colon; i < u.ref.tagEnd; i++ {
 		if by := u.ref.f.t[u.ref.f.piece[i]].by; by != nil {
-			rule, ok := by.one.(*yaml.Node)
-			return ok && tagRule(rule)
+			if rule, ok := by.one.(*yaml.Node); ok && tagRule(rule) {
+				return true
+			}
 		}
 	}
 	return false

@@ -193,7 +193,7 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 	case p.Slice != nil || p.Repl != nil || p.Names != 0:
 		return sh.operated(vals, name, at, split)
 	case p.Exp == nil:
-		if one := sh.joined(p, vals); one != nil && !split {
+		if one := sh.joined(p, vals, at); one != nil && !split {
 			vals = one
 		}
 		return expanded(vals, name, at, split)
