@@ -17,6 +17,71 @@ func pushesAllTags(lits []string) bool {
 	return push > 0 && slices.ContainsFunc(lits[push+1:], allTagsFlag.MatchString)
 }
 
+// oldPushes finds pushes of a name without a tag where the job gives it others: docker before
+// 20.10 pushes them all. So it is where latest is none of them, and a later docker would push
+// nothing, and where others use one of them.
+// https://docs.docker.com/engine/release-notes/20.10/#20100
+func (r *run) oldPushes() {
+	var named map[string][]*use
+	for _, u := range r.uses {
+		if !u.push || u.bad != "" || !u.ref.own || !u.untagged() || u.settled || u.cmd == nil || len(u.lits) < 3 || u.lits[0] != "docker" || u.lits[1] != "push" || pushesAllTags(u.lits) {
+			continue
+		}
+		if named == nil {
+			named = r.usesByName()
+		}
+		here, there := namedTags{tags: map[string]bool{}}, namedTags{tags: map[string]bool{}}
+		for _, v := range named[u.ref.name()] {
+			there.see(v)
+			if v.sharesJob(u) {
+				here.see(v)
+			}
+		}
+		if !here.latest && !here.pushed && len(here.tags) == 0 {
+			here = there
+		}
+		wanted := func(v *use) bool { return here.tags[v.ref.tag()] && !v.sharesJob(u) && !v.push && !v.gives() }
+		if len(here.tags) > 0 && !here.pushed && (!here.latest || slices.ContainsFunc(named[u.ref.name()], wanted)) {
+			u.bad, u.role, u.push = "all-tags", repositoryRole, false
+		}
+	}
+}
+
+// usesByName are the uses of each image of the project.
+func (r *run) usesByName() map[string][]*use {
+	out := map[string][]*use{}
+	for _, u := range r.uses {
+		if u.ref.own && !u.ref.host {
+			out[u.ref.name()] = append(out[u.ref.name()], u)
+		}
+	}
+	return out
+}
+
+// namedTags says which tags commands give to a name: latest and others; and whether they push
+// others one by one.
+type namedTags struct {
+	tags           map[string]bool
+	latest, pushed bool
+}
+
+func (t *namedTags) see(u *use) {
+	switch latest := u.untagged() || u.ref.tag() == "latest"; {
+	case latest:
+		t.latest = t.latest || u.gives() || strings.HasSuffix(u.command, " tag")
+	case u.gives() && !u.composed:
+		t.tags[u.ref.tag()] = true
+	case u.push:
+		t.pushed = true
+	}
+}
+
+// gives says whether the use gives a tag to an image of the daemon, by a command or in a file.
+func (u *use) gives() bool { return u.composed || u.cmd != nil && u.tags() }
+
+// untagged says whether a use names an image without tag and digest.
+func (u *use) untagged() bool { return u.ref.colon < 0 && u.ref.digest < 0 }
+
 // allTags finds the tags that docker push --all-tags NAME pushes: those that the
 // job gives to that name, or others where it gives none and a daemon that they share
 // has them. Tags that it only pulled are in the registry already.
@@ -25,7 +90,7 @@ func pushesAllTags(lits []string) bool {
 func (r *run) allTags() map[*use][]*use {
 	out := map[*use][]*use{}
 	for _, u := range r.uses {
-		if !u.ref.own || u.cmd == nil || len(u.lits) < 2 || u.lits[1] != "push" || !pushesAllTags(u.lits) || u.bad != "" && u.bad != "all-tags" {
+		if !u.ref.own || u.cmd == nil || len(u.lits) < 2 || u.lits[1] != "push" || u.bad != "all-tags" && (u.bad != "" || !pushesAllTags(u.lits)) {
 			continue
 		}
 		var tagged, elsewhere []*use

@@ -38,6 +38,7 @@ func (r *run) plan() []change {
 		r.report("too-many", r.uses[0].at, "")
 		return nil
 	}
+	r.oldPushes()
 	style := r.styles()
 	was := make([]Code, len(r.uses))
 	for i, u := range r.uses {
