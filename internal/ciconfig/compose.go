@@ -126,7 +126,7 @@ func (r *run) composePushes() (out []*use) {
 				continue
 			}
 			names := variablesOf([]byte(s.ch.text))
-			e := r.environmentOf(c.sh, names)
+			e := r.environmentOf(c.sh, names, s.doc.src.path)
 			for name := range names {
 				if e.cache[name] == nil && c.given[name] != nil {
 					e.cache[name] = c.given[name]
@@ -152,7 +152,7 @@ func (r *run) composedWith(ch *chunk) (out []*env) {
 	}
 	names := variablesOf([]byte(ch.text))
 	for _, sh := range r.composing {
-		if e := r.environmentOf(sh, names); !slices.ContainsFunc(out, func(o *env) bool { return maps.EqualFunc(o.cache, e.cache, identical) }) {
+		if e := r.environmentOf(sh, names, ch.src.path); !slices.ContainsFunc(out, func(o *env) bool { return maps.EqualFunc(o.cache, e.cache, identical) }) {
 			out = append(out, e)
 		}
 	}
@@ -160,9 +160,10 @@ func (r *run) composedWith(ch *chunk) (out []*env) {
 }
 
 // environmentOf are the variables of these names as a script has them, or else a file of
-// variables that one has written.
-func (r *run) environmentOf(sh *shell, names map[string]bool) *env {
+// variables that one has written, or the one beside the file that is read.
+func (r *run) environmentOf(sh *shell, names map[string]bool, file string) *env {
 	e := &env{cfg: r.cfg, settings: r.in.Project.Variables, cache: map[string][]text{}}
+	beside := r.envBeside(file)
 	for name := range names {
 		values, known := sh.lookup(name)
 		if !known && strings.HasPrefix(name, "CI_") {
@@ -172,6 +173,9 @@ func (r *run) environmentOf(sh *shell, names map[string]bool) *env {
 			if !known {
 				values = union(values, vars[name])
 			}
+		}
+		if values == nil && beside[name] != nil {
+			values = sh.env.interpolate(beside[name], nil)
 		}
 		if values != nil {
 			e.cache[name] = values

@@ -313,29 +313,33 @@ func (u *use) inPipeline() bool { return u.job != nil || !u.document }
 // behind, beside the tools that build and push it. A file that no job is seen to read
 // does not show who used the old tag.
 func deployed(cluster []*movings, push *use) bool {
-	for _, g := range cluster {
-		for _, u := range g.all {
-			if !mayBeSame(u.ref.name(), push.ref.name()) || u.push || u.printed() {
-				continue
-			}
-			if u.document && !u.filled && u.applied == nil {
-				continue
-			}
-			if u.cmd == nil || u.document {
-				return true
-			}
-			switch u.lits[0] {
-			case "docker", "podman", "buildah", "crane", "gcrane", "skopeo", "regctl", "trivy", "grype", "syft", "cosign",
-				"buildctl", "buildctl-daemonless.sh", "executor", "img", "nerdctl", "build-push":
-				if slices.ContainsFunc([]string{" run", " up", " deploy", " save"}, func(verb string) bool { return strings.Contains(u.command, verb) }) || u.leaves() {
-					return true
-				}
-			default:
-				return true
-			}
-		}
+	return deployedIn(cluster, push, nil)
+}
+
+// deployedIn says whether something in a job does so, in any where that is nil.
+func deployedIn(cluster []*movings, push *use, j *job) bool {
+	return slices.ContainsFunc(cluster, func(g *movings) bool {
+		return slices.ContainsFunc(g.all, func(u *use) bool {
+			return (j == nil || slices.Contains(u.jobs(), j)) && mayBeSame(u.ref.name(), push.ref.name()) && u.deploys()
+		})
+	})
+}
+
+// deploys says whether a use is one beside the tools that build and push images, by something
+// that is seen to run.
+func (u *use) deploys() bool {
+	switch {
+	case u.push || u.printed() || u.document && !u.filled && u.applied == nil:
+		return false
+	case u.cmd == nil || u.document:
+		return true
 	}
-	return false
+	switch u.lits[0] {
+	case "docker", "podman", "buildah", "crane", "gcrane", "skopeo", "regctl", "trivy", "grype", "syft", "cosign",
+		"buildctl", "buildctl-daemonless.sh", "executor", "img", "nerdctl", "build-push":
+		return slices.ContainsFunc([]string{" run", " up", " deploy", " save"}, func(verb string) bool { return strings.Contains(u.command, verb) }) || u.leaves()
+	}
+	return true
 }
 
 // clusters puts the groups together that meet in a word of a script, such as

@@ -15,12 +15,15 @@ func (r *run) reportMoved(cluster []*movings, cuts []*use) {
 			if r.gitTag(p) && !r.pushesGitTag(p.ref.name()) && slices.ContainsFunc(p.jobs(), func(j *job) bool { return j != nil && asksForTags(j) }) {
 				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "in the pipelines for git tags that the job is in it was the git tag").
 					Remedy = "if anything takes the image by its release, push $CI_COMMIT_TAG in a job for git tags alone"
-			} else if r.restarts && !deployed(cluster, p) {
+			} else if r.onlyRestarts(cluster, p) {
 				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "a job only restarts what runs, by the tag that it has").
 					Remedy = "let that job give it the tag of the build: kubectl set image deployment/NAME CONTAINER=$CI_REGISTRY_IMAGE:name-tag"
 			} else if why := r.builtTwice(cluster, p); why != "" {
 				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), why).
 					Remedy = "see that this is the image that they are to take, or let only one of the jobs build it"
+			} else if r.ofAnotherBuild(cluster, p) {
+				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "the job gave it to an image that another pipeline had pushed, and what takes it there takes that of its own pipeline now").
+					Remedy = "name the tag of that image where the job uses it; versions that are not deployed are deleted after one day"
 			} else if r.takesOwn(cluster, p) {
 				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "pipelines that did not push it took what an earlier one had left, and take the image of their own build now").
 					Remedy = "see that this is what the jobs of other branches are to take; if it is not, let only the pipelines that pushed the tag have them"
@@ -87,9 +90,37 @@ func (r *run) builtTwice(cluster []*movings, push *use) string {
 	return ""
 }
 
-// onlyRestarts finds a command that makes what runs pull its image again, without naming one;
+// onlyRestarts says whether jobs, or the job that pushed the tag, take the image by a restart
+// of what runs, and by nothing else.
+func (r *run) onlyRestarts(cluster []*movings, push *use) bool {
+	return len(r.restarting) > 0 && !deployed(cluster, push) ||
+		slices.ContainsFunc(push.jobs(), func(j *job) bool { return r.restarting[j] && !deployedIn(cluster, push, j) })
+}
+
+// ofAnotherBuild says whether a job has given a moving tag to an image under a tag that its
+// pipeline does not push: one to go back to.
+func (r *run) ofAnotherBuild(cluster []*movings, push *use) bool {
+	return slices.ContainsFunc(cluster, func(g *movings) bool {
+		return slices.ContainsFunc(g.all, func(u *use) bool {
+			if u.cmd == nil || !u.push && !u.tags() || u.ref.name() != push.ref.name() || tagOf(u) != tagOf(push) || !u.sharesJob(push) {
+				return false
+			}
+			return slices.ContainsFunc(r.index().calls[u.cmd.call], func(from *use) bool {
+				return from != u && !from.push && !from.tags() && !r.isCache(from) && from.ref.own && from.ref.name() == u.ref.name() && tagOf(from) != tagOf(u) &&
+					from.ref.colon >= 0 && from.stability() != uniqueTag && !r.makesTag(from)
+			})
+		})
+	})
+}
+
+// makesTag says whether the pipeline builds or pushes the image of a use under its tag.
+func (r *run) makesTag(u *use) bool {
+	return slices.ContainsFunc(r.index().named[u.ref.name()], func(p *use) bool { return (p.push || p.tags()) && tagOf(p) == tagOf(u) })
+}
+
+// restartsRunning finds a command that makes what runs pull its image again, without naming one;
 // another command may start it, such as xargs.
-var onlyRestarts = regexp.MustCompile(`\b(?:kubectl|oc)\s.*\brollout restart\b|\bdocker service update\s.*--force\b`)
+var restartsRunning = regexp.MustCompile(`\b(?:kubectl|oc)\s.*\brollout restart\b|\bdocker service update\s.*--force\b`)
 
 // restarts says whether a command is such a one.
 func restarts(lits []string) bool {
@@ -97,7 +128,7 @@ func restarts(lits []string) bool {
 		return false // as nearly all
 	}
 	line := strings.Join(lits, " ")
-	return onlyRestarts.MatchString(line) && !strings.Contains(line, "--image")
+	return restartsRunning.MatchString(line) && !strings.Contains(line, "--image")
 }
 
 // gitTag says whether a tag that moves with the branch is the git tag in some pipelines, for

@@ -180,6 +180,12 @@ func (r *run) newVariables(changes []change) {
 			known = variablesIn(u.at.src, []byte(u.at.text()))
 		} else if !u.filled {
 			elsewhere = append(elsewhere, u)
+		} else {
+			for _, c := range u.changes { // of what the file has from the .env beside it
+				if path.Base(c.src.path) == ".env" && open[c.span] {
+					tell(u, c.span, c, taken[c.src])
+				}
+			}
 		}
 		i, _ := slices.BinarySearchFunc(list, u.at.start, func(c change, start int) int { return c.start - start })
 		for ; i < len(list) && list[i].end <= u.at.end; i++ {

@@ -85,7 +85,7 @@ func newRun(in *Input, earlier *run) *run {
 		in: in, files: map[string]*source{}, seen: map[string]*use{}, visited: map[string]bool{},
 		reported: map[findingKey]int{}, uncached: map[span]bool{}, dockers: map[string]string{}, privileged: map[string]bool{}, gitPushes: map[*job]bool{},
 		scriptsSeen: scriptsSeen{
-			following: map[*source]bool{}, called: map[function]bool{}, assigned: map[string][]text{}, exported: map[string]bool{},
+			following: map[*source]bool{}, called: map[function]bool{}, assigned: map[string][]text{}, exported: map[string]bool{}, restarting: map[*job]bool{},
 			lineOf: map[*chunk]line{}, followed: map[*chunk]bool{},
 		},
 		othersSeen: othersSeen{apart: map[string]bool{}, shared: map[span]bool{}},

@@ -19,7 +19,7 @@ type scriptsSeen struct {
 	lineOf     map[*chunk]line
 	followed   map[*chunk]bool // images and script lines that a job has
 	logins     []credentials
-	restarts   bool // a job has what runs pull its image again
+	restarting map[*job]bool // jobs that have what runs pull its image again
 	deleted    []deletion
 }
 
@@ -58,6 +58,7 @@ type composeSeen struct {
 	layers           map[string][]string // files that one call reads
 	layersKnown      bool
 	besides          map[string]map[string]bool // by file, the services that another one builds
+	envsBeside       map[*source]map[string]*chunk
 }
 
 // makeSeen is what make does.

@@ -108,7 +108,9 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.helmfiles = r.helmfiles || r.now != nil && lits[0] == "helmfile"
 	r.recordCopies(lits)
 	r.recordRemoteCompose(sh, lits)
-	r.restarts = r.restarts || r.now != nil && restarts(lits)
+	if r.now != nil && restarts(lits) {
+		r.restarting[r.now] = true
+	}
 	r.recordBake(sh, lits)
 	r.registryCalls(c, lits)
 	r.patched(c, lits)
