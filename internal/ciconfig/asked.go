@@ -18,14 +18,18 @@ func (p Project) comesTo(u *use) bool {
 	return !slices.ContainsFunc(u.arms, func(a arm) bool { return p.takes(a) == no })
 }
 
-// gives says whether a pipeline may give a use its value, where that is a rule's. Only what is
-// certain keeps it away.
+// gives says whether a pipeline may give a use its value, where that is a rule's, or one of a
+// script that asks for the kind of pipeline. Only what is certain keeps it away.
 func (p Project) gives(u *use) bool {
 	if u.job != nil && u.job.in != nil && u.job.in.trigger != nil {
 		return true // of whose pipeline the rules may ask
 	}
 	for i := u.ref.start; i < u.ref.end; i++ {
-		if by := u.ref.f.t[u.ref.f.piece[i]].by; by != nil && by.byRule() && !p.chooses(by) {
+		from := &u.ref.f.t[u.ref.f.piece[i]]
+		if by := from.by; by != nil && by.byRule() && !p.chooses(by) {
+			return false
+		}
+		if w := from.when; w != nil && (i == u.ref.start || u.ref.f.piece[i] != u.ref.f.piece[i-1]) && slices.ContainsFunc(w.arms, func(a arm) bool { return p.takes(a) == no }) {
 			return false
 		}
 	}

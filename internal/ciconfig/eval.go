@@ -37,7 +37,7 @@ func (sh *shell) evaluated(c *command) bool {
 		case m[1] != "":
 			taken[m[1]] = union(taken[m[1]], vals)
 		case prints && sh.print != nil:
-			*sh.print = union(*sh.print, vals)
+			sh.prints(vals)
 		}
 	}
 	for _, m := range evalAssigns.FindAllStringSubmatch(all.String(), -1) {
@@ -102,7 +102,7 @@ func isSubstitution(w *syntax.Word) bool {
 func (sh *shell) printsVariables(c *command) {
 	for i := 1; i < len(c.args) && sh.print != nil; i++ {
 		if vals, ok := sh.lookup(c.lit(i)); ok {
-			*sh.print = union(*sh.print, expanded(vals, c.lit(i), c.argSpan(i), false))
+			sh.prints(expanded(vals, c.lit(i), c.argSpan(i), false))
 		}
 	}
 }

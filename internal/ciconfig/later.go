@@ -280,7 +280,7 @@ func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
 	c, ok := s.Cmd.(*syntax.CallExpr)
 	cat := ok && len(c.Args) == 1 && c.Args[0].Lit() == "cat"
 	if cat && sh.print != nil {
-		*sh.print = union(*sh.print, vals)
+		sh.prints(vals)
 	}
 	sh.run.textUses(sh, vals, at, cat && !sh.piped, !quoted || laterVariable.MatchString(ch.text[from:to]))
 }

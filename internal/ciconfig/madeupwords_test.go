@@ -39,7 +39,7 @@ func (m *maker) intoWords(name string, script []string) []string {
 func (m *maker) intoOpen(name string, script []string) []string {
 	all := strings.Join(script, "\n")
 	base, own, inTwo := strings.Cut(m.images[name], "/")
-	if !inTwo || strings.Contains(base, "$CI_REGISTRY/") || strings.Contains(own, "/") || strings.Contains(all, "<<") {
+	if !inTwo || strings.Contains(base, "$CI_REGISTRY/") || strings.ContainsAny(own, "/$") || strings.Contains(all, "<<") {
 		return script
 	}
 	m.files["names/"+name] = own + "\n"

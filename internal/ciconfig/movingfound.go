@@ -42,7 +42,9 @@ func (r *run) missed(pushes []*use, u *use) bool {
 	kinds := []Project{{}, {branch: unnamed}, {tag: unnamed}, {source: mergeRequest, branch: unnamed}}
 	var makers []*job // without whose push there is no pipeline
 	for _, p := range pushes {
-		if !slices.ContainsFunc(kinds, func(q Project) bool { return !r.in.Project.as(q).comesTo(p) }) {
+		if !slices.ContainsFunc(kinds, func(q Project) bool {
+			return !r.in.Project.as(q).comesTo(p) || !r.in.Project.as(q).gives(p) || q.tag != "" && r.byDefault(p)
+		}) {
 			makers = append(makers, p.jobs()...)
 		}
 	}
@@ -63,8 +65,8 @@ func (r *run) missed(pushes []*use, u *use) bool {
 				continue // it has the git tag there
 			}
 			if kind.runs(j) && kind.comesTo(u) && kind.gives(u) && !slices.ContainsFunc(pushes, func(p *use) bool {
-				return (q.tag == "" || !r.byDefault(p)) && slices.ContainsFunc(p.jobs(), func(m *job) bool {
-					return kind.runs(m) && kind.gives(p) && j.follows(m) && (kind.comesTo(p) || m == j && r.buildsIn(j, u.ref.name())) // docker has what it has built
+				return (q.tag == "" || !r.byDefault(p)) && !u.becomes(p) && slices.ContainsFunc(p.jobs(), func(m *job) bool {
+					return m != nil && kind.runs(m) && kind.gives(p) && j.follows(m) && (kind.comesTo(p) || m == j && r.buildsIn(j, u.ref.name())) // docker has what it has built
 				})
 			}) {
 				return true
@@ -72,6 +74,11 @@ func (r *run) missed(pushes []*use, u *use) bool {
 		}
 		return false
 	})
+}
+
+// becomes says whether one command makes what it pushes of an image under the same tag.
+func (u *use) becomes(push *use) bool {
+	return u.cmd != nil && push.cmd != nil && u.cmd.call == push.cmd.call && !u.push && !u.tags() && u.ref.String() == push.ref.String()
 }
 
 // byDefault says whether a use has its tag only where there is no git tag: ${CI_COMMIT_TAG:-latest},

@@ -205,7 +205,7 @@ func (sh *shell) printed(c *command, name string) bool {
 	}
 	if ok && sh.print != nil {
 		for _, v := range vals {
-			*sh.print = union(*sh.print, []text{trimmed(v)})
+			sh.prints([]text{trimmed(v)})
 		}
 	}
 	if !ok {

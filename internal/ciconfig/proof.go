@@ -103,34 +103,35 @@ func (r *run) unpushed() *use {
 		}
 		if u.push {
 			was[u.ref.String()] = was[u.ref.String()] || u.stability() != releaseTag
+			tags := []string{u.target()}
 			if slices.ContainsFunc(u.jobs(), func(j *job) bool { return j == nil || release.runs(j) }) {
 				released[u.ref.String()] = true
+				tags = append(tags, u.asGitTag())
 			}
-			will[u.named()] = will[u.named()] || !gone[u]
+			for _, t := range tags {
+				will[t] = will[t] || !gone[u]
+			}
 		} else if u.copies() && u.retagged == "" {
-			will[u.named()] = true // it has to be there already
+			will[u.target()] = true // it has to be there already
 		}
 	}
 	for _, u := range r.uses {
 		if u.push || u.spare() || !u.ref.own || u.role != imageRole || u.ref.digest >= 0 || u.bad != "" || u.settled || gone[u] || cacheFlag(u) != "" {
 			continue
 		}
-		pushed := was
+		pushed, there := was, will[u.target()]
 		if u.stability() == releaseTag { // the name of the branch, which others push, is the git tag here
-			pushed = released
+			pushed, there = released, there || u.released() && will[u.asGitTag()]
 		}
-		if pushed[u.ref.String()] && !will[u.named()] && !slices.ContainsFunc(u.jobs(), func(j *job) bool { return local[made{j, u.ref.String()}] }) {
+		if pushed[u.ref.String()] && !there && !slices.ContainsFunc(u.jobs(), func(j *job) bool { return local[made{j, u.ref.String()}] }) {
 			return u
 		}
 	}
 	return nil
 }
 
-// named is the tag that a use gets, with one variable for the git tag, which has two names.
-func (u *use) named() string {
-	if u.stability() != releaseTag || !u.released() {
-		return u.target()
-	}
+// asGitTag is the tag that a use gets in a pipeline for a git tag, which has two names.
+func (u *use) asGitTag() string {
 	return strings.ReplaceAll(u.target(), "${CI_COMMIT_REF_NAME}", "${CI_COMMIT_TAG}")
 }
 

@@ -317,6 +317,7 @@ func (r *run) add(u *use) {
 		first = r.seen[key]
 	}
 	if first != nil {
+		first.ref.f.t.loosens(u.ref.f.t)
 		if u.job != first.job && !slices.Contains(first.also, u.job) {
 			first.also = append(first.also, u.job)
 		}

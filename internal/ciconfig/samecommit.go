@@ -51,12 +51,12 @@ func (r *run) sameCommit(u *use, j *job) (kinds []string) {
 	return kinds
 }
 
-// givesTarget says whether a pipeline gives a use its value, or another one that becomes the same
-// tag of the build, or has.
+// givesTarget says whether a pipeline gives a use its value, or another one with the same image,
+// also one that becomes the same tag of the build, or has.
 func (r *run) givesTarget(u *use, p Project) bool {
 	return p.gives(u) || slices.ContainsFunc(r.usesAt(u.at), func(v *use) bool {
 		moves := u.retagged == "" && u.stability() == movingTag && v.stability() == movingTag && v.ref.name() == u.ref.name()
-		return v != u && v.push == u.push && v.arg == u.arg && v.sharesJob(u) && (moves || u.retagged != "" && v.target() == u.target()) && p.gives(v)
+		return v != u && v.push == u.push && v.arg == u.arg && v.sharesJob(u) && (moves || v.ref.String() == u.ref.String() || u.retagged != "" && v.target() == u.target()) && p.gives(v)
 	})
 }
 

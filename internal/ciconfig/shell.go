@@ -31,6 +31,7 @@ type shell struct {
 	away   bool      // on another machine, which does not have the job's variables
 	local  bool      // the text is expanded here, before it goes there
 	print  *[]text   // what echo prints, inside a command substitution
+	since  int       // of the branches, those that it had taken before
 	pushes bool      // inside a command substitution whose output is pushed
 	lines  []text    // what the loop's read will read, nil where nobody knows
 	stdin  []string  // files that standard input comes from
@@ -198,10 +199,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			if c.Op == syntax.AndStmt && !ch.tests(c.X) {
 				sh.stmt(ch, c.Y)
 			} else {
-				sh.maybe(func(b *shell) {
-					b.arms = append(slices.Clip(sh.arms), sh.behind(ch, c.X, c.Op == syntax.AndStmt))
-					b.stmt(ch, c.Y)
-				})
+				sh.asking(ch, c.X, c.Y, c.Op == syntax.AndStmt)
 			}
 			if exitsWell(lastOf(c.Y)) {
 				sh.arms = append(slices.Clip(sh.arms), sh.behind(ch, c.X, c.Op != syntax.AndStmt))

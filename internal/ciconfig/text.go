@@ -14,6 +14,7 @@ type piece struct {
 	at       span   // where it is written; for a hole the whole expansion
 	via      []span // the expansions that led here, outermost first
 	by       *choice
+	when     *ways  // under which conditions a script gives it
 	split    bool   // from an unquoted expansion: white space separates words
 	single   bool   // written between single quotes: no expansion there
 	untagged bool   // its tag was taken away, and another may be joined to it
@@ -307,14 +308,14 @@ func union(a, b []text) []text {
 func (t text) either(u text) text {
 	cloned := false
 	for i := range t {
-		by := t[i].by.or(u[i].by)
-		if by == t[i].by {
+		by, when := t[i].by.or(u[i].by), t[i].when.or(u[i].when)
+		if by == t[i].by && when == t[i].when {
 			continue
 		}
 		if !cloned {
 			t, cloned = slices.Clone(t), true
 		}
-		t[i].by = by
+		t[i].by, t[i].when = by, when
 	}
 	return t
 }
@@ -347,7 +348,7 @@ func identical(a, b []text) bool {
 	}
 	return slices.EqualFunc(a, b, func(t, u text) bool {
 		return slices.EqualFunc(t, u, func(p, q piece) bool {
-			return p.text == q.text && p.hole == q.hole && p.at == q.at && p.by == q.by && p.split == q.split && p.single == q.single &&
+			return p.text == q.text && p.hole == q.hole && p.at == q.at && p.by == q.by && p.when == q.when && p.split == q.split && p.single == q.single &&
 				p.untagged == q.untagged && p.cut == q.cut && p.rebuilt == q.rebuilt && p.colon == q.colon && slices.Equal(p.via, q.via)
 		})
 	})

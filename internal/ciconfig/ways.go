@@ -46,11 +46,66 @@ func (sh *shell) merge(ways ...*shell) {
 			if !ok {
 				v = sh.before(name)
 			}
+			if !sh.mixed {
+				v = w.onWay(v, len(sh.arms))
+			}
 			vals = union(vals, chosen(v, by(i)))
 		}
 		sh.vars = sh.vars.with(name, vals)
 	}
 }
+
+// ways are conditions of a script, all of which hold where it gives a value.
+type ways struct{ arms []arm }
+
+// or are the conditions of a value that two ways give: none is known.
+func (w *ways) or(other *ways) *ways {
+	if w == other {
+		return w
+	}
+	return nil
+}
+
+// loosens forgets the conditions of a text that another one with its content does not have.
+func (t text) loosens(same text) {
+	for i := range min(len(t), len(same)) {
+		t[i].when = t[i].when.or(same[i].when)
+	}
+}
+
+// onWay are values that a script gives behind the branches that it has taken since it had
+// taken some.
+func (sh *shell) onWay(vals []text, since int) []text {
+	var arms []arm
+	for _, a := range sh.arms[min(since, len(sh.arms)):] {
+		if a.asked != "" {
+			arms = append(arms, a)
+		}
+	}
+	if arms == nil {
+		return vals
+	}
+	outer, joined := &ways{arms}, map[*ways]*ways{} // what were the same conditions stay so
+	out := make([]text, len(vals))
+	for i, v := range vals {
+		out[i] = slices.Clone(v)
+		for k := range v {
+			switch was := v[k].when; {
+			case was == nil:
+				out[i][k].when = outer
+			case joined[was] == nil:
+				joined[was] = &ways{slices.Concat(arms, was.arms)}
+				fallthrough
+			default:
+				out[i][k].when = joined[was]
+			}
+		}
+	}
+	return out
+}
+
+// prints takes values for the output of a substitution.
+func (sh *shell) prints(vals []text) { *sh.print = union(*sh.print, sh.onWay(vals, sh.since)) }
 
 // before is what a variable holds where a branch has not assigned it. What
 // GitLab sets is a hole, which has to stay among the values.
@@ -67,6 +122,15 @@ func (sh *shell) maybe(f func(*shell)) {
 	b := sh.clone()
 	f(b)
 	sh.merge(b, sh.clone())
+}
+
+// asking follows what is executed where a condition holds, or does not.
+func (sh *shell) asking(ch *chunk, cond, s *syntax.Stmt, holds bool) {
+	b, rest := sh.clone(), sh.clone()
+	b.arms = append(slices.Clip(sh.arms), sh.behind(ch, cond, holds))
+	b.stmt(ch, s)
+	rest.arms = append(slices.Clip(sh.arms), sh.behind(ch, cond, !holds))
+	sh.merge(b, rest)
 }
 
 // branch follows if, with all its elif and else.
@@ -107,6 +171,9 @@ func (sh *shell) branch(ch *chunk, c *syntax.IfClause) {
 		}
 	}
 	if !decided {
+		if past.asked != "" {
+			rest.arms = append(slices.Clip(sh.arms), past)
+		}
 		ways = append(ways, rest)
 	}
 	sh.merge(ways...)

@@ -395,7 +395,7 @@ func (sh *shell) substitution(ch *chunk, c *syntax.CmdSubst, split bool) []text 
 	prints := sh.outputOf(c.Stmts, 0)
 	b.print = nil
 	if prints.known {
-		b.print = &printed
+		b.print, b.since = &printed, len(sh.arms)
 	}
 	before := len(sh.run.operations)
 	b.stmts(ch, c.Stmts)
