@@ -24,7 +24,7 @@ func pushesAllTags(lits []string) bool {
 func (r *run) oldPushes() {
 	var named map[string][]*use
 	for _, u := range r.uses {
-		if !u.push || u.bad != "" || !u.ref.own || !u.untagged() || u.settled || u.cmd == nil || len(u.lits) < 3 || u.lits[0] != "docker" || u.lits[1] != "push" || pushesAllTags(u.lits) {
+		if !u.push || u.bad != "" || !u.ref.own || !u.withoutTag() || u.settled || u.cmd == nil || len(u.lits) < 3 || u.lits[0] != "docker" || u.lits[1] != "push" || pushesAllTags(u.lits) {
 			continue
 		}
 		if named == nil {
@@ -66,7 +66,7 @@ type namedTags struct {
 }
 
 func (t *namedTags) see(u *use) {
-	switch latest := u.untagged() || u.ref.tag() == "latest"; {
+	switch latest := u.withoutTag() || u.ref.tag() == "latest"; {
 	case latest:
 		t.latest = t.latest || u.gives() || strings.HasSuffix(u.command, " tag")
 	case u.gives() && !u.composed:
@@ -79,8 +79,8 @@ func (t *namedTags) see(u *use) {
 // gives says whether the use gives a tag to an image of the daemon, by a command or in a file.
 func (u *use) gives() bool { return u.composed || u.cmd != nil && u.tags() }
 
-// untagged says whether a use names an image without tag and digest.
-func (u *use) untagged() bool { return u.ref.colon < 0 && u.ref.digest < 0 }
+// withoutTag says whether a use names an image without tag and digest.
+func (u *use) withoutTag() bool { return u.ref.colon < 0 && u.ref.digest < 0 }
 
 // allTags finds the tags that docker push --all-tags NAME pushes: those that the
 // job gives to that name, or others where it gives none and a daemon that they share

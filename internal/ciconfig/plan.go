@@ -143,6 +143,9 @@ func (r *run) styles() map[span]int {
 		if u.third && s.src != nil {
 			style[s] = thirdStyle
 		}
+		if u.bad == "all-tags" { // that command is replaced as a whole, or blocks
+			continue
+		}
 		if shared && style[s] != thirdStyle && (u.pair || u.ref.untagged() || u.role == repositoryRole && u.ref.colon < 0 || u.ref.digest >= 0 && u.ref.colon < 0) {
 			style[s] = secondStyle
 		}
