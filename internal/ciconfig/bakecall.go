@@ -53,7 +53,7 @@ func (r *run) recordBake(sh *shell, lits []string) {
 	if call.push && r.bakesComposed(call) {
 		r.pushesComposed = r.pushesComposed || r.now == nil || r.in.Project.runs(r.now)
 		if r.now != nil && !sh.away {
-			r.composers = append(r.composers, composer{sh: call.shell, job: r.now, files: composeFiles(lits), services: call.services()})
+			r.composers = append(r.composers, composer{composing: composing{sh: call.shell, files: composeFiles(lits)}, job: r.now, services: call.services()})
 		}
 	}
 }

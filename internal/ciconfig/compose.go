@@ -74,27 +74,26 @@ func (r *run) recordComposed(sh *shell, c *command, lits []string) {
 		r.layers[key] = files
 	}
 	if compose && r.now != nil && !sh.away && has(" build", " push", " pull", " up", " run") {
-		r.composing = append(r.composing, sh.clone())
+		r.composing = append(r.composing, composing{sh.clone(), files, envFilesOf(lits)})
 	}
 	if compose && !isBake(lits) && (listed || has(" push", " --push")) {
 		r.pushesComposed = r.pushesComposed || r.now == nil || r.in.Project.runs(r.now)
-		if given, ok := r.envFileOf(lits); ok && r.now != nil && !sh.away {
-			r.composers = append(r.composers, composer{sh.clone(), r.now, files, servicesOf(lits), given})
+		envs := envFilesOf(lits)
+		if r.now != nil && !sh.away && !slices.ContainsFunc(envs, func(name string) bool { return r.files[path.Join(sh.dir, name)] == nil }) {
+			r.composers = append(r.composers, composer{composing{sh.clone(), files, envs}, r.now, servicesOf(lits)})
 		}
 	}
 }
 
 // composer is a command of a job that pushes by compose.
 type composer struct {
-	sh       *shell
+	composing
 	job      *job
-	files    []string
-	services []string          // that it names, nil for all
-	given    map[string][]text // what a file of variables gives it
+	services []string // that it names, nil for all
 }
 
 // reads says whether the command may read a compose file.
-func (c composer) reads(p string) bool {
+func (c composing) reads(p string) bool {
 	return slices.ContainsFunc(c.files, func(f string) bool {
 		return f == p || f == "." || strings.HasSuffix(p, "/"+f) || strings.HasSuffix(f, "/"+p)
 	})
@@ -126,12 +125,7 @@ func (r *run) composePushes() (out []*use) {
 				continue
 			}
 			names := variablesOf([]byte(s.ch.text))
-			e := r.environmentOf(c.sh, names, s.doc.src.path)
-			for name := range names {
-				if e.cache[name] == nil && c.given[name] != nil {
-					e.cache[name] = c.given[name]
-				}
-			}
+			e := r.environmentOf(c.composing, names, s.doc.src.path)
 			for _, v := range e.interpolate(s.ch, s.doc) {
 				for _, ref := range r.references(v) {
 					if ref.own && !ref.host && !ref.joined {
@@ -144,6 +138,11 @@ func (r *run) composePushes() (out []*use) {
 	return out
 }
 
+// reading says whether a command that runs compose is seen to read a file.
+func (r *run) reading(p string) bool {
+	return slices.ContainsFunc(r.composing, func(c composing) bool { return c.reads(p) })
+}
+
 // composedWith are the environments in which the scripts that run compose read a text, each
 // once: most of them have the same variables.
 func (r *run) composedWith(ch *chunk) (out []*env) {
@@ -151,8 +150,12 @@ func (r *run) composedWith(ch *chunk) (out []*env) {
 		return nil
 	}
 	names := variablesOf([]byte(ch.text))
-	for _, sh := range r.composing {
-		if e := r.environmentOf(sh, names, ch.src.path); !slices.ContainsFunc(out, func(o *env) bool { return maps.EqualFunc(o.cache, e.cache, identical) }) {
+	all := r.composing
+	if r.reading(ch.src.path) {
+		all = slices.DeleteFunc(slices.Clone(all), func(c composing) bool { return !c.reads(ch.src.path) })
+	}
+	for _, c := range all {
+		if e := r.environmentOf(c, names, ch.src.path); !slices.ContainsFunc(out, func(o *env) bool { return maps.EqualFunc(o.cache, e.cache, identical) }) {
 			out = append(out, e)
 		}
 	}
@@ -161,11 +164,11 @@ func (r *run) composedWith(ch *chunk) (out []*env) {
 
 // environmentOf are the variables of these names as a script has them, or else a file of
 // variables that one has written, or the one beside the file that is read.
-func (r *run) environmentOf(sh *shell, names map[string]bool, file string) *env {
+func (r *run) environmentOf(c composing, names map[string]bool, file string) *env {
 	e := &env{cfg: r.cfg, settings: r.in.Project.Variables, cache: map[string][]text{}}
-	beside := r.envBeside(file)
+	beside := r.envGiven(c, file)
 	for name := range names {
-		values, known := sh.lookup(name)
+		values, known := c.sh.lookup(name)
 		if !known && strings.HasPrefix(name, "CI_") {
 			values, known = []text{{piece{hole: name}}}, true
 		}
@@ -175,7 +178,7 @@ func (r *run) environmentOf(sh *shell, names map[string]bool, file string) *env 
 			}
 		}
 		if values == nil && beside[name] != nil {
-			values = sh.env.interpolate(beside[name], nil)
+			values = c.sh.env.interpolate(beside[name], nil)
 		}
 		if values != nil {
 			e.cache[name] = values
@@ -230,40 +233,6 @@ func (sh *shell) composeFiles(lits []string) (files []string) {
 	return files
 }
 
-// envFileOf are the variables that --env-file gives a call, and whether all of them are known.
-func (r *run) envFileOf(lits []string) (given map[string][]text, known bool) {
-	for i, l := range lits {
-		name, joined := strings.CutPrefix(l, "--env-file=")
-		if l == "--env-file" && i+1 < len(lits) {
-			name, joined = lits[i+1], true
-		}
-		if !joined {
-			continue
-		}
-		s := r.files[path.Clean(name)]
-		if s == nil {
-			return nil, false
-		}
-		if given == nil {
-			given = map[string][]text{}
-		}
-		for line := range strings.Lines(string(s.data)) {
-			k, v, ok := strings.Cut(strings.TrimSpace(line), "=")
-			v = strings.Trim(v, `"'`)
-			switch m := oneVariable.FindStringSubmatch(v); {
-			case !ok || strings.HasPrefix(k, "#"):
-			case m != nil:
-				given[k] = []text{{piece{hole: m[1] + m[2]}}}
-			case strings.Contains(v, "$"):
-				given[k] = []text{{piece{hole: unknown}}}
-			default:
-				given[k] = []text{{piece{text: v}}}
-			}
-		}
-	}
-	return given, true
-}
-
 // builtBeside are the services that a compose file takes from another one, which a call lays
 // over it, and which that one builds.
 // https://docs.docker.com/reference/compose-file/merge/
@@ -299,7 +268,7 @@ func (r *run) findBesides() {
 		read := map[string][]string{} // by the folder in which the call may be
 		for _, f := range r.layers[key] {
 			for _, p := range byBase[path.Base(f)] {
-				if (composer{files: []string{f}}).reads(p) {
+				if (composing{files: []string{f}}).reads(p) {
 					root := strings.TrimSuffix(p, f)
 					read[root] = append(read[root], p)
 				}

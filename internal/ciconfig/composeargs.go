@@ -51,8 +51,8 @@ func (r *run) composeArgs(s *source, e *env, n *yaml.Node) map[*yaml.Node][]hand
 // inheritsArg remembers an argument that has the value of the variable of its name.
 func (r *run) inheritsArg(e *env, a handedArg) {
 	a.vals = e.anywhere(a.name)
-	for _, sh := range r.composing {
-		vals, _ := sh.lookup(a.name)
+	for _, c := range r.composing {
+		vals, _ := c.sh.lookup(a.name)
 		a.vals = union(a.vals, vals)
 	}
 	r.handed = append(r.handed, a)

@@ -3,6 +3,7 @@ package ciconfig
 import (
 	"maps"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -10,9 +11,42 @@ import (
 // a file which a script has written gives a value has that one, and a variable in it is put in.
 // https://docs.docker.com/compose/how-tos/environment-variables/variable-interpolation/
 
-// envBeside are the values that the .env beside a file gives variables.
-func (r *run) envBeside(file string) map[string]*chunk {
-	s := r.files[path.Join(path.Dir(file), ".env")]
+// composing is a command of a job that runs compose, with its variables and the files of
+// variables that it names, in place of .env.
+type composing struct {
+	sh    *shell
+	files []string // that it reads
+	envs  []string
+}
+
+// envFilesOf are the files of variables that a command names.
+func envFilesOf(lits []string) (files []string) {
+	for i, l := range lits {
+		if name, joined := strings.CutPrefix(l, "--env-file="); joined {
+			files = append(files, path.Clean(name))
+		} else if l == "--env-file" && i+1 < len(lits) {
+			files = append(files, path.Clean(lits[i+1]))
+		}
+	}
+	return files
+}
+
+// envGiven are the values that variables have from a file which the command names, or else
+// from the .env beside the file that it reads.
+func (r *run) envGiven(c composing, file string) map[string]*chunk {
+	if len(c.envs) == 0 {
+		return r.envFile(path.Join(path.Dir(file), ".env"))
+	}
+	out := map[string]*chunk{}
+	for _, name := range c.envs {
+		maps.Copy(out, r.envFile(path.Join(c.sh.dir, name)))
+	}
+	return out
+}
+
+// envFile are the values that a file gives variables.
+func (r *run) envFile(name string) map[string]*chunk {
+	s := r.files[name]
 	if s == nil || !s.editable || len(s.data) > maxFile {
 		return nil
 	}
@@ -48,17 +82,37 @@ func (r *run) envBeside(file string) map[string]*chunk {
 	return vals
 }
 
-// readByCompose are the variables of a .env that files of compose beside it name, where a job
-// runs compose: what becomes of them is seen there.
+// readByCompose are the variables of such a file that files of compose name which commands read
+// with it: what becomes of them is seen there.
 func (r *run) readByCompose(s *source) map[string]bool {
-	if path.Base(s.path) != ".env" || len(r.composing) == 0 {
+	var with []composing
+	for _, c := range r.composing {
+		if slices.ContainsFunc(c.envs, func(name string) bool { return path.Join(c.sh.dir, name) == s.path }) || c.envs == nil && path.Base(s.path) == ".env" {
+			with = append(with, c)
+		}
+	}
+	if len(with) == 0 {
 		return nil
 	}
 	out := map[string]bool{}
 	for _, f := range r.in.Files {
-		if path.Dir(f.Path) == path.Dir(s.path) && strings.Contains(path.Base(f.Path), "compose") && len(f.Content) <= maxFile {
+		beside := path.Base(s.path) != ".env" || path.Dir(f.Path) == path.Dir(s.path)
+		if isYAML(f.Path) && len(f.Content) <= maxFile && beside && slices.ContainsFunc(with, func(c composing) bool { return c.reads(f.Path) }) {
 			maps.Copy(out, variablesOf(f.Content))
 		}
 	}
 	return out
+}
+
+// withoutGiven are values without those in which a variable is open that each command which runs
+// compose has.
+func withoutGiven(values []text, given []*env) []text {
+	if len(given) == 0 {
+		return values
+	}
+	return slices.DeleteFunc(slices.Clone(values), func(v text) bool {
+		return slices.ContainsFunc(v, func(p piece) bool {
+			return p.hole != "" && !strings.HasPrefix(p.hole, "CI_") && !slices.ContainsFunc(given, func(e *env) bool { return e.cache[p.hole] == nil })
+		})
+	})
 }

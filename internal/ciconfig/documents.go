@@ -237,7 +237,9 @@ func (r *run) manifest(s *source, e *env) bool {
 			}
 			values := e.interpolate(ch, d)
 			if compose {
-				for _, env := range r.composedWith(ch) {
+				given := r.composedWith(ch)
+				values = withoutGiven(values, given)
+				for _, env := range given {
 					values = union(values, env.interpolate(ch, d))
 				}
 			}

@@ -337,13 +337,27 @@ func (c *config) scriptOf(j *job) []line {
 func (r *run) handOn(j *job) {
 	top := r.cfg.top()
 	for _, file := range r.cfg.dotenvsOf(j) {
-		for name, vals := range r.written[file] {
+		for name, vals := range r.writtenAs(file) {
 			if top.handed == nil {
 				top.handed = map[string][]text{}
 			}
 			top.handed[name] = union(top.handed[name], vals)
 		}
 	}
+}
+
+// writtenAs are the variables that scripts write into a file: under the name that a report has
+// for it, or from the folder that they have gone to, cd out; echo IMAGE=$IMAGE > variables.env.
+func (r *run) writtenAs(file string) map[string][]text {
+	if vars := r.written[file]; vars != nil {
+		return vars
+	}
+	for _, target := range sortedKeys(r.written) {
+		if path.Base(target) == path.Base(file) {
+			return r.written[target]
+		}
+	}
+	return nil
 }
 
 // isLine says whether a reference is the value of a line that is written into a file,

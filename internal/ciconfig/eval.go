@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"mvdan.cc/sh/v3/syntax"
@@ -68,12 +69,23 @@ func (sh *shell) evaluatesOutput(c *command) bool {
 // setsPrinted gives variables what printed lines give them, NAME=value or export NAME=value,
 // and says whether there are such lines.
 func (sh *shell) setsPrinted(printed []text, at span) bool {
-	given := map[string][]text{}
+	var lines []text
 	for _, v := range printed {
 		for _, line := range v.cut("\n;", longest) {
-			if name, value, ok := assigned(trimmed(line).without("export ")); ok {
-				given[name] = union(given[name], []text{value.unquoted()})
+			if line = trimmed(line).without("export "); len(line) > 0 {
+				lines = append(lines, line)
 			}
+		}
+	}
+	return sh.setsAll(lines, at)
+}
+
+// setsAll gives variables the values of words NAME=value, and says whether there are any.
+func (sh *shell) setsAll(words []text, at span) bool {
+	given := map[string][]text{}
+	for _, w := range words {
+		if name, value, ok := assigned(w.joinedName()); ok {
+			given[name] = union(given[name], []text{value.unquoted()})
 		}
 	}
 	for _, name := range sortedKeys(given) {
@@ -105,4 +117,48 @@ func (sh *shell) printsVariables(c *command) {
 			sh.prints(expanded(vals, c.lit(i), c.argSpan(i), false))
 		}
 	}
+}
+
+// joinedName is a text in one piece up to an equals sign, where it begins with a name that was
+// put together: IMAGE_$name=$CI_REGISTRY_IMAGE/$name.
+func (t text) joinedName() text {
+	name := ""
+	for i, p := range t {
+		if p.hole != "" {
+			return t
+		}
+		before, _, ok := strings.Cut(p.text, "=")
+		if !ok {
+			name += p.text
+			continue
+		}
+		if i == 0 || !isName.MatchString(name+before) {
+			return t
+		}
+		return append(text{{text: name + before + "="}, p.slice(len(before)+1, len(p.text))}, t[i+1:]...)
+	}
+	return t
+}
+
+// refers says whether a declaration gives a variable the name of another one: local -n image=$1.
+// https://www.gnu.org/software/bash/manual/html_node/Shell-Parameters.html
+func refers(c *syntax.DeclClause) bool {
+	return slices.ContainsFunc(c.Args, func(a *syntax.Assign) bool {
+		return a.Naked && a.Value != nil && strings.HasPrefix(a.Value.Lit(), "-") && strings.Contains(a.Value.Lit(), "n")
+	})
+}
+
+// refer gives such a variable the values of those that it names.
+func (sh *shell) refer(a *syntax.Assign) {
+	if a.Name == nil || a.Value == nil {
+		return
+	}
+	var vals []text
+	named, _ := sh.vars.get(a.Name.Value)
+	for _, n := range named {
+		name, _ := n.literal()
+		v, _ := sh.lookup(name)
+		vals = union(vals, v)
+	}
+	sh.set(a.Name.Value, vals)
 }

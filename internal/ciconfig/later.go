@@ -113,6 +113,16 @@ func fed(s *syntax.Stmt) (yes, away bool) {
 	return false, false
 }
 
+// takesText says whether a command takes its input for text, and not for a script or for values.
+func takesText(s *syntax.Stmt) bool {
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	if !ok || isReader(c) {
+		return false
+	}
+	shell, _ := fed(s)
+	return !shell
+}
+
 // assigns says whether a word gives a variable its value: env IMAGE=x make.
 func assigns(w *syntax.Word) bool {
 	first, ok := w.Parts[0].(*syntax.Lit)
@@ -243,6 +253,30 @@ func (c *chunk) inner(parts []syntax.WordPart, quoted bool) (out *chunk, quotes,
 	return out, quotes, single
 }
 
+// feed hands a shell, here or on another machine, the script that it reads.
+func (sh *shell) feed(at span, vals []text, h *hereScript) {
+	if h.away {
+		sh.run.handTags(at, vals)
+		sh.run.handedOut(at, vals, "ssh")
+	}
+	sh.here = h
+}
+
+// fedString hands a shell the script in a here-string: ssh host <<< "docker pull $IMAGE".
+func (sh *shell) fedString(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) bool {
+	yes, away := fed(s)
+	if !yes || sh.depth >= maxCalls {
+		return false
+	}
+	script, quotes, single := ch.inner(r.Word.Parts, false)
+	if script == nil || !quotes {
+		return false
+	}
+	at := ch.span(int(r.Word.Pos().Offset()), int(r.Word.End().Offset()))
+	sh.feed(at, sh.word(ch, r.Word), &hereScript{script: script, away: away, local: !single})
+	return true
+}
+
 // heredoc looks at a here-document: a script for the shell that it is fed to, which runs with
 // the command, or text that something reads. In a command substitution, cat prints it.
 func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
@@ -266,15 +300,11 @@ func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
 	}
 	yes, away := fed(s)
 	if (yes || sh.startsLater(s, ch.text[to:])) && sh.depth < maxCalls {
-		if away {
-			sh.run.handTags(at, vals)
-			sh.run.handedOut(at, vals, "ssh")
-		}
 		script := ch.sub(from, to)
 		if !quoted {
 			script, _, _ = ch.inner(r.Hdoc.Parts, true)
 		}
-		sh.here = &hereScript{script: script, away: away, local: !quoted}
+		sh.feed(at, vals, &hereScript{script: script, away: away, local: !quoted})
 		return
 	}
 	c, ok := s.Cmd.(*syntax.CallExpr)

@@ -181,8 +181,8 @@ func (r *run) newVariables(changes []change) {
 		} else if !u.filled {
 			elsewhere = append(elsewhere, u)
 		} else {
-			for _, c := range u.changes { // of what the file has from the .env beside it
-				if path.Base(c.src.path) == ".env" && open[c.span] {
+			for _, c := range u.changes { // of what the file has from one of variables
+				if r.envsBeside[c.src] != nil && open[c.span] {
 					tell(u, c.span, c, taken[c.src])
 				}
 			}

@@ -112,6 +112,47 @@ func readsWhole(s *syntax.Stmt) bool {
 	return ok && len(c.Args) > 0 && c.Args[0].Lit() == "read"
 }
 
+// isReader says whether a command sets variables, or an array, out of what it reads.
+func isReader(c *syntax.CallExpr) bool {
+	return len(c.Args) > 0 && slices.Contains([]string{"read", "mapfile", "readarray"}, c.Args[0].Lit())
+}
+
+// processOf is the process substitution that a statement has for its input: read name < <(…).
+func processOf(r *syntax.Redirect) *syntax.ProcSubst {
+	if r.Op != syntax.RdrIn || r.Word == nil || len(r.Word.Parts) != 1 {
+		return nil
+	}
+	p, ok := r.Word.Parts[0].(*syntax.ProcSubst)
+	if !ok || p.Op != syntax.CmdIn {
+		return nil
+	}
+	return p
+}
+
+// readsOutput gives a loop, or a command, that reads lines those which commands print, where
+// all of that is known.
+func (sh *shell) readsOutput(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) bool {
+	p := processOf(r)
+	call, isCall := s.Cmd.(*syntax.CallExpr)
+	if p == nil || !readsLines(s) && !(isCall && isReader(call)) {
+		return false
+	}
+	if prints := sh.outputOf(p.Stmts, 0); prints.unknown || prints.joined || !prints.known {
+		return false
+	}
+	b := sh.clone()
+	var printed []text
+	b.print, b.target, b.piped = &printed, "", false
+	b.stmts(ch, p.Stmts)
+	if len(printed) == 0 {
+		return false
+	}
+	if sh.lines = turnsOf(printed, "\n", true); readsWhole(s) {
+		sh.lines = printed[0].cut("\n", longest)[:1]
+	}
+	return true
+}
+
 // turnsOf are the turns of a loop that reads the lines, or the words, of one of several texts;
 // or of all of them, which commands print one after the other.
 func turnsOf(vals []text, seps string, all bool) []text {

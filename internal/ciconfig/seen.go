@@ -51,7 +51,7 @@ type composeSeen struct {
 	composes         bool                // a job builds or starts what a compose or bake file says
 	composeBuilds    bool                // a job builds or pushes by compose
 	pushesComposed   bool                // a job for the default branch pushes what compose files build
-	composing        []*shell            // what runs compose, with its variables
+	composing        []composing         // what runs compose
 	composers        []composer          // what pushes by compose, with its variables
 	composedServices []composeService    // that compose builds
 	handed           []handedArg         // what compose and bake files hand to Dockerfiles

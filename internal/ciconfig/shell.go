@@ -106,6 +106,10 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 		was, target := sh.piped, sh.target
 		sh.piped, sh.target = true, sh.writesTo(ch, s.Redirs)
 		defer func() { sh.piped, sh.target = was, target }()
+	} else if file := sh.teesTo(ch, s); file != "" && len(s.Redirs) > 0 { // a here-document
+		was, target := sh.piped, sh.target
+		sh.piped, sh.target = true, file
+		defer func() { sh.piped, sh.target = was, target }()
 	}
 	if sh.print != nil && redirected(s.Redirs) {
 		was := sh.print
@@ -113,15 +117,20 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 		defer func() { sh.print = was }()
 	}
 	for _, r := range s.Redirs {
-		if r.Hdoc != nil {
-			was := sh.here
-			if sh.heredoc(ch, s, r); sh.here != was {
+		if was := sh.here; r.Hdoc != nil || r.Op == syntax.WordHdoc && sh.fedString(ch, s, r) {
+			if r.Hdoc != nil {
+				sh.heredoc(ch, s, r)
+			}
+			if sh.here != was {
 				defer func() {
 					sh.runHere()
 					sh.here = was
 				}()
 			}
 		} else if r.Word != nil {
+			if sh.readsOutput(ch, s, r) {
+				continue
+			}
 			vals := sh.word(ch, r.Word)
 			switch {
 			case r.Op != syntax.WordHdoc:
@@ -131,6 +140,8 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 				sh.lines = itemsOf(s, vals, false)
 			case takesApart(s) && !readsWhole(s):
 				sh.taken(vals, ch.span(int(s.Pos().Offset()), int(s.End().Offset())))
+			case takesText(s):
+				sh.run.textUses(sh, vals, ch.span(int(r.Word.Pos().Offset()), int(r.Word.End().Offset())), false, true)
 			}
 		}
 	}
@@ -140,6 +151,9 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 	case *syntax.DeclClause:
 		for _, a := range c.Args {
 			sh.assign(ch, a)
+			if refers(c) {
+				sh.refer(a)
+			}
 			if a.Name != nil && c.Variant.Value == "export" {
 				sh.run.exported[a.Name.Value] = true
 			}
@@ -257,9 +271,11 @@ func (sh *shell) set(name string, vals []text) {
 func (sh *shell) assign(ch *chunk, a *syntax.Assign) {
 	if a.Name == nil {
 		if a.Value != nil {
-			vals := sh.word(ch, a.Value)
+			vals, at := sh.word(ch, a.Value), ch.span(int(a.Pos().Offset()), int(a.End().Offset()))
 			if isSubstitution(a.Value) { // export $(./variables.sh)
-				sh.setsPrinted(vals, ch.span(int(a.Pos().Offset()), int(a.End().Offset())))
+				sh.setsPrinted(vals, at)
+			} else { // export "IMAGE=$IMAGE", declare "IMAGE_$name=$IMAGE"
+				sh.setsAll(vals, at)
 			}
 			sh.exportsFile(a.Value)
 		}
@@ -295,6 +311,12 @@ func (sh *shell) assign(ch *chunk, a *syntax.Assign) {
 		vals = sh.word(ch, a.Value)
 		for i := range vals {
 			vals[i] = unsplit(vals[i])
+		}
+		if w, ok := a.Index.(*syntax.Word); ok { // an element beside the others
+			sh.vars = sh.vars.with(keysOf(name), union(sh.keys(name), sh.word(ch, w)))
+		}
+		if was, ok := sh.vars.get(name); ok && a.Index != nil && !empty(was) {
+			vals = union(was, vals)
 		}
 		if a.Append {
 			was, ok := sh.lookup(name)
@@ -391,6 +413,9 @@ func (sh *shell) call(ch *chunk, c *syntax.CallExpr, redirs []*syntax.Redirect) 
 	for _, r := range redirs {
 		switch r.Op {
 		case syntax.RdrIn:
+			if sh.lines != nil && isReader(c) && processOf(r) != nil {
+				continue // which it has been given
+			}
 			for _, v := range sh.word(ch, r.Word) {
 				cmd.reads = append(cmd.reads, path.Clean(v.String()))
 			}
