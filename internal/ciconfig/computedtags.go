@@ -13,6 +13,11 @@ import (
 // does. A release number that is written down is one that each pipeline pushes,
 // until somebody writes the next.
 func (r *run) computedTags() {
+	for _, u := range r.composePushes() {
+		if u.push && u.ref.own && !u.ref.host && u.bad == "" && u.ref.colon >= 0 && r.writtenDown(u) {
+			r.report("moving-tag", u.place(), u.ref.String())
+		}
+	}
 	for _, u := range r.uses {
 		ref := u.ref
 		if !u.push || !ref.own || ref.host || ref.joined || u.settled || u.bad != "" || ref.colon < 0 || ref.end == ref.colon+1 && ref.end == len(ref.f.s) {
@@ -22,7 +27,7 @@ func (r *run) computedTags() {
 		if (st == releaseTag || st == unknownTag) && r.guarded(u) {
 			continue
 		}
-		if st == releaseTag && !strings.ContainsRune(ref.f.s[ref.colon+1:ref.tagEnd], gap) && (r.onDefault(u) || slices.ContainsFunc(u.jobs(), r.comesBack)) {
+		if r.writtenDown(u) {
 			r.report("moving-tag", u.place(), ref.String())
 		}
 		if st != unknownTag {
@@ -36,6 +41,11 @@ func (r *run) computedTags() {
 			f.Remedy = "leave out what several releases have in common, as 1 and 1.2 out of 1.2.3; a tag that each release has for itself may stay"
 		}
 	}
+}
+
+// writtenDown says whether a push has a release number for its tag that each of its pipelines has.
+func (r *run) writtenDown(u *use) bool {
+	return u.stability() == releaseTag && !strings.ContainsRune(u.ref.f.s[u.ref.colon+1:u.ref.tagEnd], gap) && (r.onDefault(u) || slices.ContainsFunc(u.jobs(), r.comesBack))
 }
 
 // movingWord is a word in a tag that many versions have, one after the other.

@@ -124,7 +124,7 @@ func (r *run) recordBuild(sh *shell, c *command, lits []string) {
 		} else if strings.HasPrefix(l, "--file=") {
 			file = i
 		}
-		if context == i+1 && (l == "-t" || l == "-f" || l == "--tag" || l == "--build-arg") {
+		if context == i+1 && !c.ofArray(i) && (l == "-t" || l == "-f" || l == "--tag" || l == "--build-arg") {
 			context = -1 // the context came before the flags
 		}
 	}
@@ -145,6 +145,24 @@ func (r *run) recordBuild(sh *shell, c *command, lits []string) {
 		}
 	}
 	r.builds = append(r.builds, b)
+}
+
+// ofArray says whether a word of a command is an element of an array, which has the value of a
+// flag with it.
+func (c *command) ofArray(at int) bool {
+	i := slices.Index(c.pos, at)
+	return i >= 0 && isArray(c.words[i])
+}
+
+// mayRead says whether a build whose folder a variable names may be that of a Dockerfile.
+func (b *build) mayRead(dockerfile string) bool {
+	for file := range b.files {
+		dir, _, open := strings.Cut(file, "$")
+		if open && strings.HasPrefix(dockerfile, dir) && path.Base(file) == path.Base(dockerfile) {
+			return true
+		}
+	}
+	return false
 }
 
 // inCheckout is a path that a command names, as seen from the checkout.
@@ -195,7 +213,7 @@ func (r *run) baseArg(u *use, s *source, first int) {
 	}
 	b := baseUse{use: u, file: s, first: first}
 	for _, x := range r.builds {
-		if !x.files[s.path] {
+		if !x.files[s.path] && !x.mayRead(s.path) { // who does not know the ARG goes on without it
 			continue
 		}
 		word := x.cmd.argSpan(slices.Index(x.cmd.pos, x.after))
@@ -205,9 +223,11 @@ func (r *run) baseArg(u *use, s *source, first int) {
 		if !slices.Contains(b.at, word) {
 			b.at = append(b.at, word)
 		}
-		b.jobs = append(b.jobs, x.job)
+		if x.files[s.path] {
+			b.jobs = append(b.jobs, x.job)
+		}
 	}
-	if len(b.at) == 0 {
+	if len(b.jobs) == 0 {
 		return // nobody builds it where it can be seen
 	}
 	u.settled = true

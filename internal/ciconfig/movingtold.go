@@ -19,8 +19,7 @@ func (r *run) reportMoved(cluster []*movings, cuts []*use) {
 				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "a job only restarts what runs, by the tag that it has").
 					Remedy = "let that job give it the tag of the build: kubectl set image deployment/NAME CONTAINER=$CI_REGISTRY_IMAGE:name-tag"
 			} else if why := r.builtTwice(cluster, p); why != "" {
-				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), why).
-					Remedy = "see that this is the image that they are to take, or let only one of the jobs build it"
+				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), why).Remedy = onlyOneBuilds
 			} else if r.ofAnotherBuild(cluster, p) {
 				r.reportWhy(Warning, "tag-dropped", p.place(), p.ref.String(), "the job gave it to an image that another pipeline had pushed, and what takes it there takes that of its own pipeline now").
 					Remedy = "name the tag of that image where the job uses it; versions that are not deployed are deleted after one day"
@@ -30,6 +29,8 @@ func (r *run) reportMoved(cluster []*movings, cuts []*use) {
 			} else {
 				r.report("tag-dropped", p.place(), p.ref.String())
 			}
+		} else if why := r.builtTwice(cluster, p); p.retagged != "" && why != "" {
+			r.reportWhy(Warning, "tag-replaced", p.place(), p.ref.String(), why).Remedy = onlyOneBuilds
 		} else if p.retagged != "" && !deployed(cluster, p) {
 			why := ""
 			if r.gitTag(p) && !p.gitTagged {
@@ -64,30 +65,6 @@ func (r *run) takesOwn(cluster []*movings, push *use) bool {
 // madeIn says whether the job that uses a tag gives an image that tag itself.
 func (g *movings) madeIn(u *use) bool {
 	return slices.ContainsFunc(g.all, func(v *use) bool { return (v.push || v.cmd != nil && v.tags()) && v.sharesJob(u) })
-}
-
-// builtTwice says what becomes of uses of a moving tag that two jobs of one pipeline push, each
-// of which builds the image, where neither is known to be the later one; "" for none.
-func (r *run) builtTwice(cluster []*movings, push *use) string {
-	for _, g := range cluster {
-		if !slices.Contains(g.pushes, push) {
-			continue
-		}
-		jobs := slices.DeleteFunc(pushers(g.pushes), func(j *job) bool {
-			return !r.buildsIn(j, g.name) && !slices.ContainsFunc(g.pushes, func(p *use) bool { return isHCL(p.at.path()) && slices.Contains(p.jobs(), j) })
-		})
-		u := slices.IndexFunc(g.all, func(u *use) bool {
-			return !u.push && u.retagged != "" && !slices.ContainsFunc(u.jobs(), func(j *job) bool { return slices.Contains(jobs, j) })
-		})
-		for i, j := range jobs[:min(len(jobs), most)] {
-			for _, k := range jobs[:i] {
-				if u >= 0 && j.follows(k) == k.follows(j) && onePlace(j, k, "") && r.in.Project.plainlyTogether(j, k) {
-					return k.name + " and " + j.name + " build it in one pipeline, and the jobs that took what the later one had pushed take " + g.all[u].target() + " now"
-				}
-			}
-		}
-	}
-	return ""
 }
 
 // onlyRestarts says whether jobs, or the job that pushed the tag, take the image by a restart

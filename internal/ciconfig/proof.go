@@ -106,7 +106,7 @@ func (r *run) unpushed() *use {
 			tags := []string{u.target()}
 			if slices.ContainsFunc(u.jobs(), func(j *job) bool { return j == nil || release.runs(j) }) {
 				released[u.ref.String()] = true
-				tags = append(tags, u.asGitTag())
+				tags = append(tags, asGitTag(u.target()))
 			}
 			for _, t := range tags {
 				will[t] = will[t] || !gone[u]
@@ -121,18 +121,13 @@ func (r *run) unpushed() *use {
 		}
 		pushed, there := was, will[u.target()]
 		if u.stability() == releaseTag { // the name of the branch, which others push, is the git tag here
-			pushed, there = released, there || u.released() && will[u.asGitTag()]
+			pushed, there = released, there || u.released() && will[asGitTag(u.target())]
 		}
 		if pushed[u.ref.String()] && !there && !slices.ContainsFunc(u.jobs(), func(j *job) bool { return local[made{j, u.ref.String()}] }) {
 			return u
 		}
 	}
 	return nil
-}
-
-// asGitTag is the tag that a use gets in a pipeline for a git tag, which has two names.
-func (u *use) asGitTag() string {
-	return strings.ReplaceAll(u.target(), "${CI_COMMIT_REF_NAME}", "${CI_COMMIT_TAG}")
 }
 
 // copies says whether a command gives an image that is in the registry another name.

@@ -90,7 +90,8 @@ func (r *run) pushedAgain() {
 		if u.released() || asks { // one tag by two names, where the latter is for git tags
 			to = strings.ReplaceAll(to, "${CI_COMMIT_REF_NAME}", "${CI_COMMIT_TAG}")
 		}
-		if strings.Contains(to, "$(") || ofTheJob.MatchString(to) || u.stability() == movingTag && u.retagged == "" && !asks || u.optionalTag() {
+		to, known := u.operatedAlike(to)
+		if !known || ofTheJob.MatchString(to) || u.stability() == movingTag && u.retagged == "" && !asks || u.optionalTag() {
 			continue
 		}
 		tags := []string{to}
@@ -113,11 +114,12 @@ func (r *run) pushedAgain() {
 					if guarded && (ifAbsent[by] || j.follows(k)) || ifAbsent[by] && k.follows(j) {
 						return false // what is there is not pushed
 					}
-					both := all.plainlyTogether(k, j)
+					alike := selectAlike(k, j)
+					both := alike || all.plainlyTogether(k, j)
 					if tag != to || named[pushedBy{tag, k}] {
 						both = all.plainly(k) && all.plainly(j)
 					}
-					return both && (k.in == j.in || !chosen[pushedBy{tag, k}] && !u.chosenAbove(j) && onePlace(k, j, tag)) && !(selects(k) && selects(j)) && (!strings.Contains(tag, "${CI_COMMIT_TAG}") || r.bothReleased(k, j))
+					return both && (k.in == j.in || !chosen[pushedBy{tag, k}] && !u.chosenAbove(j) && onePlace(k, j, tag)) && (alike || !(selects(k) && selects(j))) && (!strings.Contains(tag, "${CI_COMMIT_TAG}") || r.bothReleased(k, j))
 				}); i >= 0 {
 					report(u, pushes[tag][i].name+" and "+j.name+" are in one pipeline",
 						"give the tags of the two jobs different ends, such as -amd64 for the image that an index lists")
@@ -131,6 +133,27 @@ func (r *run) pushedAgain() {
 		}
 	}
 }
+
+// operatedAlike is a tag with what a string operation does to a variable that each job of the
+// pipeline has alike: ${CI_COMMIT_TAG#v}. known is false for other commands.
+func (u *use) operatedAlike(tag string) (out string, known bool) {
+	if !strings.Contains(tag, "$(") {
+		return tag, true
+	}
+	for _, p := range u.ref.f.t {
+		if p.hole != unknown {
+			continue
+		}
+		if !operatedVariable.MatchString(p.at.text()) {
+			return tag, false
+		}
+		tag += " by " + p.at.text()
+	}
+	return tag, true
+}
+
+// operatedVariable is an operation of the shell on a variable that is the same for each job.
+var operatedVariable = regexp.MustCompile(`^\$\{CI_(COMMIT|PIPELINE|MERGE_REQUEST)_\w+[#%/:]`)
 
 // inPipelines is a job with the pipelines that may have it.
 type inPipelines struct {
@@ -254,6 +277,16 @@ func (p Project) plainly(j *job) bool {
 // https://docs.gitlab.com/ci/yaml/deprecated_keywords/#onlychanges--exceptchanges
 func changesAlone(only *tree) bool {
 	return len(only.kids) == 1 && only.kid("changes") != nil
+}
+
+// selectAlike says whether the rules of two jobs of one pipeline ask the same of the pipeline
+// alone, such as a pattern: both are in it or neither.
+func selectAlike(a, b *job) bool {
+	t := a.tree.kid("rules")
+	return t != nil && a.in == b.in && sameRules(a, b) && !slices.ContainsFunc(items(t.node), func(n *yaml.Node) bool {
+		c := child(deref(n), "if")
+		return c == nil || slices.ContainsFunc(laterVariable.FindAllStringSubmatch(c.Value, -1), func(m []string) bool { return !gitVariable.MatchString(m[1] + m[2]) })
+	})
 }
 
 // selects says whether a job's rules ask for a pattern, which two of them may do so that

@@ -237,8 +237,15 @@ func (r *run) keptGitTag(u *use) bool {
 	}
 	asTag := ofACommit.ReplaceAllString(u.ref.f.show(0, u.ref.end), "CI_COMMIT_TAG")
 	return slices.ContainsFunc(r.uses, func(v *use) bool {
-		return v != u && v.push && v.at == u.at && v.arg == u.arg && v.job == u.job && !u.otherTurn(v) && (v.ref.f.show(0, v.ref.end) == asTag || v.ref.colon >= 0 && v.releasedByRule())
+		return v != u && v.push && v.at == u.at && v.arg == u.arg && v.job == u.job && !u.otherTurn(v) && u.inPlaceOf(v) && (v.ref.f.show(0, v.ref.end) == asTag || v.ref.colon >= 0 && v.releasedByRule())
 	})
+}
+
+// inPlaceOf says whether the tags of two uses in one word are alternatives, and no elements of a
+// list with commas: one expansion brings them, or they are written in one place.
+func (u *use) inPlaceOf(v *use) bool {
+	a, b := u.tagPieces(), v.tagPieces()
+	return len(a) == 0 || len(b) == 0 || a[0].outer().start == b[0].outer().start
 }
 
 // ofACommit are variables that each pipeline of a commit has alike.

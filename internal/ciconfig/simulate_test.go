@@ -107,6 +107,11 @@ func compared(old, now *simulator, res *Result, open bool) (out []string) {
 			return slices.Contains(codes, f.Code) && (strings.Contains(f.Detail+f.Message, name) || ofAny(f.Detail+f.Message))
 		})
 	}
+	builtTwice := func(ref string) bool { // and one of them is said to be taken now
+		return slices.ContainsFunc(res.Findings, func(f Finding) bool {
+			return f.Code == "tag-replaced" && strings.Contains(f.Message, " build it in one pipeline") && strings.Contains(f.Detail+f.Message, repository(ref)+":")
+		})
+	}
 	refused := func(job place) bool { // what comes behind a refused push may be run no more
 		return slices.ContainsFunc(now.faults, func(f fault) bool { return f.place == job && f.what == "pushed again" })
 	}
@@ -132,7 +137,7 @@ func compared(old, now *simulator, res *Result, open bool) (out []string) {
 				if !tells(u.ref, "job-dropped") && !refused(job) && !missing(u.image) {
 					out = append(out, fmt.Sprintf("%v does not use %s any more", job, u.ref))
 				}
-			case after[i].image != u.image && !missing(u.image) && !tells(u.ref, "moving-tag", "expires", "pushed-again") && !warns(u.ref, "tag-dropped"):
+			case after[i].image != u.image && !missing(u.image) && !tells(u.ref, "moving-tag", "expires", "pushed-again") && !warns(u.ref, "tag-dropped") && !builtTwice(u.ref):
 				out = append(out, fmt.Sprintf("%v used %s, built by %q, and uses %s, built by %q", job, u.ref, u.image, after[i].ref, after[i].image))
 			}
 		}
