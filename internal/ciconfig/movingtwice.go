@@ -15,8 +15,8 @@ const onlyOneBuilds = "see that this is the image that they are to take, or let 
 // the later one; "" for none.
 func (r *run) builtTwice(cluster []*movings, push *use) string {
 	for _, g := range cluster {
-		if !slices.Contains(g.pushes, push) {
-			continue
+		if !slices.Contains(g.pushes, push) || strings.Contains(g.name+g.tag, "$(") || ofTheJob.MatchString(g.name+g.tag) {
+			continue // or each job may have a name of its own
 		}
 		for _, v := range r.index().named[g.name] {
 			if !v.push { // one line of a template may be that of both jobs
