@@ -60,7 +60,7 @@ func (r *run) leftovers(names *run, changed bool) {
 		if s == nil || !s.editable || prose(f.Path) || len(s.data) > maxFile {
 			continue
 		}
-		r.hostLeft(s, told[f.Path], names.sought)
+		r.hostLeft(s, told[f.Path], names, changed)
 		if scriptless(s) && !names.visited[f.Path] || !mayBeLeft(s.data) {
 			continue
 		}
@@ -106,10 +106,10 @@ func (r *run) leftovers(names *run, changed bool) {
 	}
 }
 
-// hostLeft warns of the old registry as the default of a variable that has a value in the
-// pipeline: nothing takes it there, and elsewhere it names what will be gone. So it does of
-// one in a script from which nothing is seen to put an image together.
-func (r *run) hostLeft(s *source, told map[int]bool, sought []span) {
+// hostLeft tells of the old registry where nothing is seen to put an image together from it: in
+// what the jobs run, and as the default of a variable that has a value in the pipeline, which
+// nothing takes there, and which names elsewhere what will be gone.
+func (r *run) hostLeft(s *source, told map[int]bool, names *run, changed bool) {
 	host := []byte(r.in.Project.OldHost)
 	for at := 0; len(host) > 0; at += len(host) {
 		i := bytes.Index(s.data[at:], host)
@@ -119,7 +119,7 @@ func (r *run) hostLeft(s *source, told map[int]bool, sought []span) {
 		at += i
 		start, end := s.line(at)
 		m := ofDefault.FindIndex(s.data[start:at])
-		if m == nil && (!isShell(s) || kustomizeKey.Match(s.data[at:end])) || at > start+len(uncommented(string(s.data[start:end]))) {
+		if m == nil && (!isShell(s) && !names.visited[s.path] || kustomizeKey.Match(s.data[at:end])) || at > start+len(uncommented(string(s.data[start:end]))) {
 			continue
 		}
 		was := span{s, at, at + len(host)}
@@ -134,15 +134,31 @@ func (r *run) hostLeft(s *source, told map[int]bool, sought []span) {
 			l, _ := o.src.position(o.start)
 			return o.src.path == s.path && l == line
 		}
-		switch {
-		case told[line], slices.ContainsFunc(sought, looksFor):
+		switch named := r.namedBehind(s.data[at:end]); {
+		case told[line], slices.ContainsFunc(names.sought, looksFor):
 		case m != nil:
 			r.reportWhy(Warning, "old-host", was, "", "it is the default of a variable that the pipeline sets, and what everybody else gets").
 				Remedy = "leave the default out, or give it what the variable has in the pipeline"
+		case named > 0 && changed && names.visited[s.path]:
+			r.reportWhy(Blocking, "text-left", span{s, at, at + named}, "", "the old repository is written out there")
 		default:
 			r.reportWhy(Warning, "old-host", was, "", "nothing is seen to make an image's name of it here")
 		}
 	}
+}
+
+// namedBehind is the length of the old repository at the beginning of a text, with the
+// beginning of a name behind it, 0 without.
+func (r *run) namedBehind(b []byte) int {
+	n := len(r.in.Project.OldHost) + len("/") + len(r.in.Project.Path)
+	if len(b) < n+2 || string(b[:n]) != r.in.Project.OldHost+"/"+r.in.Project.Path || b[n] != '/' && b[n] != '-' || !isNameByte(b[n+1]) {
+		return 0
+	}
+	return n + 2
+}
+
+func isNameByte(c byte) bool {
+	return c == '$' || c == '{' || c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
 // kustomizeKey is the old name of an image by which kustomize finds it, in a command that gives
@@ -167,14 +183,14 @@ func (r *run) namesOther(s *source, name int) bool {
 }
 
 // toldLines are the lines that references that stay are written on: the finding on
-// such a use speaks of its definition too.
+// such a use, or on an image of others, speaks of its definition too.
 func (r *run) toldLines() map[string]map[int]bool {
 	told := map[string]map[int]bool{}
 	for _, u := range r.uses {
-		if u.bad == "" {
+		if u.bad == "" && u.ref.own {
 			continue
 		}
-		for i := u.ref.start; i < u.ref.nameEnd; i++ {
+		for i := u.ref.start; i < max(u.ref.nameEnd, u.ref.start+1); i++ {
 			p := u.ref.f.t[u.ref.f.piece[i]]
 			if s := p.at.src; s != nil && (i == u.ref.start || u.ref.f.piece[i] != u.ref.f.piece[i-1]) {
 				if told[s.path] == nil {

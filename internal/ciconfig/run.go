@@ -363,12 +363,12 @@ func (r *run) find(name string) *source {
 }
 
 // assignment looks at what a script assigns: a value with a tag is a complete
-// reference wherever it is used.
+// reference wherever it is used, and the bare repository is written out for nobody else.
 func (r *run) assignment(sh *shell, name string, vals []text, at span) {
 	for _, v := range vals {
 		for _, ref := range r.references(v) {
-			if ref.own && (ref.colon >= 0 || ref.digest >= 0) || !ref.own && !ref.host {
-				r.add(&use{ref: ref, at: at, command: "variable", role: textRole, shell: true, expands: true})
+			if ref.own && (ref.colon >= 0 || ref.digest >= 0 || r.now != nil && ref.sep < 0 && !ref.joined && !ref.baseIsVariable) || !ref.own && !ref.host {
+				r.add(&use{ref: ref, at: at, command: "variable", role: textRole, shell: true, expands: true, away: sh.away && !sh.local})
 			}
 		}
 	}
