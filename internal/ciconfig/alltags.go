@@ -128,9 +128,10 @@ func (r *run) allTags() map[*use][]*use {
 func (r *run) pushEach(tagged map[*use][]*use) {
 	for u, list := range tagged {
 		var commands []string
+		push := u.toVerb()
 		for _, v := range list {
-			if w, ok := v.rewritten(r.after); ok && v.bad == "" && !slices.Contains(r.cuts, v) && !slices.Contains(commands, u.lits[0]+" push "+w) {
-				commands = append(commands, u.lits[0]+" push "+w)
+			if w, ok := v.rewritten(r.after); ok && v.bad == "" && !slices.Contains(r.cuts, v) && !slices.Contains(commands, push+" "+w) {
+				commands = append(commands, push+" "+w)
 			}
 		}
 		if len(commands) == 0 {
@@ -140,6 +141,17 @@ func (r *run) pushEach(tagged map[*use][]*use) {
 		u.changes = []change{{span: u.cmd.at, with: strings.Join(commands, " && ")}}
 	}
 }
+
+// toVerb is the command of a use as far as its subcommand, with what starts it.
+func (u *use) toVerb() string {
+	if verb := u.cmd.argSpan(1); verb.within(u.cmd.at) {
+		return string(verb.src.data[u.cmd.at.start:verb.end])
+	}
+	return u.lits[0] + " " + u.lits[1]
+}
+
+// tagFlag is a flag that gives an image its name, and the quote before it.
+var tagFlag = regexp.MustCompile(`^(["']?)--tag=`)
 
 // tags says whether the use gives a local image its name.
 func (u *use) tags() bool {
@@ -163,7 +175,11 @@ func (u *use) tags() bool {
 
 // rewritten is the word of an argument as it will be; later changes win over the use's own.
 func (u *use) rewritten(later []change) (string, bool) {
-	if u.at.src == nil || strings.HasPrefix(u.lits[u.arg], "-") || isArray(u.cmd.words[u.index]) {
+	if u.at.src == nil || isArray(u.cmd.words[u.index]) {
+		return "", false
+	}
+	flag := tagFlag.FindSubmatch(u.at.src.data[u.at.start:u.at.end])
+	if flag == nil && strings.HasPrefix(u.lits[u.arg], "-") {
 		return "", false
 	}
 	var inside []change
@@ -175,6 +191,10 @@ func (u *use) rewritten(later []change) (string, bool) {
 	sort.Slice(inside, func(i, j int) bool { return inside[i].start < inside[j].start })
 	var b strings.Builder
 	at := u.at.start
+	if flag != nil {
+		b.Write(flag[1])
+		at += len(flag[0])
+	}
 	for _, c := range inside {
 		if c.start < at {
 			return "", false

@@ -251,6 +251,7 @@ func (sh *shell) command(c *command) {
 	if !sh.away {
 		sh.run.recordDocker(c, name)
 	}
+	c = c.short()
 	inner := sh.inner(c)
 	if len(inner) > 0 && startsEach[name] {
 		return // the script has what they are given

@@ -109,7 +109,7 @@ func (r *run) recordBuild(sh *shell, c *command, lits []string) {
 		r.builds = append(r.builds, b)
 		return
 	}
-	if len(lits) < 3 || (lits[0] != "docker" && lits[0] != "podman" && lits[0] != "buildah") {
+	if len(lits) < 3 || !slices.Contains([]string{"docker", "podman", "nerdctl", "buildah"}, lits[0]) {
 		return
 	}
 	at := slices.IndexFunc(lits, func(l string) bool { return l == "build" || l == "bud" })

@@ -321,7 +321,9 @@ func (c *cutting) gone(s *syntax.Stmt) bool {
 		if x.Op == syntax.OrStmt {
 			return c.gone(x.X) && (c.gone(x.Y) || onFailure(x.Y))
 		}
-		return x.Op == syntax.AndStmt && c.gone(x.Y) && (c.gone(x.X) || onlyAsks(x.X))
+		return x.Op == syntax.AndStmt && c.gone(x.Y) && (c.gone(x.X) || onlyAsks(x.X)) || x.Op == syntax.Pipe && c.gone(x.X) && onlyShows(x.Y)
+	case *syntax.TimeClause:
+		return x.Stmt != nil && c.gone(x.Stmt)
 	case *syntax.ForClause:
 		return all(x.Do)
 	case *syntax.Block:
@@ -360,6 +362,12 @@ func onFailure(s *syntax.Stmt) bool {
 func onlyPulls(s *syntax.Stmt) bool {
 	x, ok := s.Cmd.(*syntax.CallExpr)
 	return ok && slices.ContainsFunc(x.Args, func(w *syntax.Word) bool { return w.Lit() == "pull" })
+}
+
+// onlyShows says whether a statement does no more than show what it reads, or a part of it.
+func onlyShows(s *syntax.Stmt) bool {
+	call, ok := s.Cmd.(*syntax.CallExpr)
+	return ok && len(s.Redirs) == 0 && len(call.Args) > 0 && slices.Contains([]string{"cat", "head", "tail"}, call.Args[0].Lit())
 }
 
 // onlyAsks says whether a statement only asks something.
@@ -448,6 +456,10 @@ func (c *cutting) inside(ch *chunk, s *syntax.Stmt) {
 		c.stmts(ch, x.Stmts, false)
 	case *syntax.FuncDecl:
 		c.inside(ch, x.Body)
+	case *syntax.TimeClause:
+		if x.Stmt != nil {
+			c.inside(ch, x.Stmt)
+		}
 	case *syntax.IfClause:
 		for _, s := range x.Cond {
 			if c.gone(s) {
