@@ -24,6 +24,14 @@ func (r *run) registryCalls(c *command, lits []string) {
 	}
 }
 
+// asksRegistry says whether what looks like an image of a group v2 is a request to the registry's
+// API.
+// https://distribution.github.io/distribution/spec/api/
+func (u *use) asksRegistry() bool {
+	_, path, _ := strings.Cut(u.ref.f.s[u.ref.start:u.ref.end], "/")
+	return strings.HasPrefix(path+"/", "v2/") && (strings.HasSuffix(u.ref.f.s[:u.ref.start], "://") || u.lits != nil && u.lits[0] == "curl")
+}
+
 // deletions reports own images that a command deletes in the registry.
 func (r *run) deletions(c *command, lits []string) {
 	switch lits[0] {

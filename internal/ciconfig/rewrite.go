@@ -176,6 +176,9 @@ func (r *run) judge(changes []change) {
 				Remedy = "let the command have another delimiter, as in s|…|…|, and write $CI_REGISTRY_IMAGE:name-tag"
 		case ref.host:
 			r.report("old-host", u.place(), "")
+		case !ref.own && u.asksRegistry():
+			f := r.reportWhy(Warning, "registry-cleanup", u.written(), ref.String(), "a request to its API, which ECR answers by the AWS login of the moment only")
+			f.Remedy = "remove the request: ECR has life-cycle rules and drops what the PaaS does not use; a script that has to know the tags asks aws ecr list-images"
 		case !ref.own && strings.ContainsRune(ref.f.s[ref.start:ref.nameEnd], gap):
 			r.report("owner-unknown", u.place(), ref.String()).cause = "of " + strings.Join(ref.holes(), " ")
 		case !ref.own && ours[ref.f.show(ref.start, ref.nameEnd)]:
