@@ -187,7 +187,7 @@ func (r *run) manifest(s *source, e *env) bool {
 	}
 	compose := isCompose(s.path, docs)
 	d := &document{src: s}
-	substituted := compose || (namesVariables(s.data) || r.fills(s.path)) && !r.synced(s.path)
+	substituted := compose || (namesVariables(s.data) || r.fills(s.path)) && !r.synced(s.path) && !slices.ContainsFunc(docs, updates)
 	var applied []applying
 	if !substituted {
 		applied = r.appliedBy(s)
@@ -310,6 +310,14 @@ func (r *run) manifest(s *source, e *env) bool {
 		}
 	}
 	return true
+}
+
+// updates says whether a document has Flux look for new images: it reads the names of
+// repositories, and a dollar sign there is that of a pattern.
+// https://fluxcd.io/flux/components/image/imagepolicies/
+func updates(n *yaml.Node) bool {
+	api := child(n, "apiVersion")
+	return api != nil && strings.HasPrefix(api.Value, "image.toolkit.fluxcd.io/")
 }
 
 // parted looks at an image whose registry and repository are apart, as in the

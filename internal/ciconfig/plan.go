@@ -397,7 +397,7 @@ func (r *run) prefixAtTag(u *use) {
 		if !above(p.via, base) {
 			shared := len(commonVia(p.via, base))
 			at := p.via[shared]
-			u.change(change{span: at})
+			u.change(u.goes(at, i))
 			name.WriteString(at.text())
 			for i < ref.nameEnd && len(f.via(i)) > shared && above([]span{at}, f.via(i)[shared:]) {
 				if f.s[i] == '/' { // it would come into the tag
@@ -408,7 +408,7 @@ func (r *run) prefixAtTag(u *use) {
 			continue
 		}
 		if p.hole != "" {
-			u.change(change{span: p.at})
+			u.change(u.goes(p.at, i))
 			name.WriteString(p.at.text())
 			i++
 			continue
@@ -420,7 +420,7 @@ func (r *run) prefixAtTag(u *use) {
 		}
 		gone := change{span: s}
 		if i > ref.sep && u.shell && wholeWord(s, ref.nameEnd-i) {
-			gone.with = s.src.encoded(s.start, `""`) // what stands behind it stays where it is: printf %s/%s:%s $B api $T
+			gone.with = s.src.encoded(s.start, `""`)
 		}
 		u.change(gone)
 		if i > ref.sep {
@@ -459,6 +459,16 @@ func (r *run) prefixAtTag(u *use) {
 	case u.role == unclearRole:
 		u.bad = "tag-elsewhere"
 	}
+}
+
+// goes takes out what stands at a place for byte i of the name: a word of its own leaves an empty
+// one, as what stands behind it stays where it is: printf %s/%s:%s $B $name $T.
+func (u *use) goes(at span, i int) change {
+	gone := change{span: at}
+	if i > u.ref.sep && u.shell && wholeWord(at, at.end-at.start) {
+		gone.with = at.src.encoded(at.start, `""`)
+	}
+	return gone
 }
 
 // wholeWord says whether the text of so many bytes that begins at a place is a word of its own.

@@ -201,8 +201,8 @@ func (r *run) textPair(u *use) bool {
 		t := tagLine.FindStringSubmatchIndex(line)
 		if t != nil && t[3] == column {
 			if s, ok := f.at(at + t[4]); ok || f.t[f.piece[at+t[4]]].hole != "" {
-				if !ok {
-					s = f.t[f.piece[at+t[4]]].outer()
+				if p := f.t[f.piece[at+t[4]]]; !ok { // where the line takes it
+					s = append(slices.Clip(p.via), p.at)[len(commonVia(p.via, f.via(at+t[4]-1)))]
 				}
 				s.end = s.start
 				tags = append(tags, append(text{{text: ":", at: s}}, f.cut(at+t[4], at+t[5])...))
