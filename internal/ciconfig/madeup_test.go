@@ -41,7 +41,7 @@ var whenForms = []string{
 
 // allHabits are what some projects do and others do not.
 var allHabits = []string{"scripts", "shared-script", "make", "compose", "manifests", "values", "bases", "include", "default", "extends", "reference", "override",
-	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients", "layers", "releases", "folders", "functions", "chosen", "handing", "charts", "targets"}
+	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients", "layers", "releases", "folders", "functions", "chosen", "handing", "charts", "targets", "delivery"}
 
 // maker makes a project up.
 type maker struct {
@@ -155,9 +155,15 @@ func madeUp(r *rand.Rand, habits string) *maker {
 		if m.b = root; i > 0 && !slices.Contains([]string{"referring", "common", "functions"}, kind) && m.may("include", 50) {
 			m.b = &strings.Builder{}
 		}
-		if kind == "folders" {
+		if m.has["delivery"] && i == 1 && kind != "referring" && kind != "folders" {
+			kind = "delivery"
+		}
+		switch kind {
+		case "folders":
 			m.folders(fmt.Sprint(kind, i))
-		} else {
+		case "delivery":
+			m.delivery(fmt.Sprint(kind, i))
+		default:
 			m.job(fmt.Sprint(kind, i), kind)
 		}
 		if m.b != root {

@@ -17,6 +17,9 @@ func (m *maker) clients(name string) (out []string) {
 		return tag
 	}
 	tag, more := other("released-$CI_PIPELINE_ID"), other("kept-$CI_PIPELINE_ID")
+	if more == tag {
+		more = "kept-$CI_PIPELINE_ID"
+	}
 	switch m.IntN(16) {
 	case 0:
 		add("oras push --artifact-type application/vnd.sbom %s:sbom-%s sbom.json:application/json", image, pick(m, m.forms))

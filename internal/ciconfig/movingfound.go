@@ -66,7 +66,7 @@ func (r *run) missed(pushes []*use, u *use) bool {
 			}
 			if kind.runs(j) && kind.comesTo(u) && kind.gives(u) && !slices.ContainsFunc(pushes, func(p *use) bool {
 				return (q.tag == "" || !r.byDefault(p)) && !u.becomes(p) && slices.ContainsFunc(p.jobs(), func(m *job) bool {
-					return m != nil && kind.runs(m) && kind.gives(p) && j.follows(m) && (kind.comesTo(p) || m == j && r.buildsIn(j, u.ref.name())) // docker has what it has built
+					return m != nil && m.tree.kid("when").value() != "on_failure" && kind.runs(m) && kind.gives(p) && j.follows(m) && (kind.comesTo(p) || m == j && r.buildsIn(j, u.ref.name())) // docker has what it has built
 				})
 			}) {
 				return true

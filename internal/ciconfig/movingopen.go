@@ -11,12 +11,7 @@ import (
 // deployment has services/web by its name. What becomes of the tag is one decision for both,
 // and of several pushes that a use may mean, for all.
 func joinOpen(groups map[string]*movings) {
-	open := map[*movings]*regexp.Regexp{}
-	for _, g := range groups {
-		if may := mayBeNamed(g.name); may != nil {
-			open[g] = may
-		}
-	}
+	open := openNames(groups)
 	if len(open) == 0 || len(open)*len(groups) > maxOpen {
 		return
 	}
@@ -39,6 +34,17 @@ func joinOpen(groups map[string]*movings) {
 			g.all = nil
 		}
 	}
+}
+
+// openNames are the groups whose names hold a variable, with what they may be.
+func openNames(groups map[string]*movings) map[*movings]*regexp.Regexp {
+	open := map[*movings]*regexp.Regexp{}
+	for _, g := range groups {
+		if may := mayBeNamed(g.name); may != nil {
+			open[g] = may
+		}
+	}
+	return open
 }
 
 // maxOpen bounds the pairs of names that are compared, each with an expression of its own. In

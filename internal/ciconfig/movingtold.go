@@ -57,9 +57,18 @@ func (r *run) reportMoved(cluster []*movings, cuts []*use) {
 func (r *run) takesOwn(cluster []*movings, push *use) bool {
 	return slices.ContainsFunc(cluster, func(g *movings) bool {
 		return slices.Contains(g.pushes, push) && slices.ContainsFunc(g.all, func(u *use) bool {
-			return !u.push && u.retagged != "" && !u.document && !r.isCache(u) && !g.madeIn(u) && r.missed(g.pushes, u)
+			return !u.push && u.retagged != "" && (!u.document || u.filled) && !r.isCache(u) && !g.madeIn(u) && r.missedBy(g.pushes, u)
 		})
 	})
+}
+
+// missedBy says of a use, or of one in a file that jobs fill in, whether a pipeline has it and no
+// push of the image before.
+func (r *run) missedBy(pushes []*use, u *use) bool {
+	if !u.document {
+		return r.missed(pushes, u)
+	}
+	return slices.ContainsFunc(r.usedBy(u), func(j *job) bool { return j != nil && r.missed(pushes, &use{ref: u.ref, job: j}) })
 }
 
 // madeIn says whether the job that uses a tag gives an image that tag itself.

@@ -216,7 +216,7 @@ func (u *use) onOneWay() bool {
 var gitVariable = regexp.MustCompile(`^CI_(COMMIT_(BRANCH|TAG|REF_NAME|REF_PROTECTED)|DEFAULT_BRANCH|PIPELINE_SOURCE|MERGE_REQUEST_\w+)$`)
 
 // plainly says whether it is known that a pipeline may have a job. A rule with other
-// variables, or one for changes, does not let it in for sure.
+// variables, or one for changes, does not let it in for sure; but for a git tag all has changed.
 func (p Project) plainly(j *job) bool {
 	if !p.runs(j) {
 		return false
@@ -251,7 +251,7 @@ func (p Project) plainly(j *job) bool {
 			list = slices.Concat(list[:i+1], rule.Content, list[i+1:])
 			continue
 		}
-		holds, plain := yes, p.all || child(rule, "changes") == nil && child(rule, "exists") == nil
+		holds, plain := yes, p.all || (p.tag != "" || child(rule, "changes") == nil) && child(rule, "exists") == nil
 		if c := child(rule, "if"); c != nil {
 			holds = p.condition(c.Value)
 			for _, m := range laterVariable.FindAllStringSubmatch(c.Value, -1) {

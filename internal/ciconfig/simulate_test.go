@@ -190,7 +190,7 @@ func oldName(ref string) string {
 	if !ok {
 		return strings.Replace(ref, "ecr.example.org", "registry.uninett.no", 1)
 	}
-	if name, _, _ := strings.Cut(tag, "-"); slices.Contains(madeNames, name) || slices.Contains(folderNames, name) {
+	if name, _, _ := strings.Cut(tag, "-"); slices.Contains(madeNames, name) || slices.Contains(folderNames, name) || name == "shop" {
 		return "registry.uninett.no/team/shop/" + name + ":"
 	}
 	return "registry.uninett.no/team/shop:"

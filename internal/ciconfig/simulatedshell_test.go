@@ -210,7 +210,7 @@ func init() {
 		"docker": (*call).docker, "podman": (*call).docker, "buildah": (*call).docker, "docker-compose": (*call).compose, "executor": (*call).kaniko,
 		"crane": (*call).craneMore, "regctl": (*call).regctlMore, "skopeo": (*call).skopeo,
 		"oras": (*call).oras, "buildctl": (*call).buildctl, "pack": (*call).pack, "cosign": (*call).cosign, "jq": (*call).jq, "touch": (*call).touch,
-		"kubectl": (*call).kubectl, "helm": (*call).helm, "kustomize": (*call).kustomize,
+		"trivy": (*call).scan, "grype": (*call).scan, "kubectl": (*call).kubectl, "helm": (*call).helm, "kustomize": (*call).kustomize,
 		"cat": (*call).cat, "grep": (*call).grep, "tee": (*call).tee, "sed": (*call).sed, "tr": (*call).tr, "cut": (*call).cut, "env": (*call).printEnv, "envsubst": (*call).envsubst,
 		"basename": (*call).basename, "xargs": (*call).xargs, "git": (*call).git, "notify": (*call).notify,
 	}

@@ -303,9 +303,24 @@ func (c *call) kaniko() error {
 	what := fmt.Sprint(c.place.pipeline, " ", c.place.job, " ", strings.Join(flags(c.args, "--target"), " "), " ", context)
 	c.built[what]++
 	c.bases(c.args, context)
+	image := fmt.Sprint(what, " ", c.built[what])
 	for _, to := range flags(c.args, "--destination", "-d") {
-		if err := c.push(to, fmt.Sprint(what, " ", c.built[what])); err != nil {
+		if err := c.push(to, image); err != nil {
 			return err
+		}
+	}
+	for _, name := range flags(c.args, "--digest-file") {
+		c.files[c.file(name)] = digest(image)
+	}
+	return nil
+}
+
+// scan looks at an image of the registry.
+func (c *call) scan() error {
+	for _, a := range c.args[1:] {
+		if strings.HasPrefix(a, c.base) {
+			c.uses[c.place] = append(c.uses[c.place], event{a, c.has(a)})
+			return status(c.has(a) != "")
 		}
 	}
 	return nil

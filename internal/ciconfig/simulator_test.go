@@ -132,18 +132,45 @@ func (s *simulator) pipeline(t *testing.T, p simulated, file string, handed map[
 			}
 		}
 		maps.Copy(env, handed)
+		if name := environmentName(j.keys["environment"]); name != "" {
+			env["CI_ENVIRONMENT_NAME"] = gitlabText(name, env, 0)
+			env["CI_ENVIRONMENT_SLUG"] = strings.ReplaceAll(env["CI_ENVIRONMENT_NAME"], "/", "-")
+		}
 		for k, v := range env {
 			env[k] = gitlabText(v, env, 0)
 		}
 		where := place{p.name, parent + j.name + fmt.Sprint(j.matrix)}
 		s.ran[where] = true
-		if trigger, ok := j.keys["trigger"].(map[string]any); ok {
+		if trigger, ok := j.keys["trigger"].(map[string]any); ok && trigger["project"] != nil {
+			s.triggered(where, j, env)
+			continue
+		} else if ok {
 			s.child(t, p, trigger, j, c, env, parent)
 			continue
 		}
 		d := &machine{simulator: s, place: where, env: env, local: map[string]string{}, files: files, built: map[string]int{}, containers: map[string]string{}}
 		d.job(t, j)
 		done = append(done, d.leaves(j))
+	}
+}
+
+// environmentName is the name of a job's environment, "" for none.
+func environmentName(v any) string {
+	if m, ok := v.(map[string]any); ok {
+		v = m["name"]
+	}
+	name, _ := v.(string)
+	return name
+}
+
+// triggered is what a job hands to another project: own images with their tags, which are
+// deployed there.
+func (s *simulator) triggered(where place, j simulatedJob, env map[string]string) {
+	vars, _ := j.keys["variables"].(map[string]any)
+	for _, k := range sortedKeys(vars) {
+		if rest, own := strings.CutPrefix(env[k], s.base); own && strings.Contains(rest, ":") {
+			s.uses[where] = append(s.uses[where], event{env[k], s.has(env[k])})
+		}
 	}
 }
 
