@@ -26,6 +26,7 @@ type document struct {
 	root   *yaml.Node
 	spec   *yaml.Node
 	inputs map[string][]given
+	lists  map[string][]line // those that are lists, as includes write them
 
 	only *yaml.Node // the include whose rules leave it out of some pipelines
 }
@@ -212,7 +213,7 @@ func (c *config) read(src *source, with *yaml.Node, from *document) *tree {
 		if c.entry == "" {
 			c.entry = src.path
 		}
-		d = &document{src: src, inputs: map[string][]given{}, only: c.only}
+		d = &document{src: src, inputs: map[string][]given{}, lists: map[string][]line{}, only: c.only}
 		known := c.elsewhere(src.path)
 		if known != nil {
 			d.docs = known.docs
@@ -258,8 +259,20 @@ func (c *config) read(src *source, with *yaml.Node, from *document) *tree {
 func (c *config) fill(d *document, with *yaml.Node, from *document) {
 	for _, e := range entries(child(d.spec, "inputs"), 0) {
 		name := e.key.Value
-		put := func(n *yaml.Node, owner *document, by choice) {
-			if n = deref(n); n == nil || n.Kind != yaml.ScalarNode || owner == nil {
+		var put func(n *yaml.Node, owner *document, by choice)
+		put = func(n *yaml.Node, owner *document, by choice) {
+			if n = deref(n); n == nil || owner == nil {
+				return
+			}
+			if n.Kind == yaml.SequenceNode { // of which a matrix makes a job for each
+				d.lists[name] = append(d.lists[name], line{node: n, doc: owner})
+				for _, x := range n.Content {
+					if x = deref(x); x != nil && x.Kind == yaml.ScalarNode {
+						put(x, owner, by)
+					}
+				}
+			}
+			if n.Kind != yaml.ScalarNode {
 				return
 			}
 			by.among, by.name, by.value = d.spec, name, n

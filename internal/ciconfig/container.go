@@ -210,7 +210,7 @@ func (r *run) commands(parts ...*tree) (lines []string, tool, why string) {
 		for _, l := range r.cfg.lines(t) {
 			lines = append(lines, commentsAbove(l)...)
 			text := strings.TrimRight(l.node.Value, "\n")
-			if strings.Contains(text, "$[[") {
+			if l.several || strings.Contains(text, "$[[") {
 				return nil, "", "the script uses inputs"
 			}
 			lines = append(lines, strings.Split(text, "\n")...)

@@ -14,6 +14,18 @@ import (
 // https://docs.gitlab.com/ci/inputs/
 var interpolation = regexp.MustCompile(`\$\[\[\s*inputs\.([A-Za-z0-9_.-]+)[^\]]*\]\]`)
 
+// listed are the lists that an input puts in the place of a node, one of each include.
+func (d *document) listed(n *yaml.Node) []line {
+	if d == nil || n.Kind != yaml.ScalarNode || !strings.HasPrefix(n.Value, "$[[") {
+		return nil
+	}
+	m := interpolation.FindStringSubmatch(n.Value)
+	if m == nil || m[0] != strings.TrimSpace(n.Value) {
+		return nil
+	}
+	return d.lists[m[1]]
+}
+
 // masked is shell text with an expansion of the same length in the place of
 // each interpolation, which a shell parser would read as arithmetic.
 func masked(s string) string {

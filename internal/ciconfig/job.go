@@ -196,6 +196,8 @@ type line struct {
 	node *yaml.Node
 	doc  *document
 	list *yaml.Node // the list that holds it
+
+	several bool // one of the lists that includes give an input
 }
 
 // at is where the job's name is written.
@@ -220,7 +222,7 @@ func (c *config) entries(t *tree) (out []line, unread []*yaml.Node) {
 	if t == nil {
 		return nil, nil
 	}
-	budget := 5000
+	budget, several := 5000, false
 	var walk func(n *yaml.Node, d *document, list *yaml.Node, depth int)
 	walk = func(n *yaml.Node, d *document, list *yaml.Node, depth int) {
 		n = deref(n)
@@ -239,8 +241,15 @@ func (c *config) entries(t *tree) (out []line, unread []*yaml.Node) {
 				walk(x, d, n, depth+1)
 			}
 		case isNull(n):
+		case d.listed(n) != nil:
+			lists, was := d.listed(n), several
+			several = several || len(lists) > 1
+			for _, l := range lists {
+				walk(l.node, l.doc, nil, depth+1)
+			}
+			several = was
 		case n.Kind == yaml.ScalarNode, n.Kind == yaml.MappingNode: // a mapping is no text, which is reported
-			out = append(out, line{n, d, list})
+			out = append(out, line{n, d, list, several})
 		}
 	}
 	walk(t.node, t.doc, nil, 0)
