@@ -139,7 +139,7 @@ func (r *run) hostLeft(s *source, told map[int]bool, names *run, changed bool) {
 		case m != nil:
 			r.reportWhy(Warning, "old-host", was, "", "it is the default of a variable that the pipeline sets, and what everybody else gets").
 				Remedy = "leave the default out, or give it what the variable has in the pipeline"
-		case named > 0 && changed && names.visited[s.path]:
+		case named > 0 && changed && names.visited[s.path] && !link.Match(s.data[start:at]):
 			r.reportWhy(Blocking, "text-left", span{s, at, at + named}, "", "the old repository is written out there")
 		default:
 			r.reportWhy(Warning, "old-host", was, "", "nothing is seen to make an image's name of it here")

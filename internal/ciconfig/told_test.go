@@ -1,0 +1,120 @@
+package ciconfig
+
+import (
+	"bytes"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/tools/txtar"
+)
+
+// staying are cases in which the old registry rightly stays without a finding in its line.
+var staying = map[string][]string{
+	"a key of kustomize, by which the old name is found": {"argocd-kustomize-image", "kustomize-keeps-the-name", "kustomize-key-of-another", "kustomize-keys", "kustomize-star-moving"},
+	"what sed looks for":                    {"manifest-sed", "sed-slashes"},
+	"told where it is used":                 {"make-open-registry", "r06-base-in-parts", "r12-registry-of-a-chart", "n09-foreign-once", "old-host-default"},
+	"for people":                            {"terraform-describes", "scripts-anywhere"},
+	"a default that nobody takes in GitLab": {"bake-default-base"},
+}
+
+// writtenOut puts the old repository in the place of its variable.
+func writtenOut(p *project) {
+	const base = "registry.uninett.no/group/project"
+	var in func(n *yaml.Node)
+	in = func(n *yaml.Node) {
+		for i, x := range n.Content {
+			if n.Kind != yaml.MappingNode || i%2 == 1 && !slices.Contains([]string{"rules", "include", "inputs"}, n.Content[i-1].Value) {
+				in(x)
+			}
+		}
+		if n.Kind == yaml.ScalarNode {
+			v := strings.ReplaceAll(n.Value, "${CI_REGISTRY_IMAGE}", base)
+			for i := strings.Index(v, "$CI_REGISTRY_IMAGE"); i >= 0; i = strings.Index(v, "$CI_REGISTRY_IMAGE") {
+				rest := v[i+len("$CI_REGISTRY_IMAGE"):]
+				if rest != "" && (rest[0] == '_' || rest[0] >= 'A' && rest[0] <= 'Z') {
+					return
+				}
+				v = v[:i] + base + rest
+			}
+			n.Value = v
+		}
+	}
+	in(p.root)
+}
+
+// TestOldRegistryTold: where the old registry is written out and a rewrite leaves it, a finding
+// tells its line.
+func TestOldRegistryTold(t *testing.T) {
+	t.Parallel()
+	cases, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range cases {
+		ar, err := txtar.ParseFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for why, list := range staying {
+				if slices.Contains(list, name) {
+					t.Skip(why)
+				}
+			}
+			plain, _ := split(ar)
+			in, ok := reshaped(plain, writtenOut)
+			if !ok {
+				t.Skip("not one CI file that can be written in another way")
+			}
+			res, err := Rewrite(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.Blocked() {
+				return
+			}
+			told := map[string]bool{}
+			for _, f := range res.Findings {
+				for i := range 1 + strings.Count(f.Text, "\n") {
+					told[fmt.Sprintf("%s:%d", f.File, f.Line+i)] = true
+				}
+				for _, a := range f.Also {
+					told[a] = true
+				}
+			}
+			for _, f := range in.Files {
+				untold(t, f, res, told)
+			}
+		})
+	}
+}
+
+// untold looks for lines that name the old registry still, in a file that is no text for people.
+func untold(t *testing.T, f File, res *Result, told map[string]bool) {
+	t.Helper()
+	if prose(f.Path) {
+		return
+	}
+	after := f.Content
+	for _, e := range res.Edits {
+		if e.Path == f.Path {
+			after = e.After
+		}
+	}
+	before := bytes.Split(f.Content, []byte("\n"))
+	for _, line := range bytes.Split(after, []byte("\n")) {
+		if !strings.Contains(uncommented(string(line)), "registry.uninett.no") {
+			continue
+		}
+		was := slices.IndexFunc(before, func(b []byte) bool { return bytes.Equal(b, line) })
+		if !told[fmt.Sprintf("%s:%d", f.Path, was+1)] {
+			t.Errorf("%s: nothing tells of %q", f.Path, bytes.TrimSpace(line))
+		}
+	}
+}
