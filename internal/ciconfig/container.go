@@ -151,7 +151,7 @@ func (r *run) contain(s *site) (out []change, why string) {
 	if why := r.handDaemon(s, tool, all, &run); why != "" {
 		return nil, why
 	}
-	if why := r.services(t.kid("services"), s, &run); why != "" {
+	if why := r.services(t.kid("services"), s, all, &run); why != "" {
 		return nil, why
 	}
 	return r.layout(s, run, script, after)

@@ -288,7 +288,7 @@ func (r *run) baseChange(u *use) bool {
 		}
 		from = parts[0]
 	}
-	if literal && !u.expands || u.command == fromArgs && !r.hasBase(from.src) {
+	if literal && !u.expands && (from.src == u.at.src || !r.visited[from.src.path]) || u.command == fromArgs && !r.hasBase(from.src) {
 		u.bad = "literal-in-file"
 		return false
 	}

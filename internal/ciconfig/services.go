@@ -24,7 +24,7 @@ func (c *config) services(t *tree) (list []*tree, all bool) {
 }
 
 // services starts the job's services beside the container.
-func (r *run) services(t *tree, s *site, c *container) (why string) {
+func (r *run) services(t *tree, s *site, script []string, c *container) (why string) {
 	started := false
 	network := "job"
 	list, all := r.cfg.services(t)
@@ -41,7 +41,7 @@ func (r *run) services(t *tree, s *site, c *container) (why string) {
 		}
 		if !started {
 			started = true
-			if name := r.atLocalhost(s.job); name != "" {
+			if name := r.atLocalhost(s.job, script); name != "" {
 				r.reportWhy(Warning, "service-started", s.at, s.job.name, name+" names localhost, where a runner on Kubernetes has the services of a job, but containers do not").
 					Remedy = "write the name of the service in place of localhost, in " + name
 			} else if c.addressed {
@@ -91,19 +91,26 @@ func (r *run) services(t *tree, s *site, c *container) (why string) {
 	return ""
 }
 
-// atLocalhost is a variable of a job that has an address on the machine itself, or "".
+// localhost is an address on the machine itself.
+var localhost = regexp.MustCompile(`\b(localhost|127\.0\.0\.1)\b`)
+
+// atLocalhost is a variable of a job that has such an address, or its script if a line of that
+// has, or "".
 // https://docs.gitlab.com/runner/executors/kubernetes/#using-services
-func (r *run) atLocalhost(j *job) string {
+func (r *run) atLocalhost(j *job, script []string) string {
 	defs := r.cfg.env(j.tree).defs
 	for _, name := range sortedKeys(defs) {
 		if name == "DOCKER_HOST" {
 			continue
 		}
 		for _, d := range defs[name] {
-			if v := d.node.Value; strings.Contains(v, "localhost") || strings.Contains(v, "127.0.0.1") {
+			if localhost.MatchString(d.node.Value) {
 				return name
 			}
 		}
+	}
+	if slices.ContainsFunc(script, func(l string) bool { return localhost.MatchString(uncommented(l)) }) {
+		return "the script"
 	}
 	return ""
 }
