@@ -40,7 +40,6 @@ type makeRule struct {
 // command: all image names that it hands over have been seen in a recipe.
 func (sh *shell) make(c *command) bool {
 	r := sh.run
-	r.makes = r.makes || r.now != nil
 	dir, file := sh.dir, ""
 	given, named := map[string][]text{}, []string(nil)
 	for i := 1; i < len(c.args); i++ {
@@ -66,6 +65,13 @@ func (sh *shell) make(c *command) bool {
 		}
 	}
 	m := sh.makefile(dir, file, given)
+	if m == nil && file == "" && dir != "" && !strings.Contains(dir, "$") && !slices.ContainsFunc(c.args, r.mentions) {
+		if r.now != nil {
+			r.handTags(c.at, c.args)
+		}
+		return false // a folder whose Makefile does not speak of images: the documentation's
+	}
+	r.makes = r.makes || r.now != nil
 	r.makesUnknown = r.makesUnknown || r.now != nil && (m == nil || slices.ContainsFunc(named, func(t string) bool { return strings.Contains(t, "$") }))
 	if m == nil && r.now != nil { // one elsewhere, which joins the tags to what it knows
 		r.handTags(c.at, c.args)

@@ -187,13 +187,15 @@ func sameJobs(before, after *config, dropped []*job) error {
 // another value, and all of them are put into containers. A job with another value may stay.
 func allContained(template *tree, key string, before, after *config) bool {
 	merged := false
+	has := mergeOwners(template.node, key, map[*yaml.Node]bool{}) // the template, or what it merges itself
 	for _, j := range before.jobs() {
 		t := j.tree.kids[key]
 		if j.hidden || t == nil {
 			continue
 		}
+		merges := func(m *yaml.Node) bool { return slices.Contains(has, m) }
 		switch own := t.node == template.kids[key].node; {
-		case !own && !slices.Contains(mergeOwners(j.own.node, key, map[*yaml.Node]bool{}), template.node):
+		case !own && !slices.ContainsFunc(mergeOwners(j.own.node, key, map[*yaml.Node]bool{}), merges):
 		case extendsDocker(after.root.kids[j.name]):
 			merged = true
 		case own:
