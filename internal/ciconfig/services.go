@@ -91,8 +91,12 @@ func (r *run) services(t *tree, s *site, script []string, c *container) (why str
 	return ""
 }
 
-// localhost is an address on the machine itself.
-var localhost = regexp.MustCompile(`\b(localhost|127\.0\.0\.1)\b`)
+// localhost is an address on the machine itself, background the end of a command that the
+// script goes on beside, which may be what listens there.
+var (
+	localhost  = regexp.MustCompile(`\b(localhost|127\.0\.0\.1)\b`)
+	background = regexp.MustCompile(`(?m)[^&>]&[ \t]*($|\n|#)`)
+)
 
 // atLocalhost is a variable of a job that has such an address, or its script if a line of that
 // has, or "".
@@ -109,7 +113,10 @@ func (r *run) atLocalhost(j *job, script []string) string {
 			}
 		}
 	}
-	if slices.ContainsFunc(script, func(l string) bool { return localhost.MatchString(uncommented(l)) }) {
+	says := func(re *regexp.Regexp) bool {
+		return slices.ContainsFunc(script, func(l string) bool { return re.MatchString(uncommented(l)) })
+	}
+	if says(localhost) && !says(background) {
 		return "the script"
 	}
 	return ""
