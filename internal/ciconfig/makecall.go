@@ -344,6 +344,7 @@ func (m *makeCall) follow(target string, depth int) {
 		}
 		m.handOn(b)
 		ch := m.recipe(b, lines)
+		m.pushesEach(lines)
 		if ch.shell() == nil {
 			m.run.makesUnknown = true
 			continue // looked at as a line that nobody runs
@@ -367,11 +368,11 @@ func (m *makeCall) handOn(sh *shell) {
 		sh.vars = sh.vars.with(name, values)
 	}
 	for name := range m.sets {
-		if m.given[name] != nil || !m.hands[name] && !(m.always[name] && m.inherits(name)) {
+		if m.given[name] != nil || !m.all && !m.hands[name] && !(m.always[name] && m.inherits(name)) {
 			continue
 		}
 		if v := m.lookup(name); v != nil {
-			sh.vars = sh.vars.with(name, v)
+			sh.set(name, v) // for those who put variables into files, too
 		}
 	}
 }

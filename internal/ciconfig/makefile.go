@@ -31,6 +31,7 @@ type makefile struct {
 	sets   map[string][]*chunk
 	always map[string]bool // set whatever the environment holds
 	hands  map[string]bool // what it exports to the commands of its recipes
+	all    bool            // which is all that it sets
 	cache  map[string][]text
 	busy   map[string]bool
 }
@@ -77,8 +78,19 @@ func newMakefile(r *run, s *source) *makefile {
 			m.hands[set.name] = m.hands[set.name] || set.exported
 		}
 	}
+	for _, e := range makeExports.FindAllSubmatch(s.data, -1) {
+		names := strings.Fields(string(e[1]))
+		m.all = m.all || len(names) == 0
+		for _, name := range names {
+			m.hands[name] = true
+		}
+	}
 	return m
 }
+
+// makeExports is a line that exports variables, or all of them.
+// https://www.gnu.org/software/make/manual/html_node/Variables_002fRecursion.html
+var makeExports = regexp.MustCompile(`(?m)^(?:\.EXPORT_ALL_VARIABLES:.*|export((?: +[A-Za-z_][A-Za-z0-9_]*)*)) *\r?$`)
 
 // merge adds the variables of another Makefile.
 func (m *makefile) merge(o *makefile) {
@@ -87,6 +99,10 @@ func (m *makefile) merge(o *makefile) {
 		m.always[name] = m.always[name] || o.always[name]
 		m.hands[name] = m.hands[name] || o.hands[name]
 	}
+	for name := range o.hands {
+		m.hands[name] = true
+	}
+	m.all = m.all || o.all
 }
 
 // includedBy are the Makefiles that a statement includes.
@@ -290,10 +306,12 @@ var listFunction = regexp.MustCompile(`^(foreach|addprefix|addsuffix|patsubst|su
 // imageCommand is a recipe's line in which a missing tag means latest.
 var imageCommand = regexp.MustCompile(`\b(docker|podman|nerdctl) +(push|pull|tag|run|build|image)\b`)
 
-// reads says whether a Makefile reads a variable: this one, or one that includes it.
+// reads says whether a Makefile reads a variable: this one, or one that includes it; or a file
+// does to whose reader it is exported.
 func (m *makefile) reads(name string) bool {
+	handed := m.run.makes && (m.all || m.hands[name])
 	for _, f := range m.run.in.Files {
-		if isMakefile(f.Path) && (bytes.Contains(f.Content, []byte("$("+name+")")) || bytes.Contains(f.Content, []byte("${"+name+"}")) || bytes.Contains(f.Content, []byte("$$"+name))) {
+		if (isMakefile(f.Path) || handed && !prose(f.Path)) && (handed && bytes.Contains(f.Content, []byte("$"+name)) || bytes.Contains(f.Content, []byte("$("+name+")")) || bytes.Contains(f.Content, []byte("${"+name+"}")) || bytes.Contains(f.Content, []byte("$$"+name))) {
 			return true
 		}
 	}

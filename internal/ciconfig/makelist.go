@@ -10,14 +10,14 @@ import (
 
 // makeList is a function that makes such a list of words.
 // https://www.gnu.org/software/make/manual/html_node/Text-Functions.html
-var makeList = regexp.MustCompile(`\$[({](addprefix|addsuffix|patsubst) +([^(){}$]*)[)}]`)
+var makeList = regexp.MustCompile(`\$[({](addprefix|addsuffix|patsubst) +((?:[^(){}$]|\$\{\w+\})*)[)}]`)
 
 // makeEach is the short form of patsubst: $(IMAGES:%=build-%).
 var makeEach = regexp.MustCompile(`\$[({]([A-Za-z_][A-Za-z0-9_]*):([^=(){}$]*)=([^(){}$]*)[)}]`)
 
 // makeForeach is one that makes a text for each word of a list.
 // https://www.gnu.org/software/make/manual/html_node/Foreach-Function.html
-var makeForeach = regexp.MustCompile(`\$[({]foreach +([A-Za-z_][A-Za-z0-9_]*) *, *([^(){}$,]*),((?:[^(){}]|\$\{\w+\})*)[)}]`)
+var makeForeach = regexp.MustCompile(`\$[({]foreach +([A-Za-z_][A-Za-z0-9_]*) *, *((?:[^(){}$,]|\$\{\w+\})*),((?:[^(){}]|\$\{\w+\})*)[)}]`)
 
 // needed are the targets that a list of what a target needs may name.
 func (m *makeCall) needed(ch *chunk) (out []string) {
@@ -92,3 +92,31 @@ func stemOf(pattern, word string) (stem string, ok bool) {
 	}
 	return word[len(before) : len(word)-len(behind)], true
 }
+
+// eachPushes finds an image that is pushed in what the functions of make give.
+var eachPushes = regexp.MustCompile(`\bpush +(?:-[^ ]+ +)*([^ ;&|)\x01\r\n]+)`)
+
+// pushesEach reports the tags that a recipe pushes by foreach or patsubst and that move: its
+// commands are followed no further.
+func (m *makeCall) pushesEach(lines []span) {
+	text := ""
+	for _, l := range lines {
+		text += l.text()
+	}
+	if !strings.Contains(text, "push") || !strings.Contains(text, "foreach") && !strings.Contains(text, "patsubst") {
+		return
+	}
+	at := span{lines[0].src, lines[0].start, lines[len(lines)-1].end}
+	for _, v := range m.expand(whole(at.src, at.start, at.end)) {
+		for _, p := range eachPushes.FindAllStringSubmatch(m.listed(v.String()), -1) {
+			name, tag, _ := strings.Cut(p[1], ":")
+			if !strings.HasPrefix(name, "${CI_REGISTRY_IMAGE}") && !strings.HasPrefix(name, m.run.in.Project.OldHost) || ofOneBuild.MatchString(tag) {
+				continue
+			}
+			m.run.report("moving-tag", span{at.src, at.start, at.start + len(strings.TrimRight(at.text(), "\r\n"))}, p[1])
+		}
+	}
+}
+
+// ofOneBuild is a tag that no other pipeline pushes.
+var ofOneBuild = regexp.MustCompile(`\$\{CI_(COMMIT_(SHA|SHORT_SHA|TAG)|PIPELINE_I?ID|JOB_ID)\}`)
