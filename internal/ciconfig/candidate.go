@@ -79,6 +79,9 @@ func tasks(p string) bool {
 	return base == "taskfile" || base == "justfile" || base == "earthfile"
 }
 
+// taskRunners are what runs such files.
+var taskRunners = map[string]bool{"task": true, "go-task": true, "just": true, "earthly": true, "earth": true}
+
 // settings says whether a file's name shows settings of some tool.
 func settings(p string) bool {
 	switch path.Ext(p) {

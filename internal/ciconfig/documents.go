@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -95,6 +96,9 @@ func (r *run) unbuilt() {
 			built[name] = true
 			unseen = unseen || strings.Contains(name, "$")
 		}
+		if u.document && u.ref.own && r.pushedInText(u) {
+			built[u.ref.name()], u.push = true, true
+		}
 	}
 	if unseen {
 		return
@@ -104,6 +108,25 @@ func (r *run) unbuilt() {
 			u.bad = "unseen-builder"
 		}
 	}
+}
+
+// pushedInText says whether a command that pushes the image stands before it in the text of a
+// program, or of a task runner: there it is that it gets its name.
+func (r *run) pushedInText(u *use) bool {
+	p := u.at.path()
+	return (program(p) || tasks(p)) && pushingText.MatchString(u.ref.f.s[max(u.ref.start-maxCommand, 0):u.ref.start])
+}
+
+// maxCommand bounds how far before an image its command is looked for.
+const maxCommand = 1000
+
+// pushingText is the beginning of a command that pushes an image.
+var pushingText = regexp.MustCompile(`\b(docker|podman|nerdctl|buildah)\b[^;&|]*\s(push\s|--push\b[^;&|]*\s)[^;&|]*$`)
+
+// handsToTasks says whether a job runs a file of tasks, whose commands get the variables of its
+// environment. Earthly's get its own alone.
+func (r *run) handsToTasks(p string) bool {
+	return r.runsTasks && tasks(p) && !strings.HasPrefix(strings.ToLower(path.Base(p)), "earth")
 }
 
 // handsBase says whether a job hands a Dockerfile the name of a base image, which stands in its

@@ -15,7 +15,7 @@ import (
 func (r *run) expires() {
 	made := madeImages{named: map[string][]*use{}, found: map[string][]*use{}}
 	for _, u := range r.uses {
-		if u.ref.own && !u.ref.host && (u.composed && r.composeBuilds || u.inPipeline() && (u.push || u.cmd != nil && u.tags())) {
+		if u.ref.own && !u.ref.host && (u.composed && r.composeBuilds || u.document && u.push && r.handsToTasks(u.at.path()) || u.inPipeline() && (u.push || u.cmd != nil && u.tags())) {
 			made.add(u)
 		}
 	}
@@ -43,6 +43,9 @@ func (r *run) expires() {
 		pushes := made.of(u.ref.name())
 		if u.ref.name() == "" && r.platform() && len(pushes) == 0 || u.job.needsUnseen() {
 			continue // .docker-build pushes the nameless image, or a job that nobody sees may
+		}
+		if slices.ContainsFunc(pushes, func(p *use) bool { return p.document && !p.composed && tagOf(p) == tagOf(u) }) {
+			continue // a task runner that a job calls pushes it
 		}
 		if (!u.document || u.command == fromArgs) && !r.finds(u, r.made(pushes, u)) || u.ref.digest < 0 && u.retagged == "" && standing(tagOf(u)) && !pushed(pushes, tagOf(u)) {
 			why := ""

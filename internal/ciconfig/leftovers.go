@@ -98,7 +98,7 @@ func (r *run) leftovers(names *run, changed bool) {
 			case inOneOf(away, at.start):
 				code = "unseen-use"
 			case link.MatchString(text[:hit]): // for people, or for nobody: no image is pulled by it
-			case changed && (names.visited[f.Path] || names.helmfiles && isHelmfile(f.Path)):
+			case changed && (names.visited[f.Path] || names.helmfiles && isHelmfile(f.Path) || names.runsTasks && tasks(f.Path)):
 				severity = Blocking
 			}
 			r.reportAs(severity, code, at, "")

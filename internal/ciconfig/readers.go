@@ -172,7 +172,7 @@ func (r *run) newVariables(changes []change) {
 			}
 			continue
 		}
-		if u.bad != "" || !u.ref.own || u.ref.host || u.settled || !u.away && (!u.document || u.filled && !r.carried(u.at.src)) {
+		if u.bad != "" || !u.ref.own || u.ref.host || u.settled || !u.away && (!u.document || u.filled && !r.carried(u.at.src) || r.handsToTasks(u.at.path())) {
 			continue
 		}
 		list, known := put[u.at.src], taken[u.at.src]

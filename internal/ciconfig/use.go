@@ -106,6 +106,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordSkaffold(c, lits)
 	r.recordHelm(c, lits)
 	r.helmfiles = r.helmfiles || r.now != nil && lits[0] == "helmfile"
+	r.runsTasks = r.runsTasks || r.now != nil && taskRunners[lits[0]]
 	r.recordCopies(lits)
 	r.recordRemoteCompose(sh, lits)
 	if r.now != nil && restarts(lits) {
