@@ -179,6 +179,7 @@ type config struct {
 	stages    map[string]int    // see stageRow
 	dotenvs   map[string]bool   // see reported
 	handed    map[string][]text // variables out of dotenv reports, of the topmost pipeline
+	handedBy  map[string][]*job // and the jobs that write them
 	readFiles []string          // files that substitutions in scripts read, see findReadFiles
 	writers   []string          // scripts of the repository that write one
 	envs      map[*tree]*env    // see env

@@ -259,12 +259,13 @@ func (r *run) manifest(s *source, e *env) bool {
 				return
 			}
 			values := e.interpolate(ch, d)
+			readers := r.filledWith(ch)
 			if compose {
-				given := r.composedWith(ch)
-				values = withoutGiven(values, given)
-				for _, env := range given {
-					values = union(values, env.interpolate(ch, d))
-				}
+				readers = r.composedWith(ch)
+				values = withoutGiven(values, readers)
+			}
+			for _, env := range readers {
+				values = union(values, env.interpolate(ch, d))
 			}
 			service, built := builds[n]
 			if built {

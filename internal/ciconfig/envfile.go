@@ -339,11 +339,24 @@ func (r *run) handOn(j *job) {
 	for _, file := range r.cfg.dotenvsOf(j) {
 		for name, vals := range r.writtenAs(file) {
 			if top.handed == nil {
-				top.handed = map[string][]text{}
+				top.handed, top.handedBy = map[string][]text{}, map[string][]*job{}
 			}
 			top.handed[name] = union(top.handed[name], vals)
+			top.handedBy[name] = append(top.handedBy[name], j)
 		}
 	}
+}
+
+// perhapsHanded says whether a variable comes out of a dotenv report that the job may be without:
+// none that writes it is sure to be in the job's pipeline, and over when it starts.
+func (sh *shell) perhapsHanded(name string) bool {
+	if _, set := sh.vars.get(name); set || sh.run.now == nil || len(sh.env.defs[name]) > 0 {
+		return false
+	}
+	by := sh.env.cfg.top().handedBy[name]
+	return len(by) > 0 && !slices.ContainsFunc(by, func(w *job) bool {
+		return reliesOn(sh.run.now, w) && sh.run.in.Project.alongside(w, sh.run.now) && sh.run.now.follows(w)
+	})
 }
 
 // writtenAs are the variables that scripts write into a file: under the name that a report has

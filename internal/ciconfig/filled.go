@@ -2,6 +2,7 @@ package ciconfig
 
 import (
 	"bytes"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -20,7 +21,7 @@ func (r *run) recordSubstitution(sh *shell, c *command, lits []string) {
 	fill := func(files ...string) {
 		r.filled = append(r.filled, files...)
 		for _, f := range files {
-			r.fillers = append(r.fillers, filler{f, r.now})
+			r.fillers = append(r.fillers, filler{f, r.now, sh.clone()})
 		}
 	}
 	switch {
@@ -45,6 +46,34 @@ func (r *run) recordSubstitution(sh *shell, c *command, lits []string) {
 type filler struct {
 	file string
 	job  *job
+	vars *shell // with the variables that it has then
+}
+
+// filledWith are the environments in which jobs put variables into a text of a file, each once,
+// as far as their scripts have set them.
+func (r *run) filledWith(ch *chunk) (out []*env) {
+	names := variablesOf([]byte(ch.text))
+	for _, f := range r.fillers {
+		if !r.fillsFrom(f.file, ch.src.path) {
+			continue
+		}
+		e := &env{cfg: r.cfg, settings: r.in.Project.Variables, cache: map[string][]text{}}
+		set := false
+		for name := range names {
+			_, own := f.vars.vars.get(name)
+			values, known := f.vars.lookup(name)
+			if set = set || own; !known && strings.HasPrefix(name, "CI_") {
+				values = []text{{piece{hole: name}}}
+			}
+			if values != nil {
+				e.cache[name] = values
+			}
+		}
+		if set && !slices.ContainsFunc(out, func(o *env) bool { return maps.EqualFunc(o.cache, e.cache, identical) }) {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // filledBy are the jobs that put their variables into a file, and apply it.

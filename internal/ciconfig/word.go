@@ -274,7 +274,7 @@ func (sh *shell) defaulted(p *syntax.ParamExp, vals []text, ok bool, word []text
 		return expanded(nil, name, at, split)
 	}
 	if ok && !empty(vals) {
-		if p.Exp.Op != syntax.DefaultUnset && p.Exp.Op != syntax.AssignUnset && slices.ContainsFunc(vals, text.mayBeEmpty) {
+		if p.Exp.Op != syntax.DefaultUnset && p.Exp.Op != syntax.AssignUnset && (slices.ContainsFunc(vals, text.mayBeEmpty) || sh.perhapsHanded(name)) {
 			return union(expanded(vals, name, at, split), word)
 		}
 		out := expanded(vals, name, at, split)
