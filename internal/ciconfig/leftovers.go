@@ -286,7 +286,7 @@ func prose(p string) bool {
 
 // uncommented is a line without its comment.
 func uncommented(l string) string {
-	t := strings.TrimSpace(l)
+	t := strings.TrimSpace(strings.TrimPrefix(l, "\ufeff"))
 	if strings.HasPrefix(t, "#") || strings.HasPrefix(t, "//") || strings.HasPrefix(t, "<!--") {
 		return ""
 	}
