@@ -154,15 +154,16 @@ func (c *command) ofArray(at int) bool {
 	return i >= 0 && isArray(c.words[i])
 }
 
-// mayRead says whether a build whose folder a variable names may be that of a Dockerfile.
-func (b *build) mayRead(dockerfile string) bool {
+// mayRead says whether a build whose folder a variable names may be that of a Dockerfile. One of
+// a job that goes through a folder of several is.
+func (b *build) mayRead(dockerfile string) (may, is bool) {
 	for file := range b.files {
 		dir, _, open := strings.Cut(file, "$")
 		if open && strings.HasPrefix(dockerfile, dir) && path.Base(file) == path.Base(dockerfile) {
-			return true
+			may, is = true, is || b.job != nil && strings.Contains(dir, "/")
 		}
 	}
-	return false
+	return may, is
 }
 
 // inCheckout is a path that a command names, as seen from the checkout.
@@ -213,7 +214,8 @@ func (r *run) baseArg(u *use, s *source, first int) {
 	}
 	b := baseUse{use: u, file: s, first: first}
 	for _, x := range r.builds {
-		if !x.files[s.path] && !x.mayRead(s.path) { // who does not know the ARG goes on without it
+		may, is := x.mayRead(s.path)
+		if is = is || x.files[s.path]; !is && !may { // who does not know the ARG goes on without it
 			continue
 		}
 		word := x.cmd.argSpan(slices.Index(x.cmd.pos, x.after))
@@ -223,7 +225,7 @@ func (r *run) baseArg(u *use, s *source, first int) {
 		if !slices.Contains(b.at, word) {
 			b.at = append(b.at, word)
 		}
-		if x.files[s.path] {
+		if is {
 			b.jobs = append(b.jobs, x.job)
 		}
 	}

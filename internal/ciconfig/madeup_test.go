@@ -41,7 +41,7 @@ var whenForms = []string{
 
 // allHabits are what some projects do and others do not.
 var allHabits = []string{"scripts", "shared-script", "make", "compose", "manifests", "values", "bases", "include", "default", "extends", "reference", "override",
-	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients", "layers", "releases", "folders", "functions", "chosen", "handing", "charts", "targets", "delivery"}
+	"matrix", "when", "child", "artifacts", "inside", "tools", "digests", "arches", "save", "shell", "strings", "spelling", "notify", "common", "brackets", "words", "open", "bake", "kustomize", "clients", "layers", "releases", "folders", "functions", "chosen", "handing", "charts", "targets", "delivery", "fleet"}
 
 // maker makes a project up.
 type maker struct {
@@ -158,7 +158,12 @@ func madeUp(r *rand.Rand, habits string) *maker {
 		if m.has["delivery"] && i == 1 && kind != "referring" && kind != "folders" {
 			kind = "delivery"
 		}
+		if m.has["fleet"] && i == 1 && !slices.Contains([]string{"referring", "folders", "delivery"}, kind) {
+			kind = "fleet"
+		}
 		switch kind {
+		case "fleet":
+			m.fleet(fmt.Sprint(kind, i))
 		case "folders":
 			m.folders(fmt.Sprint(kind, i))
 		case "delivery":

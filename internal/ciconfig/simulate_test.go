@@ -190,7 +190,7 @@ func oldName(ref string) string {
 	if !ok {
 		return strings.Replace(ref, "ecr.example.org", "registry.uninett.no", 1)
 	}
-	if name, _, _ := strings.Cut(tag, "-"); slices.Contains(madeNames, name) || slices.Contains(folderNames, name) || name == "shop" {
+	if name, _, _ := strings.Cut(tag, "-"); slices.Contains(madeNames, name) || slices.Contains(folderNames, name) || slices.Contains([]string{"shop", "cart", "mail", "base"}, name) {
 		return "registry.uninett.no/team/shop/" + name + ":"
 	}
 	return "registry.uninett.no/team/shop:"

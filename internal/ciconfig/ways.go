@@ -73,6 +73,25 @@ func (t text) loosens(same text) {
 	}
 }
 
+// insteadOf is what stands in for a value where that is empty: where one alone may be, it is there
+// under the conditions of that one.
+func insteadOf(vals, word []text) []text {
+	empty := slices.DeleteFunc(slices.Clone(vals), func(v text) bool { return !v.mayBeEmpty() })
+	if len(empty) != 1 || len(empty[0]) == 0 || empty[0][0].when == nil {
+		return word
+	}
+	out := make([]text, len(word))
+	for i, w := range word {
+		out[i] = slices.Clone(w)
+		for k := range w {
+			if w[k].when == nil {
+				out[i][k].when = empty[0][0].when
+			}
+		}
+	}
+	return out
+}
+
 // onWay are values that a script gives behind the branches that it has taken since it had
 // taken some.
 func (sh *shell) onWay(vals []text, since int) []text {

@@ -275,7 +275,7 @@ func (sh *shell) defaulted(p *syntax.ParamExp, vals []text, ok bool, word []text
 	}
 	if ok && !empty(vals) {
 		if p.Exp.Op != syntax.DefaultUnset && p.Exp.Op != syntax.AssignUnset && (slices.ContainsFunc(vals, text.mayBeEmpty) || sh.perhapsHanded(name)) {
-			return union(expanded(vals, name, at, split), word)
+			return union(expanded(vals, name, at, split), insteadOf(vals, word))
 		}
 		out := expanded(vals, name, at, split)
 		for _, w := range word { // for use by hand, say: it has to stay what the pipeline gives
