@@ -1,8 +1,10 @@
 package ciconfig
 
 import (
+	"bytes"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -47,7 +49,7 @@ func (r *run) envGiven(c composing, file string) map[string]*chunk {
 // envFile are the values that a file gives variables.
 func (r *run) envFile(name string) map[string]*chunk {
 	s := r.files[name]
-	if s == nil || !s.editable || len(s.data) > maxFile {
+	if s == nil || !s.editable || len(s.data) > maxFile || r.takesAsItIs() {
 		return nil
 	}
 	if vals, known := r.envsBeside[s]; known {
@@ -85,6 +87,9 @@ func (r *run) envFile(name string) map[string]*chunk {
 // readByCompose are the variables of such a file that files of compose name which commands read
 // with it: what becomes of them is seen there.
 func (r *run) readByCompose(s *source) map[string]bool {
+	if r.takesAsItIs() {
+		return nil
+	}
 	var with []composing
 	for _, c := range r.composing {
 		if slices.ContainsFunc(c.envs, func(name string) bool { return path.Join(c.sh.dir, name) == s.path }) || c.envs == nil && path.Base(s.path) == ".env" {
@@ -115,4 +120,19 @@ func withoutGiven(values []text, given []*env) []text {
 			return p.hole != "" && !strings.HasPrefix(p.hole, "CI_") && !slices.ContainsFunc(given, func(e *env) bool { return e.cache[p.hole] == nil })
 		})
 	})
+}
+
+// asItIs is a command that takes files of variables as they are, in which nobody puts any in.
+var asItIs = regexp.MustCompile(`\b(?:export|env)[ \t]+["']?\$\([^)\n]*\.env|\b(?:run|create)\b[^\n]*--env-file|--from-env-file`)
+
+// takesAsItIs says whether a script does so.
+func (r *run) takesAsItIs() bool {
+	if r.envsAsTheyAre == nil {
+		is := slices.ContainsFunc(r.in.Files, func(f File) bool {
+			s := r.files[f.Path]
+			return (isYAML(f.Path) || isMakefile(f.Path) || isShell(s)) && bytes.Contains(f.Content, []byte("env")) && len(f.Content) <= maxFile && asItIs.Match(f.Content)
+		})
+		r.envsAsTheyAre = &is
+	}
+	return *r.envsAsTheyAre
 }

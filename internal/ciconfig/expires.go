@@ -34,7 +34,7 @@ func (r *run) expires() {
 		if u.promoted() && idle[u.cmd.call] {
 			continue
 		}
-		if gone[u] || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) && u.command != bakeBase && !u.deployedByHelm() || u.apart() || u.push || u.cmd != nil && u.tags() || u.settled || u.spare() || u.removes() || cacheFlag(u) != "" {
+		if gone[u] || !u.ref.own || u.ref.host || u.ref.joined || u.bad != "" || u.role != imageRole && !buildArg(u) && u.command != bakeBase && !u.deployedByHelm() || u.apart() || u.push || u.cmd != nil && u.tags() || u.settled || u.spare() || u.removes() || u.archived() || cacheFlag(u) != "" {
 			continue
 		}
 		if u.role != imageRole && u.ref.sep < 0 && u.ref.colon < 0 && u.ref.digest < 0 {
@@ -62,6 +62,11 @@ func (r *run) expires() {
 			f.Remedy = "let that job use an upstream image"
 		}
 	}
+}
+
+// archived says whether kaniko only gives an image its name, in an archive that it writes.
+func (u *use) archived() bool {
+	return u.lits != nil && u.lits[0] == "executor" && (slices.Contains(u.lits, "--no-push") || slices.Contains(u.lits, "--no-push=true"))
 }
 
 // stops says whether a job stops an environment: someone starts it when it is not needed any more.

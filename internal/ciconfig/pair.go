@@ -55,8 +55,14 @@ func (r *run) paired(s *source, e *env, n *yaml.Node, substituted bool) *yaml.No
 // addPairs adds the references that the repository of a use makes with tags, which bring
 // the colon along. It says whether there are tags.
 func (r *run) addPairs(u *use, tags []text) bool {
+	repository := u.ref.f.cut(u.ref.start, u.ref.end)
+	fits := func(tag text) bool { return !apart(repository, tag) }
+	any := !slices.ContainsFunc(tags, fits)
 	for _, tag := range tags {
-		v := append(u.ref.f.cut(u.ref.start, u.ref.end), r.rejoined(tag)...)
+		if !any && !fits(tag) {
+			continue // another rule gives it
+		}
+		v := append(slices.Clip(repository), r.rejoined(tag)...)
 		for _, ref := range r.references(v) {
 			joined := *u
 			joined.ref, joined.role, joined.pair = ref, imageRole, true

@@ -59,6 +59,7 @@ type composeSeen struct {
 	layersKnown      bool
 	besides          map[string]map[string]bool // by file, the services that another one builds
 	envsBeside       map[*source]map[string]*chunk
+	envsAsTheyAre    *bool // a script takes files of variables without putting any in
 }
 
 // makeSeen is what make does.

@@ -205,6 +205,9 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			case apart:
 				sh.taken(printed, ch.span(int(c.X.Pos().Offset()), int(c.Y.End().Offset())))
 			}
+			if apart && showsNames(ch, c.X) {
+				sh.takenFrom(ch, c.X)
+			}
 			right.table = tabulates(c.X)
 			right.stdin = catOf(c.X)
 			right.stmt(ch, c.Y)

@@ -102,6 +102,23 @@ func tabulates(s *syntax.Stmt) bool {
 	return listsImages(lits)
 }
 
+// showsNames says whether docker prints an image with its name and its tag in one:
+// docker inspect --format '{{index .RepoTags 0}}' $IMAGE.
+func showsNames(ch *chunk, s *syntax.Stmt) bool {
+	return strings.Contains(ch.text[s.Pos().Offset():s.End().Offset()], ".RepoTags")
+}
+
+// takenFrom remembers the images that a command is given, as those that it prints are taken apart.
+func (sh *shell) takenFrom(ch *chunk, s *syntax.Stmt) {
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	if !ok {
+		return
+	}
+	for _, w := range c.Args {
+		sh.taken(sh.word(ch, w), ch.span(int(w.Pos().Offset()), int(w.End().Offset())))
+	}
+}
+
 // inColumns reports a name that is looked for in such a table: there is no colon
 // between the two columns.
 func (r *run) inColumns(sh *shell, u *use) {

@@ -420,9 +420,9 @@ func argRole(line *spoken, i int, arg string) role {
 		return repositoryRole
 	case listsImages(lits):
 		return listRole
-	case textTools[lits[0]], announcers[lits[0]]:
+	case textTools[lits[0]], announcers[lits[0]], strings.Contains(arg, "kubernetes.io/change-cause="):
 		return textRole
-	case handsArg(flag, arg), flag == "-e", flag == "--env", lits[0] == "oc" && (flag == "-p" || flag == "--param"):
+	case handsArg(flag, arg), flag == "-e", flag == "--env", lits[0] == "oc" && (flag == "-p" || flag == "--param"), notes(lits, flag):
 		return unclearRole
 	case jibImage(lits, arg), strings.HasPrefix(arg, "docker://"):
 		return imageRole
@@ -430,6 +430,11 @@ func argRole(line *spoken, i int, arg string) role {
 		return imageRole
 	}
 	return unclearRole
+}
+
+// notes says whether kubectl writes down what it is given, for whoever reads it.
+func notes(lits []string, flag string) bool {
+	return (lits[0] == "kubectl" || lits[0] == "oc") && len(lits) > 1 && (flag == "--from-literal" || lits[1] == "annotate" || lits[1] == "label")
 }
 
 // fileFlags are those of image tools behind which a file stands.
