@@ -29,6 +29,10 @@ var leftover = []struct {
 // where JavaScript takes it out of the environment: const { CI_REGISTRY_IMAGE: base } = process.env.
 var bareBase = regexp.MustCompile("CI_REGISTRY_IMAGE(?:[\"'\\])}]*)(?:[^\"'\\])}:/\\w-]|$)|{[^{}]*\\bCI_REGISTRY_IMAGE: *[\\w$]+[^{}]*}.*\\benv\\b")
 
+// fromEnvironment is how a playbook, its roles and its templates take a variable of the job.
+// https://docs.ansible.com/ansible/latest/collections/ansible/builtin/env_lookup.html
+var fromEnvironment = regexp.MustCompile(`\b(lookup|query)\( *["']+(ansible\.builtin\.)?env["']+ *,`)
+
 // ofDefault is the beginning of an expansion, behind which its default stands.
 var ofDefault = regexp.MustCompile(`\$\{\w+:?[-=]["']*$`)
 
@@ -98,7 +102,7 @@ func (r *run) leftovers(names *run, changed bool) {
 			case inOneOf(away, at.start):
 				code = "unseen-use"
 			case link.MatchString(text[:hit]): // for people, or for nobody: no image is pulled by it
-			case changed && (names.visited[f.Path] || names.helmfiles && isHelmfile(f.Path) || names.runsTasks && tasks(f.Path)):
+			case changed && (names.visited[f.Path] || names.helmfiles && isHelmfile(f.Path) || names.runsTasks && tasks(f.Path) || names.playbooks && fromEnvironment.MatchString(text)):
 				severity = Blocking
 			}
 			r.reportAs(severity, code, at, "")

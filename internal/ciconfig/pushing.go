@@ -81,7 +81,11 @@ func pushes(line *spoken, i int, arg string) bool {
 	case "buildctl", "buildctl-daemonless.sh":
 		return strings.Contains(arg, "push=true") && cacheOf(arg, prev) == ""
 	case "mvn", "mvnw", "gradle", "gradlew":
-		return jibImage(lits, arg) && !line.says("dockerBuild")
+		return jibImage(lits, arg) && !line.says("dockerBuild") || strings.HasPrefix(arg, "--imageName=") && line.says(" bootBuildImage ") && line.says(" --publishImage ")
+	case "dagger":
+		return line.says(" publish ") && (prev == "--address" || strings.HasPrefix(arg, "--address="))
+	case "singularity", "apptainer":
+		return line.says(" push ") && i == len(lits)-1
 	case "executor":
 		if line.says(" --no-push ") || line.says(" --no-push=true ") {
 			return false

@@ -67,6 +67,7 @@ type makeSeen struct {
 	makes        bool                  // a job calls it
 	makesUnknown bool                  // what one makes is not known
 	runsTasks    bool                  // a job calls another task runner
+	playbooks    bool                  // a job calls Ansible
 	makeFamilies map[*source][]*source // the Makefiles that a Makefile includes, and those that include it
 	makeTexts    []string              // the lines of the Makefiles
 	madeTexts    []string              // and those of them that a job may come to

@@ -107,6 +107,7 @@ func (r *run) commandUses(sh *shell, c *command, name string) {
 	r.recordHelm(c, lits)
 	r.helmfiles = r.helmfiles || r.now != nil && lits[0] == "helmfile"
 	r.runsTasks = r.runsTasks || r.now != nil && taskRunners[lits[0]]
+	r.playbooks = r.playbooks || r.now != nil && lits[0] == "ansible-playbook"
 	r.recordCopies(lits)
 	r.recordRemoteCompose(sh, lits)
 	if r.now != nil && restarts(lits) {
@@ -424,7 +425,7 @@ func argRole(line *spoken, i int, arg string) role {
 		return textRole
 	case handsArg(flag, arg), flag == "-e", flag == "--env", lits[0] == "oc" && (flag == "-p" || flag == "--param"), notes(lits, flag):
 		return unclearRole
-	case jibImage(lits, arg), strings.HasPrefix(arg, "docker://"):
+	case jibImage(lits, arg), strings.HasPrefix(arg, "docker://"), strings.HasPrefix(arg, "oras://"), pushes(line, i, arg):
 		return imageRole
 	case imageTools[lits[0]]:
 		return imageRole
