@@ -46,11 +46,27 @@ func (r *run) tagOfSibling(sibling *use) (with string, there []*use, portable fu
 // way through the script.
 func (r *run) alternative(u *use) *use {
 	for _, v := range r.usesAt(u.at) {
-		if v != u && v.push == u.push && v.arg == u.arg && v.sharesJob(u) && v.ref.own && v.ref.name() == u.ref.name() && tagOf(v) != tagOf(u) && !u.otherTurn(v) {
+		if v != u && v.push == u.push && (v.arg == u.arg || u.ofOneElement(v)) && v.sharesJob(u) && v.ref.own && v.ref.name() == u.ref.name() && tagOf(v) != tagOf(u) && !u.otherTurn(v) {
 			return v
 		}
 	}
 	return nil
+}
+
+// ofOneElement says whether two tags in a word that is an array are written in one place there.
+func (u *use) ofOneElement(v *use) bool {
+	if u.cmd == nil || v.cmd == nil || u.cmd.call != v.cmd.call || !isArray(u.cmd.words[u.index]) || !isArray(v.cmd.words[v.index]) {
+		return false
+	}
+	written := func(u *use) span {
+		pieces := u.tagPieces()
+		if len(pieces) == 0 || len(pieces[0].via) == 0 {
+			return span{}
+		}
+		return pieces[0].under(pieces[0].via[:1])
+	}
+	at := written(u)
+	return at.src != nil && at == written(v)
 }
 
 // sharesJob says whether one job has both uses.

@@ -58,12 +58,22 @@ func (sh *shell) merge(ways ...*shell) {
 // ways are conditions of a script, all of which hold where it gives a value.
 type ways struct{ arms []arm }
 
-// or are the conditions of a value that two ways give: none is known.
+// or are the conditions of a value that two ways give: those that both have.
 func (w *ways) or(other *ways) *ways {
-	if w == other {
+	switch {
+	case w == other:
 		return w
+	case w == nil || other == nil:
+		return nil
 	}
-	return nil
+	both := slices.DeleteFunc(slices.Clone(w.arms), func(a arm) bool { return !slices.Contains(other.arms, a) })
+	switch len(both) {
+	case len(w.arms):
+		return w
+	case 0:
+		return nil
+	}
+	return &ways{both}
 }
 
 // loosens forgets the conditions of a text that another one with its content does not have.
