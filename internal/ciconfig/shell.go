@@ -205,7 +205,7 @@ func (sh *shell) stmt(ch *chunk, s *syntax.Stmt) {
 			case apart:
 				sh.taken(printed, ch.span(int(c.X.Pos().Offset()), int(c.Y.End().Offset())))
 			}
-			if apart && showsNames(ch, c.X) {
+			if cuts(c.Y) && showsNames(ch, c.X) {
 				sh.takenFrom(ch, c.X)
 			}
 			right.table = tabulates(c.X)

@@ -108,6 +108,12 @@ func showsNames(ch *chunk, s *syntax.Stmt) bool {
 	return strings.Contains(ch.text[s.Pos().Offset():s.End().Offset()], ".RepoTags")
 }
 
+// cuts says whether a statement leaves a part of each line, and does not only look for one.
+func cuts(s *syntax.Stmt) bool {
+	c, ok := s.Cmd.(*syntax.CallExpr)
+	return ok && len(c.Args) > 0 && slices.Contains([]string{"cut", "awk", "sed"}, c.Args[0].Lit())
+}
+
 // takenFrom remembers the images that a command is given, as those that it prints are taken apart.
 func (sh *shell) takenFrom(ch *chunk, s *syntax.Stmt) {
 	c, ok := s.Cmd.(*syntax.CallExpr)
@@ -284,6 +290,22 @@ func (r *run) rejoined(tag text) text {
 		return tag
 	}
 	return append(text{*tag[1].behind}, tag[1:]...)
+}
+
+// withoutSlash are values without a slash at their end, ${REGISTRY%/}, nil where it is not known
+// whether they have one: none of what GitLab predefines does.
+func withoutSlash(vals []text) (out []text) {
+	for _, v := range vals {
+		n := len(v) - 1
+		if n < 0 || v[n].hole != "" && !predefined(v[n].hole) {
+			return nil
+		}
+		if last := v[n]; strings.HasSuffix(last.text, "/") {
+			v = append(slices.Clone(v[:n]), last.slice(0, len(last.text)-1))
+		}
+		out = append(out, v)
+	}
+	return out
 }
 
 // shortened are values without what a pattern takes away, ${row%%:*}, where all is

@@ -233,6 +233,13 @@ func (r *run) handsOn(file string) bool {
 	return r.now != nil && slices.Contains(r.cfg.dotenvsOf(r.now), file)
 }
 
+// joinsTag says whether a file has a colon and a tag behind a word in whose place sed puts a name.
+func (r *run) joinsTag(word string) bool {
+	return word != "" && slices.ContainsFunc(r.behind(word), func(s string) bool {
+		return len(s) > 1 && s[0] == ':' && !strings.ContainsRune(" \t\r\n", rune(s[1]))
+	})
+}
+
 // putsIn says whether sed puts the bare base in the place of a word to which the files
 // join a name, or of one that they do not show: s|REGISTRY|$CI_REGISTRY_IMAGE|.
 func (r *run) putsIn(u *use) bool {

@@ -201,7 +201,11 @@ func (ref *reference) half() bool {
 // half looks at a name without a tag that is written for something else to read.
 func (r *run) half(u *use) {
 	if _, shared := u.separator(); shared {
-		r.reportAs(Warning, "tag-elsewhere", u.place(), u.ref.String())
+		severity := Warning
+		if word, ok := u.putFor(); ok && r.joinsTag(word) {
+			severity = Blocking
+		}
+		r.reportAs(severity, "tag-elsewhere", u.place(), u.ref.String())
 	} else {
 		u.bad = "tag-elsewhere"
 	}

@@ -249,6 +249,8 @@ func (sh *shell) param(ch *chunk, p *syntax.ParamExp, split bool) []text {
 	case syntax.RemSmallSuffix, syntax.RemLargeSuffix:
 		if s, plain := word[0].literal(); plain && s == "/" && predefined(name) && !ok {
 			return expanded(vals, name, at, split) // it ends with none
+		} else if v := withoutSlash(vals); plain && s == "/" && v != nil {
+			return expanded(v, name, at, split)
 		} else if plain && s == ":*" {
 			if v := sh.untagged(vals, at); v != nil {
 				return expanded(v, name, at, split)
@@ -313,6 +315,7 @@ func (sh *shell) operated(vals []text, name string, at span, split bool) []text 
 	cut, colon := false, false
 	for _, v := range vals {
 		colon = colon || slices.ContainsFunc(v, func(p piece) bool { return strings.Contains(p.text, ":") })
+		cut = cut || slices.ContainsFunc(v, func(p piece) bool { return p.cut })
 		if sh.run.mentions(v) {
 			sh.run.operations = append(sh.run.operations, operation{at: at, value: v})
 			cut = true
