@@ -106,12 +106,12 @@ func (r *run) inFrom(s *source, line *chunk, defaults map[string]*chunk, used ma
 // buildArgs are the values that the builds of a Dockerfile give an ARG, and whether
 // all of them give one.
 func (r *run) buildArgs(s *source, name string) (vals []text, always bool) {
-	vals, always = r.fileGives(s, name)
+	vals, given := r.fileGives(s, name)
 	reads := 0
-	if always {
+	if given {
 		reads = 1
 	}
-	always = true
+	always = given || !r.builtByFile(s) // by bake or compose, which take the default then
 	for _, b := range r.builds {
 		if !b.files[s.path] {
 			continue
