@@ -436,7 +436,7 @@ func (c *cutting) inside(ch *chunk, s *syntax.Stmt) {
 		case x.Op == syntax.AndStmt && c.gone(x.X), x.Op == syntax.OrStmt && c.gone(x.X) && onlyPulls(x.X):
 			a, b := ch.span(int(x.X.Pos().Offset()), int(x.X.End().Offset())), ch.span(int(x.Y.Pos().Offset()), int(x.Y.End().Offset()))
 			c.changes = append(c.changes, change{span: span{a.src, a.start, b.start}})
-			if pull, ok := x.X.Cmd.(*syntax.CallExpr); ok && x.Op == syntax.OrStmt {
+			if pull, ok := x.X.Cmd.(*syntax.CallExpr); ok && x.Op == syntax.OrStmt && !onlyPulls(x.Y) {
 				c.asked[pull] = true
 			}
 			c.inside(ch, x.Y)
