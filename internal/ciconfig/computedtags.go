@@ -43,9 +43,16 @@ func (r *run) computedTags() {
 	}
 }
 
-// writtenDown says whether a push has a release number for its tag that each of its pipelines has.
+// writtenDown says whether a push has a release number for its tag that each of its pipelines has,
+// or that others have pushed before.
 func (r *run) writtenDown(u *use) bool {
-	return u.stability() == releaseTag && !strings.ContainsRune(u.ref.f.s[u.ref.colon+1:u.ref.tagEnd], gap) && (r.onDefault(u) || slices.ContainsFunc(u.jobs(), r.comesBack))
+	if u.stability() != releaseTag || strings.ContainsRune(u.ref.f.s[u.ref.colon+1:u.ref.tagEnd], gap) {
+		return false
+	}
+	again := func(u *use) bool { return r.onDefault(u) || slices.ContainsFunc(u.jobs(), r.comesBack) }
+	return again(u) || slices.ContainsFunc(r.index().named[u.ref.name()], func(v *use) bool {
+		return v.push && v != u && v.ref.String() == u.ref.String() && again(v)
+	})
 }
 
 // movingWord is a word in a tag that many versions have, one after the other.
