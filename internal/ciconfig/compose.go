@@ -167,23 +167,28 @@ func (r *run) composedWith(ch *chunk) (out []*env) {
 func (r *run) environmentOf(c composing, names map[string]bool, file string) *env {
 	e := &env{cfg: r.cfg, settings: r.in.Project.Variables, cache: map[string][]text{}}
 	beside := r.envGiven(c, file)
-	for name := range names {
-		values, known := c.sh.lookup(name)
-		if !known && strings.HasPrefix(name, "CI_") {
-			values, known = []text{{piece{hole: name}}}, true
-		}
-		for _, vars := range r.written {
-			if !known {
-				values = union(values, vars[name])
+	var fill func(names map[string]bool, depth int)
+	fill = func(names map[string]bool, depth int) {
+		for name := range names {
+			values, known := c.sh.lookup(name)
+			if !known && strings.HasPrefix(name, "CI_") {
+				values, known = []text{{piece{hole: name}}}, true
+			}
+			for _, vars := range r.written {
+				if !known {
+					values = union(values, vars[name])
+				}
+			}
+			if ch := beside[name]; values == nil && ch != nil && depth < maxCalls {
+				fill(variablesOf([]byte(ch.text)), depth+1) // it may name others of the file
+				values = e.interpolate(ch, nil)
+			}
+			if values != nil {
+				e.cache[name] = values
 			}
 		}
-		if values == nil && beside[name] != nil {
-			values = c.sh.env.interpolate(beside[name], nil)
-		}
-		if values != nil {
-			e.cache[name] = values
-		}
 	}
+	fill(names, 0)
 	return e
 }
 

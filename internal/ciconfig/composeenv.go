@@ -70,7 +70,7 @@ func (r *run) envFile(name string) map[string]*chunk {
 		from += len(name) + 1
 		value = strings.TrimRight(value, " \t\r\n")
 		if len(value) > 1 && (value[0] == '"' || value[0] == '\'') && value[len(value)-1] == value[0] {
-			if value[0] == '\'' && strings.Contains(value, "$") {
+			if value[0] == '\'' {
 				continue // nothing is put in there
 			}
 			from, value = from+1, value[1:len(value)-1]
@@ -99,13 +99,21 @@ func (r *run) readByCompose(s *source) map[string]bool {
 	if len(with) == 0 {
 		return nil
 	}
-	out := map[string]bool{}
+	out, given := map[string]bool{}, r.envFile(s.path)
 	for _, f := range r.in.Files {
 		beside := path.Base(s.path) != ".env" || path.Dir(f.Path) == path.Dir(s.path)
 		if isYAML(f.Path) && len(f.Content) <= maxFile && beside && slices.ContainsFunc(with, func(c composing) bool { return c.reads(f.Path) }) {
 			maps.Copy(out, variablesOf(f.Content))
 		}
 	}
+	for i := 0; i < maxCalls; i++ { // those that one of these names
+		for name := range maps.Clone(out) {
+			if ch := given[name]; ch != nil {
+				maps.Copy(out, variablesOf([]byte(ch.text)))
+			}
+		}
+	}
+	maps.DeleteFunc(out, func(name string, _ bool) bool { return given[name] == nil })
 	return out
 }
 

@@ -312,7 +312,7 @@ func (r *run) baseChange(u *use) bool {
 			return true
 		}
 	}
-	if strings.Contains(parts[0].text(), "{") || isHCL(from.path()) {
+	if strings.Contains(parts[0].text(), "{") || isHCL(from.path()) || r.envsBeside[from.src] != nil { // make may include it, too
 		with = namedVariable.ReplaceAllString(with, "$${${1}}")
 	}
 	if isMakefile(from.path()) {
