@@ -69,7 +69,7 @@ func (t *namedTags) see(u *use) {
 	switch latest := u.withoutTag() || u.ref.tag() == "latest"; {
 	case latest:
 		t.latest = t.latest || u.gives() || strings.HasSuffix(u.command, " tag")
-	case u.gives() && !u.composed:
+	case u.gives():
 		t.tags[u.ref.tag()] = true
 	case u.push:
 		t.pushed = true
