@@ -290,12 +290,17 @@ func (r *run) imageOf(j *job, e *env, t *tree, what string) {
 	}
 }
 
+// emptyBehindName says whether nothing stands behind a name that has moved into the tag.
+func (ref *reference) emptyBehindName() bool {
+	return ref.own && ref.sep < 0 && ref.colon >= 0 && ref.tagEnd == ref.end && ref.f.s[ref.end-1] == '-'
+}
+
 // add records a use once.
 func (r *run) add(u *use) {
 	if u.job == nil {
 		u.job = r.now
 	}
-	if ref := u.ref; u.role == imageRole && (ref.end < len(ref.f.s) && strings.IndexByte("!~^*?+", ref.f.s[ref.end]) >= 0 || ref.end == ref.colon+1) {
+	if ref := u.ref; u.role == imageRole && (ref.end < len(ref.f.s) && strings.IndexByte("!~^*?+", ref.f.s[ref.end]) >= 0 || ref.end == ref.colon+1 || ref.emptyBehindName()) {
 		ref.open = true // no image has such a name
 	}
 	if u.ref.host {
