@@ -115,40 +115,63 @@ func (r *run) leftovers(names *run, changed bool) {
 // nothing takes there, and which names elsewhere what will be gone.
 func (r *run) hostLeft(s *source, told map[int]bool, names *run, changed bool) {
 	host := []byte(r.in.Project.OldHost)
-	for at := 0; len(host) > 0; at += len(host) {
-		i := bytes.Index(s.data[at:], host)
-		if i < 0 {
-			return
-		}
-		at += i
-		start, end := s.line(at)
-		m := ofDefault.FindIndex(s.data[start:at])
-		if m == nil && (!isShell(s) && !names.visited[s.path] || kustomizeKey.Match(s.data[at:end])) || at > start+len(uncommented(string(s.data[start:end]))) {
-			continue
-		}
-		was := span{s, at, at + len(host)}
-		if m != nil {
-			was.start = start + m[0]
-			if closed := bytes.IndexByte(s.data[at:end], '}'); closed >= 0 {
-				was.end = at + closed + 1
+	if len(host) == 0 {
+		return
+	}
+	for start := bytes.Index(s.data, host); start >= 0; {
+		from, end := s.line(start)
+		said := from + len(uncommented(string(s.data[from:end])))
+		for at := start; at >= 0 && at <= said; at = indexFrom(s.data[:end], host, at+len(host)) {
+			if r.hostLeftAt(s, span{s, from, end}, at, told, names, changed) {
+				break // once for a line is enough
 			}
 		}
-		line, _ := was.origin().src.position(was.origin().start)
-		looksFor := func(o span) bool {
-			l, _ := o.src.position(o.start)
-			return o.src.path == s.path && l == line
-		}
-		switch named := r.namedBehind(s.data[at:end]); {
-		case told[line], slices.ContainsFunc(names.sought, looksFor):
-		case m != nil:
-			r.reportWhy(Warning, "old-host", was, "", "it is the default of a variable that the pipeline sets, and what everybody else gets").
-				Remedy = "leave the default out, or give it what the variable has in the pipeline"
-		case named > 0 && changed && names.visited[s.path] && !link.Match(s.data[start:at]):
-			r.reportWhy(Blocking, "text-left", span{s, at, at + named}, "", "the old repository is written out there")
-		default:
-			r.reportWhy(Warning, "old-host", was, "", "nothing is seen to make an image's name of it here")
+		start = indexFrom(s.data, host, end)
+	}
+}
+
+// indexFrom is where a text is found from a place on, -1 without.
+func indexFrom(b, text []byte, from int) int {
+	if i := bytes.Index(b[min(from, len(b)):], text); i >= 0 {
+		return from + i
+	}
+	return -1
+}
+
+// longestDefault bounds the name of a variable before its default.
+const longestDefault = 200
+
+// hostLeftAt is hostLeft for one place in a line, and says whether nothing more is to be told
+// of the line.
+func (r *run) hostLeftAt(s *source, in span, at int, told map[int]bool, names *run, changed bool) bool {
+	before := s.data[max(in.start, at-longestDefault):at]
+	m := ofDefault.FindIndex(before)
+	if m == nil && (!isShell(s) && !names.visited[s.path] || kustomizeKey.Match(s.data[at:in.end])) {
+		return false
+	}
+	was := span{s, at, at + len(r.in.Project.OldHost)}
+	if m != nil {
+		was.start = at - len(before) + m[0]
+		if closed := bytes.IndexByte(s.data[at:in.end], '}'); closed >= 0 {
+			was.end = at + closed + 1
 		}
 	}
+	line, _ := was.origin().src.position(was.origin().start)
+	looksFor := func(o span) bool {
+		l, _ := o.src.position(o.start)
+		return o.src.path == s.path && l == line
+	}
+	switch named := r.namedBehind(s.data[at:in.end]); {
+	case told[line], slices.ContainsFunc(names.sought, looksFor):
+	case m != nil:
+		r.reportWhy(Warning, "old-host", was, "", "it is the default of a variable that the pipeline sets, and what everybody else gets").
+			Remedy = "leave the default out, or give it what the variable has in the pipeline"
+	case named > 0 && changed && names.visited[s.path] && !link.Match(before):
+		r.reportWhy(Blocking, "text-left", span{s, at, at + named}, "", "the old repository is written out there")
+	default:
+		r.reportWhy(Warning, "old-host", was, "", "nothing is seen to make an image's name of it here")
+	}
+	return true
 }
 
 // namedBehind is the length of the old repository at the beginning of a text, with the
