@@ -25,11 +25,14 @@ func (p Project) gives(u *use) bool {
 		return true // of whose pipeline the rules may ask
 	}
 	for i := u.ref.start; i < u.ref.end; i++ {
+		if i > u.ref.start && u.ref.f.piece[i] == u.ref.f.piece[i-1] {
+			continue
+		}
 		from := &u.ref.f.t[u.ref.f.piece[i]]
 		if by := from.by; by != nil && by.byRule() && !p.chooses(by) {
 			return false
 		}
-		if w := from.when; w != nil && (i == u.ref.start || u.ref.f.piece[i] != u.ref.f.piece[i-1]) && slices.ContainsFunc(w.arms, func(a arm) bool { return p.takes(a) == no }) {
+		if w := from.when; w != nil && slices.ContainsFunc(w.arms, func(a arm) bool { return p.takes(a) == no }) {
 			return false
 		}
 	}

@@ -259,7 +259,7 @@ func (c *config) read(src *source, with *yaml.Node, from *document) *tree {
 // it overrides, and other options, have to keep the form of the value.
 func (c *config) fill(d *document, with *yaml.Node, from *document) {
 	for _, e := range entries(child(d.spec, "inputs"), 0) {
-		name := e.key.Value
+		name, count := e.key.Value, 0
 		var put func(n *yaml.Node, owner *document, by choice)
 		put = func(n *yaml.Node, owner *document, by choice) {
 			if n = deref(n); n == nil || owner == nil {
@@ -273,7 +273,7 @@ func (c *config) fill(d *document, with *yaml.Node, from *document) {
 					}
 				}
 			}
-			if n.Kind != yaml.ScalarNode {
+			if count++; n.Kind != yaml.ScalarNode || count > 2*most { // of so many none is followed
 				return
 			}
 			by.among, by.name, by.value = d.spec, name, n

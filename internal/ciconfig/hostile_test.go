@@ -38,6 +38,15 @@ func TestHostile(t *testing.T) {
 	for i := range 40 {
 		calls += fmt.Sprintf("    f%d() { f%d; f%d; }\n", i, i+1, i+1)
 	}
+	branches, values, exports, recipes := "", "", "", ""
+	for i := range 1500 {
+		branches += fmt.Sprintf("    - if: $CI_COMMIT_BRANCH == \"b%d\"\n      variables: {T: t%d}\n", i, i)
+		exports += fmt.Sprintf("export V%d = $(CI_REGISTRY_IMAGE)/a%d\n", i, i)
+		recipes += fmt.Sprintf("\t./x.sh %d\n", i)
+	}
+	for i := range 30_000 {
+		values += fmt.Sprintf("a%d,", i)
+	}
 	cases := map[string]struct {
 		files []File
 		code  Code
@@ -69,6 +78,11 @@ func TestHostile(t *testing.T) {
 		"put before itself":    {one("job:\n  script:\n" + strings.Repeat("    - T=\"$T -t $CI_REGISTRY_IMAGE/x:1\"\n", 150) + "    - docker build --push $T .\n"), "too-many"},
 		"here-documents":       {one("job:\n  script:\n    - |\n" + strings.Repeat("      cat <<EOF > f\n      image: $CI_REGISTRY_IMAGE/x:1\n      EOF\n", 500)), ""},
 		"rules":                {one("job:\n  script: [docker push $CI_REGISTRY_IMAGE/x:$T]\n  rules:\n" + strings.Repeat("    - if: $A == \"x\"\n      variables: {T: t}\n", 1000)), ""},
+		"rules for branches":   {one("job:\n  script: [docker push $CI_REGISTRY_IMAGE/x:$T]\n  rules:\n" + branches), ""},
+		"matrix":               {one("job:\n  script: [docker push $CI_REGISTRY_IMAGE/$N:1]\n  parallel: {matrix: [{N: [" + values + "]}]}\n"), ""},
+		"list for an input":    {append(one("include: {local: t.yml, inputs: {l: ["+values+"]}}\n"), File{"t.yml", []byte("spec: {inputs: {l: {type: array}}}\n---\njob:\n  script: [docker push $CI_REGISTRY_IMAGE/$N:1]\n  parallel: {matrix: [{N: $[[ inputs.l ]]}]}\n")}), ""},
+		"exports of make":      {append(one("job: {script: [make all]}\n"), File{"Makefile", []byte(exports + "all:\n" + recipes)}), ""},
+		"old host in a line":   {one("job:\n  script:\n    - echo" + strings.Repeat(" registry.uninett.no", 30_000) + "\n"), ""},
 		"odd types":            {one("job: {script: {a: b}, image: [a], services: x, variables: [a], extends: {a: b}, parallel: x, rules: y, include: {local: [a]}}\ninclude: {local: {a: b}}\n"), ""},
 	}
 	for name, c := range cases {

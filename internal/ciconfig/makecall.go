@@ -14,12 +14,13 @@ import (
 // makeCall is one call of make: its Makefile with the variables of the command line.
 type makeCall struct {
 	*makefile
-	sh    *shell
-	dir   string // in which the recipes run
-	rules map[string]*makeRule
-	lists []*makeTargets
-	first string // the target that make takes where none is given
-	made  map[string]bool
+	sh     *shell
+	dir    string // in which the recipes run
+	rules  map[string]*makeRule
+	lists  []*makeTargets
+	first  string // the target that make takes where none is given
+	made   map[string]bool
+	handed *table[[]text] // see handsOn
 }
 
 // makeTargets are targets that a variable lists, which is known when all of the Makefile
@@ -338,11 +339,10 @@ func (m *makeCall) follow(target string, depth int) {
 	for _, lines := range rule.recipe {
 		b := m.sh.clone()
 		b.depth++
-		b.dir = m.dir
+		b.dir, b.making, b.vars = m.dir, m, m.handsOn()
 		for name, value := range map[string]string{"_target": target, "_stem": stem, "_first": first} {
 			b.vars = b.vars.with(name, []text{{{text: value}}})
 		}
-		m.handOn(b)
 		ch := m.recipe(b, lines)
 		m.pushesEach(lines)
 		if ch.shell() == nil {
@@ -358,12 +358,15 @@ func (m *makeCall) follow(target string, depth int) {
 	}
 }
 
-// handOn gives the shell of a recipe what make exports to it, and so to another make: the
-// variables of its command line, those that it says, and those of the environment, with the
-// values that it has given them.
+// handsOn are the variables of the shell of a recipe, with what make exports to it, and so to
+// another make: the variables of its command line, those that it says, and those of the
+// environment, with the values that it has given them.
 // https://www.gnu.org/software/make/manual/html_node/Variables_002fRecursion.html
-func (m *makeCall) handOn(sh *shell) {
-	sh.making = m
+func (m *makeCall) handsOn() *table[[]text] {
+	if m.handed != nil {
+		return m.handed.share()
+	}
+	sh := m.sh.clone()
 	for name, values := range m.given {
 		sh.vars = sh.vars.with(name, values)
 	}
@@ -375,6 +378,8 @@ func (m *makeCall) handOn(sh *shell) {
 			sh.set(name, v) // for those who put variables into files, too
 		}
 	}
+	m.handed = sh.vars
+	return m.handed.share()
 }
 
 // inherits says whether a variable comes from the environment of the call.

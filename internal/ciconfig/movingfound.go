@@ -33,6 +33,10 @@ func (r *run) pushedBefore(pushes []*use, u *use) bool {
 	}) && r.reaches(pushes, u)
 }
 
+// maxNames bounds the branches that the rules of a job may name: with more of them a tag that
+// moves stays. Each is a kind of pipeline, of which all rules are asked.
+const maxNames = 100
+
 // missed says whether a pipeline of the default branch, of another, for a git tag or a merge
 // request has a use, and nothing that pushes the image before: what it finds is of another one.
 func (r *run) missed(pushes []*use, u *use) bool {
@@ -53,7 +57,11 @@ func (r *run) missed(pushes []*use, u *use) bool {
 			return false
 		}
 		kinds := slices.Clip(kinds)
-		for _, name := range refNames(j) {
+		names := refNames(j)
+		if len(names) > maxNames {
+			return true
+		}
+		for _, name := range names {
 			kinds = append(kinds, Project{branch: name})
 		}
 		if j.in != nil && j.in.schedules() {

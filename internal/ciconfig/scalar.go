@@ -134,7 +134,7 @@ func (d *aligner) plain() bool {
 // and other bytes behind it that mean nothing to YAML in any style.
 func (d *aligner) char() bool {
 	_, w := utf8.DecodeRune(d.in[d.i:])
-	for d.i+w < len(d.in) && plainByte[d.in[d.i+w]] {
+	for d.i+w < len(d.in) && w < len(d.value)-d.j && plainByte[d.in[d.i+w]] {
 		w++
 	}
 	w = max(min(w, len(d.value)-d.j), 1)

@@ -21,6 +21,7 @@ type source struct {
 	filled   offsets        // those of them that a value was put in for
 	puts     map[int][]text // what each of them puts in, nil where nobody asks
 	starts   []int          // offset of the first byte of each line, as YAML counts lines
+	last     spot           // the one whose offset was asked for last
 
 	parsed     bool // see parsed.go
 	dockerRead bool
@@ -100,13 +101,20 @@ func (s *source) offset(line, column int) int {
 	if line < 1 || line > len(s.starts) {
 		return len(s.data)
 	}
-	i := s.starts[line-1]
-	for ; column > 1 && i < len(s.data); column-- {
-		_, w := utf8.DecodeRune(s.data[i:])
-		i += w
+	at := spot{line: line, column: 1, offset: s.starts[line-1]}
+	if s.last.line == line && s.last.column <= column { // a line may be long, and have many values
+		at = s.last
 	}
-	return i
+	for ; at.column < column && at.offset < len(s.data); at.column++ {
+		_, w := utf8.DecodeRune(s.data[at.offset:])
+		at.offset += w
+	}
+	s.last = at
+	return at.offset
 }
+
+// spot is a line and a column, both from 1, with their byte offset.
+type spot struct{ line, column, offset int }
 
 // position is the line and column, both from 1, of a byte offset.
 func (s *source) position(offset int) (line, column int) {
