@@ -144,3 +144,15 @@ func (r *run) takesAsItIs() bool {
 	}
 	return *r.envsAsTheyAre
 }
+
+// composedFrom says whether compose, which builds in a job, has an image from a line of a file of
+// variables in which none can be put.
+func (r *run) composedFrom(u *use) bool {
+	if !r.composeBuilds || u.command != "file" || !envName.MatchString(path.Base(u.at.path())) {
+		return false
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(u.at.text()), "export "), "=")
+	return slices.ContainsFunc(r.in.Files, func(f File) bool {
+		return isYAML(f.Path) && len(f.Content) <= maxFile && r.reading(f.Path) && variablesOf(f.Content)[name]
+	})
+}

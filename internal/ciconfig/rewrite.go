@@ -257,6 +257,9 @@ func (r *run) weight(u *use) Severity {
 	if u.overruled || u.bad == "literal-in-file" && r.forHands(u.at) {
 		return Warning
 	}
+	if r.composedFrom(u) {
+		return Blocking
+	}
 	others := r.index().own
 	if !loose(u.ref) && !u.forAll() {
 		others = r.index().alike(u.ref.name())
