@@ -15,6 +15,9 @@ func (r *run) replaceMoving(g *movings, siblings map[string][]*use, defined bool
 		return nil, nil, false
 	}
 	with := r.successor(g, siblings)
+	if g.kept && r.takenBy(g, bracedTail(with), siblings) {
+		return nil, nil, false // that of another image whose name may be the same
+	}
 	released := !defined && r.keepsGitTag(g, with)
 	for _, u := range g.all {
 		if r.isCache(u) && !r.pushedBefore(g.pushes, u) || r.givenAlready(u, with) {
