@@ -108,7 +108,7 @@ func compared(old, now *simulator, res *Result, open bool) (out []string) {
 		})
 	}
 	left := func(ref string) bool { return strings.HasPrefix(ref, "registry.uninett.no/") } // as it was
-	builtTwice := func(ref string) bool { // and one of them is said to be taken now
+	builtTwice := func(ref string) bool {                                                   // and one of them is said to be taken now
 		return slices.ContainsFunc(res.Findings, func(f Finding) bool {
 			return f.Code == "tag-replaced" && strings.Contains(f.Message, " build it in one pipeline") && strings.Contains(f.Detail+f.Message, repository(ref)+":")
 		})
