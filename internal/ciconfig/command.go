@@ -164,7 +164,7 @@ func (sh *shell) command(c *command) {
 		return
 	case "printenv":
 		sh.printsVariables(c)
-	case "basename", "dirname":
+	case "basename", "dirname", "expr":
 		sh.taken(c.args[1:], c.at)
 	case "echo", "printf":
 		if sh.printed(c, name) {
