@@ -65,6 +65,37 @@ func (p Project) chooses(by *choice) bool {
 	return !found
 }
 
+// judged is what is known of conditions, which are asked for again and again: those of
+// scripts as rules, and whether the rules hold in a kind of pipeline.
+type judged struct {
+	rules map[string]string
+	holds map[question]answer
+}
+
+// question is a condition of a rule in a kind of pipeline.
+type question struct {
+	source, branch, tag string
+	open, all           bool
+	expr                string
+}
+
+func newJudged() *judged {
+	return &judged{map[string]string{}, map[question]answer{}}
+}
+
+// rule is a condition of a script as a rule.
+func (c *judged) rule(cond string) string {
+	if c == nil {
+		return ruleOf(cond)
+	}
+	rule, ok := c.rules[cond]
+	if !ok {
+		rule = ruleOf(cond)
+		c.rules[cond] = rule
+	}
+	return rule
+}
+
 // takes says whether a pipeline takes one of the branches of a script.
 func (p Project) takes(a arm) answer {
 	cond, fails := strings.CutSuffix(a.asked, "||")
@@ -75,7 +106,7 @@ func (p Project) takes(a arm) answer {
 	if !strings.Contains(cond, "$") {
 		return maybe
 	}
-	holds := p.condition(ruleOf(cond))
+	holds := p.condition(p.known.rule(cond))
 	if fails && holds != maybe {
 		return yes.and(holds == no)
 	}

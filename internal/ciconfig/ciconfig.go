@@ -32,6 +32,8 @@ type Project struct {
 	tag    string // its git tag
 	open   bool   // its branch has an open merge request
 	all    bool   // everything has changed that a rule may ask for
+
+	known *judged // nil where nothing is kept
 }
 
 // File is a file of the repository that may be edited.

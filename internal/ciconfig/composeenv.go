@@ -87,16 +87,13 @@ func (r *run) envFile(name string) map[string]*chunk {
 // readByCompose are the variables of such a file that files of compose name which commands read
 // with it: what becomes of them is seen there.
 func (r *run) readByCompose(s *source) map[string]bool {
-	if r.takesAsItIs() {
-		return nil
-	}
 	var with []composing
 	for _, c := range r.composing {
 		if slices.ContainsFunc(c.envs, func(name string) bool { return path.Join(c.sh.dir, name) == s.path }) || c.envs == nil && path.Base(s.path) == ".env" {
 			with = append(with, c)
 		}
 	}
-	if len(with) == 0 {
+	if len(with) == 0 || r.takesAsItIs() {
 		return nil
 	}
 	out, given := map[string]bool{}, r.envFile(s.path)

@@ -78,8 +78,13 @@ func newMakefile(r *run, s *source) *makefile {
 			m.hands[set.name] = m.hands[set.name] || set.exported
 		}
 	}
-	for _, e := range makeExports.FindAllSubmatch(s.data, -1) {
-		names := strings.Fields(string(e[1]))
+	if s.exports == nil {
+		s.exports = [][]string{}
+		for _, e := range makeExports.FindAllSubmatch(s.data, -1) {
+			s.exports = append(s.exports, strings.Fields(string(e[1])))
+		}
+	}
+	for _, names := range s.exports {
 		m.all = m.all || len(names) == 0
 		for _, name := range names {
 			m.hands[name] = true

@@ -173,6 +173,20 @@ const maxParentheses = 100
 
 // condition judges the expression of a rule: && binds closer than ||.
 func (p Project) condition(expr string) answer {
+	if p.known == nil {
+		return p.evaluate(expr)
+	}
+	q := question{p.source, p.branch, p.tag, p.open, p.all, expr}
+	holds, ok := p.known.holds[q]
+	if !ok {
+		holds = p.evaluate(expr)
+		p.known.holds[q] = holds
+	}
+	return holds
+}
+
+// evaluate is condition, with nothing kept.
+func (p Project) evaluate(expr string) answer {
 	if strings.Count(expr, "(") > maxParentheses {
 		return maybe
 	}

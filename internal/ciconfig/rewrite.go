@@ -18,6 +18,7 @@ import (
 // in an own image. Each pass looks at what the one before has left.
 func Rewrite(in Input) (*Result, error) {
 	res := &Result{}
+	in.Project.known = newJudged()
 	names := newRun(&in, nil)
 	names.look()
 	if names.truncated {

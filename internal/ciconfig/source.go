@@ -31,6 +31,7 @@ type source struct {
 	all        *chunk
 
 	settings []makeSetting   // see makefile.go
+	exports  [][]string      // see newMakefile
 	rules    []makeStatement // see makecall.go
 
 	bash      *syntax.Parser
