@@ -143,7 +143,7 @@ func (t text) joinedName() text {
 // refers says whether a declaration gives a variable the name of another one: local -n image=$1.
 // https://www.gnu.org/software/bash/manual/html_node/Shell-Parameters.html
 func refers(c *syntax.DeclClause) bool {
-	return slices.ContainsFunc(c.Args, func(a *syntax.Assign) bool {
+	return c.Variant.Value != "export" && slices.ContainsFunc(c.Args, func(a *syntax.Assign) bool {
 		return a.Naked && a.Value != nil && strings.HasPrefix(a.Value.Lit(), "-") && strings.Contains(a.Value.Lit(), "n")
 	})
 }
