@@ -28,7 +28,7 @@ type makefile struct {
 	ask    func(name string) ([]text, bool) // the environment
 	given  map[string][]text                // on the command line
 	used   map[string]bool                  // which of them
-	sets   map[string][]*chunk
+	sets   map[string][]makeSetting
 	always map[string]bool // set whatever the environment holds
 	hands  map[string]bool // what it exports to the commands of its recipes
 	all    bool            // which is all that it sets
@@ -70,10 +70,10 @@ func (r *run) makefiles() {
 }
 
 func newMakefile(r *run, s *source) *makefile {
-	m := &makefile{run: r, sets: map[string][]*chunk{}, always: map[string]bool{}, hands: map[string]bool{}, cache: map[string][]text{}, busy: map[string]bool{}}
+	m := &makefile{run: r, sets: map[string][]makeSetting{}, always: map[string]bool{}, hands: map[string]bool{}, cache: map[string][]text{}, busy: map[string]bool{}}
 	for _, set := range s.makeSettings() {
 		if !r.recipes[set.line] {
-			m.sets[set.name] = append(m.sets[set.name], set.value)
+			m.sets[set.name] = append(m.sets[set.name], set)
 			m.always[set.name] = m.always[set.name] || !set.weak
 			m.hands[set.name] = m.hands[set.name] || set.exported
 		}
@@ -99,8 +99,8 @@ var makeExports = regexp.MustCompile(`(?m)^(?:\.EXPORT_ALL_VARIABLES:.*|export((
 
 // merge adds the variables of another Makefile.
 func (m *makefile) merge(o *makefile) {
-	for name, chunks := range o.sets {
-		m.sets[name] = append(m.sets[name], chunks...)
+	for name, settings := range o.sets {
+		m.sets[name] = append(m.sets[name], settings...)
 		m.always[name] = m.always[name] || o.always[name]
 		m.hands[name] = m.hands[name] || o.hands[name]
 	}
@@ -156,6 +156,7 @@ type makeSetting struct {
 	value    *chunk
 	weak     bool // by ?=, which leaves what the environment holds
 	exported bool
+	where    makeConditions
 }
 
 // makeSettings are the lines of a Makefile that set variables. Each call of make asks
@@ -171,7 +172,7 @@ func (s *source) makeSettings() []makeSetting {
 			}
 			if m := makeSets.FindStringSubmatchIndex(line.text); m != nil {
 				name := line.text[m[2]:m[3]]
-				s.settings = append(s.settings, makeSetting{at, name, line.sub(m[1], len(line.text)), line.text[m[4]:m[5]] == "?=" || asks.whetherEmpty(name), strings.Contains(line.text[:m[2]], "export ")})
+				s.settings = append(s.settings, makeSetting{at, name, line.sub(m[1], len(line.text)), line.text[m[4]:m[5]] == "?=" || asks.whetherEmpty(name), strings.Contains(line.text[:m[2]], "export "), slices.Clone(asks)})
 			}
 		})
 	}
@@ -184,35 +185,62 @@ type makeConditions []makeCondition
 
 type makeCondition struct {
 	name  string
-	empty bool // the lines count where it has no value
+	empty bool   // the lines count where it has no value
+	value string // or that one, where it is compared with it
+	other bool   // or any other
 }
 
 // makeAsks is a condition that asks whether a variable has a value.
 // https://www.gnu.org/software/make/manual/html_node/Conditional-Syntax.html
 var makeAsks = regexp.MustCompile(`^ *if(n?)(?:def +([A-Za-z_][A-Za-z0-9_]*)|eq +\( *(?:,? *\$[({](?:strip +\$[({])?([A-Za-z_][A-Za-z0-9_]*)[)}]+ *,?) *\))$`)
 
+// makeCompares is a condition that compares a variable with a value.
+var makeCompares = regexp.MustCompile(`^ *(?:else +)?if(n?)eq +(?:\( *\$[({](?:strip +\$[({])?([A-Za-z_][A-Za-z0-9_]*)[)}]+ *, *([\w./-]+) *\)|["']\$[({]([A-Za-z_][A-Za-z0-9_]*)[)}]["'] +["']([\w./-]+)["'])$`)
+
 func (c *makeConditions) line(text string) {
 	word, rest, _ := strings.Cut(strings.TrimSpace(text), " ")
 	last := len(*c) - 1
 	switch {
 	case word == "ifdef" || word == "ifndef" || word == "ifeq" || word == "ifneq":
-		var ask makeCondition
-		if m := makeAsks.FindStringSubmatch(text); m != nil {
-			ask = makeCondition{m[2] + m[3], (m[1] == "n") == (m[2] != "")}
-		}
-		*c = append(*c, ask)
+		*c = append(*c, makeConditionOf(text))
+	case word == "else" && last >= 0 && rest == "" && (*c)[last].value != "":
+		(*c)[last].other = !(*c)[last].other
 	case word == "else" && last >= 0 && rest == "":
 		(*c)[last].empty = !(*c)[last].empty
 	case word == "else" && last >= 0:
-		(*c)[last] = makeCondition{}
+		(*c)[last] = makeConditionOf(text)
 	case word == "endif" && last >= 0:
 		*c = (*c)[:last]
 	}
 }
 
+// makeConditionOf is the condition of a line, without a name where it is no such one.
+func makeConditionOf(text string) makeCondition {
+	if m := makeAsks.FindStringSubmatch(text); m != nil {
+		return makeCondition{name: m[2] + m[3], empty: (m[1] == "n") == (m[2] != "")}
+	}
+	if m := makeCompares.FindStringSubmatch(text); m != nil {
+		return makeCondition{name: m[2] + m[4], value: m[3] + m[5], other: m[1] == "n"}
+	}
+	return makeCondition{}
+}
+
+// countsOut says whether a call of make passes over a line: a variable that its command line
+// writes out is compared with another value. Those of the job may have another one at any time.
+func (m *makefile) countsOut(where makeConditions) bool {
+	return slices.ContainsFunc(where, func(c makeCondition) bool {
+		vals := m.given[c.name]
+		if c.value == "" || len(vals) != 1 || slices.ContainsFunc(vals[0], func(p piece) bool { return len(p.via) > 0 }) {
+			return false
+		}
+		is, known := vals[0].literal()
+		return known && (is == c.value) == c.other
+	})
+}
+
 // whetherEmpty says that a line counts only where a variable has no value yet.
 func (c makeConditions) whetherEmpty(name string) bool {
-	return slices.Contains(c, makeCondition{name, true})
+	return slices.Contains(c, makeCondition{name: name, empty: true})
 }
 
 // included is a line that includes other Makefiles.
@@ -450,8 +478,10 @@ func (m *makefile) lookup(name string) []text {
 	}
 	m.busy[name] = true
 	var out []text
-	for _, ch := range m.sets[name] {
-		out = union(out, m.expand(ch))
+	for _, set := range m.sets[name] {
+		if !m.countsOut(set.where) {
+			out = union(out, m.expand(set.value))
+		}
 	}
 	delete(m.busy, name)
 	m.cache[name] = out
