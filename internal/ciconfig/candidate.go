@@ -55,8 +55,11 @@ func namesImages(p string) bool {
 	if isDockerfile(p) || strings.HasPrefix(base, ".env") || strings.HasPrefix(base, "jenkinsfile") || strings.Contains(base, "compose") {
 		return true
 	}
+	if inRuby[base] {
+		return true
+	}
 	switch base {
-	case "makefile", "gnumakefile", "justfile", ".justfile", "taskfile", "procfile", "tiltfile", "earthfile",
+	case "makefile", "gnumakefile", "justfile", ".justfile", "taskfile", "procfile", "tiltfile", "earthfile", "magefile.go",
 		"package.json", ".releaserc", ".releaserc.json", "pom.xml": // commands and images in the settings of builds
 		return true
 	}
@@ -69,8 +72,12 @@ func program(p string) bool {
 	case ".py", ".js", ".mjs", ".cjs", ".ts", ".rb", ".rake", ".pl", ".php", ".ps1", ".gradle", ".kts", ".nix", ".fish", ".bat", ".cmd":
 		return true
 	}
-	return false
+	return inRuby[strings.ToLower(path.Base(p))]
 }
+
+// inRuby are programs without an extension: the tasks of rake, and what Vagrant, fastlane and
+// Capistrano do.
+var inRuby = map[string]bool{"rakefile": true, "vagrantfile": true, "fastfile": true, "capfile": true}
 
 // tasks says whether a file's name shows one of a task runner, which has variables of its own:
 // Task, just or Earthly.

@@ -83,7 +83,7 @@ func renovates(p string) bool {
 }
 
 // forDevelopers are the files of workspaces.
-var forDevelopers = map[string]bool{"devcontainer.json": true, "devfile.yaml": true, "devfile.yml": true}
+var forDevelopers = map[string]bool{"devcontainer.json": true, "devfile.yaml": true, "devfile.yml": true, "gitpod.yml": true, "Vagrantfile": true}
 
 // unbuilt leaves references in files that no job reads alone when nothing
 // visible builds such an image: whoever does decides under what name.
