@@ -117,12 +117,19 @@ func (sh *shell) wordsOf(ch *chunk, c *syntax.CmdSubst) []text {
 	return nil
 }
 
-// without is a text without the word at its beginning.
+// without is a text without the word at its beginning, which may be in several pieces.
 func (t text) without(word string) text {
-	if len(t) == 0 || !strings.HasPrefix(t[0].text, word) {
-		return t
+	for i, p := range t {
+		n := len(p.text)
+		switch {
+		case p.hole == "" && n >= len(word) && strings.HasPrefix(p.text, word):
+			return append(text{p.slice(len(word), n)}, t[i+1:]...)
+		case p.hole != "" || !strings.HasPrefix(word, p.text):
+			return t
+		}
+		word = word[n:]
 	}
-	return append(text{t[0].slice(len(word), len(t[0].text))}, t[1:]...)
+	return t
 }
 
 // unquoted is a text without the quotes around it.

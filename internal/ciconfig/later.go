@@ -139,6 +139,8 @@ type hereScript struct {
 	away   bool // on another machine
 	local  bool // expanded before
 	read   bool
+
+	sourced bool // by the shell that has written it
 }
 
 // readsHere lets a shell that a command starts run the here-document: with the variables that
@@ -166,10 +168,16 @@ func (sh *shell) runHere() {
 	b.depth++
 	b.away, b.local = b.away || sh.here.away, sh.here.local
 	b.script(sh.here.script)
+	if sh.here.sourced {
+		sh.vars, sh.funcs = b.vars, b.funcs
+	}
 }
 
 // startsScript is what stands before the name of a script that is started.
 var startsScript = regexp.MustCompile(`(?:(?:\b(?:sh|bash|ash|source)\s+(?:-\w+\s+)*|(?:^|[\s;&|(])\.\s+)(?:\./)?|(?:^|[\s;&|("'])\./)$`)
+
+// sourcesScript is what stands before the name of one that the shell itself reads.
+var sourcesScript = regexp.MustCompile(`(?:\bsource|(?:^|[\s;&|(])\.)\s+(?:\./)?$`)
 
 // mayStart is the cheap test for the last word of such a text.
 func mayStart(before string) bool {
@@ -178,18 +186,18 @@ func mayStart(before string) bool {
 }
 
 // startsLater says whether a here-document is a script that cat writes, and that is started by
-// its name behind it.
-func (sh *shell) startsLater(s *syntax.Stmt, rest string) bool {
+// its name behind it; and whether the shell itself reads it there.
+func (sh *shell) startsLater(s *syntax.Stmt, rest string) (starts, sourced bool) {
 	c, ok := s.Cmd.(*syntax.CallExpr)
 	if !ok || sh.target == "" || len(c.Args) != 1 || c.Args[0].Lit() != "cat" {
-		return false
+		return false, false
 	}
 	var lines []line
 	if j := sh.run.now; j != nil && j.in != nil {
 		lines = j.in.scriptOf(j)
 	}
 	if !strings.Contains(rest, sh.target) && !slices.ContainsFunc(lines, func(l line) bool { return strings.Contains(l.node.Value, sh.target) }) {
-		return false // no expression is made for it
+		return false, false // no expression is made for it
 	}
 	for _, l := range lines {
 		rest += "\n" + l.node.Value
@@ -197,7 +205,7 @@ func (sh *shell) startsLater(s *syntax.Stmt, rest string) bool {
 	for at := 0; ; {
 		i := strings.Index(rest[at:], sh.target)
 		if i < 0 {
-			return false
+			return false, false
 		}
 		from, to := at+i, at+i+len(sh.target)
 		at = from + 1
@@ -206,7 +214,7 @@ func (sh *shell) startsLater(s *syntax.Stmt, rest string) bool {
 			continue
 		}
 		if startsScript.MatchString(before) && (to == len(rest) || !wordByte(rest[to])) {
-			return true
+			return true, sourcesScript.MatchString(before)
 		}
 	}
 }
@@ -299,12 +307,16 @@ func (sh *shell) heredoc(ch *chunk, s *syntax.Stmt, r *syntax.Redirect) {
 		}
 	}
 	yes, away := fed(s)
-	if (yes || sh.startsLater(s, ch.text[to:])) && sh.depth < maxCalls {
+	starts, sourced := false, false
+	if !yes {
+		starts, sourced = sh.startsLater(s, ch.text[to:])
+	}
+	if (yes || starts) && sh.depth < maxCalls {
 		script := ch.sub(from, to)
 		if !quoted {
 			script, _, _ = ch.inner(r.Hdoc.Parts, true)
 		}
-		sh.feed(at, vals, &hereScript{script: script, away: away, local: !quoted})
+		sh.feed(at, vals, &hereScript{script: script, away: away, local: !quoted, sourced: sourced})
 		return
 	}
 	c, ok := s.Cmd.(*syntax.CallExpr)
