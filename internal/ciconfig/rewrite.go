@@ -258,7 +258,7 @@ func (r *run) weight(u *use) Severity {
 	if u.overruled || u.bad == "literal-in-file" && r.forHands(u.at) {
 		return Warning
 	}
-	if r.composedFrom(u) {
+	if r.composedFrom(u) || u.composed && r.pushesComposed {
 		return Blocking
 	}
 	others := r.index().own
