@@ -203,7 +203,10 @@ var shapes = map[string]func(p *project){
 // differing are the cases that come out in another way, by what is different.
 var differing = map[string][]string{
 	"inputs are put into CI files only":                               {"file/child-pipelines-of-a-matrix", "file/git-tag-by-input", "file/inputs-in-scripts", "file/inputs-truncated", "file/include-own-project"},
-	"a script that others may take is not emptied":                    {"extends/r08-job-that-only-logs-in", "reference/r08-job-that-only-logs-in"},
+	"a script that others may take is not emptied":                    {"extends/r08-job-that-only-logs-in", "reference/r08-job-that-only-logs-in", "extends/moving-compared-with-the-last", "reference/moving-compared-with-the-last"},
+	"quotes and functions are not emptied":                            {"quoted/moving-compared-with-the-last", "function/moving-compared-with-the-last"},
+	"a line is told of once":                                          {"semicolons/written-out-with-a-name"},
+	"what a loop pushes without a tag blocks":                         {"loop/push-without-tag"},
 	"no sed is put before a command in a chain, or in quotes":         {"semicolons/manifest-applied", "quoted/manifest-applied", "here-document/manifest-applied", "file/manifest-applied", "quoted/r08-branch-written-out", "here-document/r08-branch-written-out", "file/r08-branch-written-out", "here-document/manifest-sed"},
 	"a script that jobs merge is written twice, with one anchor":      {"alias/n02-nasty", "alias/yaml-merge-order"},
 	"a job that has its script by an alias can be put in a container": {"alias/yaml-merge-container"},
