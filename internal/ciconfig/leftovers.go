@@ -178,7 +178,7 @@ func (r *run) hostLeftAt(s *source, in span, at int, told map[int]bool, names *r
 // beginning of a name behind it, 0 without.
 func (r *run) namedBehind(b []byte) int {
 	n := len(r.in.Project.OldHost) + len("/") + len(r.in.Project.Path)
-	if len(b) < n+2 || string(b[:n]) != r.in.Project.OldHost+"/"+r.in.Project.Path || b[n] != '/' && b[n] != '-' || !isNameByte(b[n+1]) {
+	if len(b) < n+2 || !strings.EqualFold(string(b[:n]), r.in.Project.OldHost+"/"+r.in.Project.Path) || b[n] != '/' && b[n] != '-' || !isNameByte(b[n+1]) {
 		return 0
 	}
 	return n + 2

@@ -98,7 +98,7 @@ func (r *run) put(name string) string {
 	p := r.in.Project
 	switch name {
 	case "CI_REGISTRY_IMAGE":
-		return p.OldHost + "/" + p.Path
+		return p.OldHost + "/" + strings.ToLower(p.Path)
 	case "CI_REGISTRY":
 		return p.OldHost
 	case "CI_PROJECT_PATH":
@@ -227,10 +227,21 @@ func (r *run) parse(f *flat, start, hostEnd int) *reference {
 // https://www.rfc-editor.org/rfc/rfc3986#section-2.1
 var encodedSlash = regexp.MustCompile(`^%2[Ff]`)
 
+// bases are what the project's images begin with in the old registry. The registry has the
+// path of a project in lower case.
+// https://docs.gitlab.com/user/packages/container_registry/#naming-convention-for-your-container-images
+func (p Project) bases() []string {
+	out := append([]string{p.OldHost + "/" + p.Path}, p.OldBases...)
+	if lower := p.OldHost + "/" + strings.ToLower(p.Path); lower != out[0] {
+		out = append(out, lower)
+	}
+	return out
+}
+
 // group says whether a path in the old registry leads to the project and cannot be an
 // image itself.
 func (r *run) group(path string) bool {
-	for _, b := range append([]string{r.in.Project.OldHost + "/" + r.in.Project.Path}, r.in.Project.OldBases...) {
+	for _, b := range r.in.Project.bases() {
 		if strings.HasPrefix(b, strings.TrimSuffix(path, "/")+"/") {
 			return true
 		}
@@ -242,12 +253,12 @@ func (r *run) group(path string) bool {
 // begins. The longest base wins.
 func (r *run) own(ref *reference, repository string) {
 	host := r.in.Project.OldHost
-	bases := append([]string{host + "/" + r.in.Project.Path}, r.in.Project.OldBases...)
+	bases := r.in.Project.bases()
 	slices.SortFunc(bases, func(a, b string) int { return len(b) - len(a) })
 	variable := ref.f.t[ref.f.piece[ref.start]].hole == "CI_REGISTRY_IMAGE"
 	if r.in.Owner != nil && !variable && !strings.ContainsRune(repository, gap) {
 		project, name, ok := r.in.Owner(strings.TrimPrefix(repository, host+"/"))
-		if ok && project != r.in.Project.Path {
+		if ok && !strings.EqualFold(project, r.in.Project.Path) {
 			ref.project = project
 			return
 		}
