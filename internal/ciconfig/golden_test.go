@@ -149,3 +149,21 @@ func invariants(t testing.TB, in Input, res *Result) {
 }
 
 func endsLine(b []byte) bool { return len(b) == 0 || b[len(b)-1] == '\n' }
+
+// goldenInputs are the golden cases by their names.
+func goldenInputs(t *testing.T) map[string]Input {
+	t.Helper()
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]Input{}
+	for _, f := range files {
+		ar, err := txtar.ParseFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[strings.TrimSuffix(filepath.Base(f), ".txtar")], _ = split(ar)
+	}
+	return out
+}

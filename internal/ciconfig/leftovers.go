@@ -174,18 +174,16 @@ func (r *run) hostLeftAt(s *source, in span, at int, told map[int]bool, names *r
 	return true
 }
 
-// namedBehind is the length of the old repository at the beginning of a text, with the
-// beginning of a name behind it, 0 without.
+// namedBehind is the length of an old repository of the project at the beginning of a text, with
+// the beginning of a name behind it, 0 without.
 func (r *run) namedBehind(b []byte) int {
-	n := len(r.in.Project.OldHost) + len("/") + len(r.in.Project.Path)
-	if len(b) < n+2 || !strings.EqualFold(string(b[:n]), r.in.Project.OldHost+"/"+r.in.Project.Path) || b[n] != '/' && b[n] != '-' || !isNameByte(b[n+1]) {
-		return 0
+	for _, base := range r.in.Project.bases() {
+		n := len(base)
+		if len(b) > n+1 && string(b[:n]) == base && (b[n] == '/' || b[n] == '-') && (wordByte(b[n+1]) || b[n+1] == '$' || b[n+1] == '{') {
+			return n + 2
+		}
 	}
-	return n + 2
-}
-
-func isNameByte(c byte) bool {
-	return c == '$' || c == '{' || c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+	return 0
 }
 
 // kustomizeKey is the old name of an image by which kustomize finds it, in a command that gives

@@ -4,14 +4,12 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
-	"golang.org/x/tools/txtar"
 	"mvdan.cc/sh/v3/syntax"
 )
 
@@ -273,18 +271,8 @@ func does(t *testing.T, in Input) (out []string) {
 // images. Each golden case is tried in some shapes, with CICONFIG_SHAPES=all in each.
 func TestShapes(t *testing.T) {
 	t.Parallel()
-	cases, err := filepath.Glob("testdata/*.txtar")
-	if err != nil {
-		t.Fatal(err)
-	}
 	names := sortedKeys(shapes)
-	for _, file := range cases {
-		ar, err := txtar.ParseFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		in, _ := split(ar)
-		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+	for name, in := range goldenInputs(t) {
 		h := fnv.New32a()
 		h.Write([]byte(name))
 		first, n := int(h.Sum32()), 4

@@ -3,7 +3,6 @@ package ciconfig
 import (
 	"bytes"
 	"fmt"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
-	"golang.org/x/tools/txtar"
 )
 
 // restyle writes a node of a CI file in another way that means the same.
@@ -128,18 +126,9 @@ func inCI(n *yaml.Node, do restyle) {
 // and the findings have to be the same, though at other places.
 func TestStyles(t *testing.T) {
 	t.Parallel()
-	cases, err := filepath.Glob("testdata/*.txtar")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range cases {
-		ar, err := txtar.ParseFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		in, _ := split(ar)
+	for golden, in := range goldenInputs(t) {
 		for name, style := range styles {
-			t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar")+"/"+name, func(t *testing.T) {
+			t.Run(golden+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				plain, ok := styled(in, func(*yaml.Node) {})
 				other, fine := styled(in, style)
